@@ -18,6 +18,7 @@ pub mod bootstrap;
 pub mod broker;
 pub mod controller;
 pub mod documents;
+pub mod fatal;
 pub mod initializer;
 pub mod keys;
 pub mod kubernetes;

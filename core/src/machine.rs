@@ -27,6 +27,7 @@ use core::hash::Hash;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::fatal::Fatal;
 use crate::time::{Mono, Now};
 
 /// What crosses the boundary of a machine: it can be compared, hashed, printed, stored and replayed.
@@ -60,6 +61,23 @@ pub trait Machine: Data {
     fn poll_timeout(&self) -> Option<(Mono, &'static str)>;
     /// The name of the state the machine is in, as a person would search for it in the code.
     fn phase(&self) -> &'static str;
+    /// What the machine waits for, in one sentence for a person.
+    fn waits_for(&self) -> &'static str;
+    /// How far the role has come.
+    fn standing(&self) -> Standing;
+}
+
+/// How far a role has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Standing {
+    /// On the way; [`Machine::waits_for`] says to what.
+    Starting,
+    /// Does what it is for.
+    Ready,
+    /// Has done what it was for and can end: exit code 0.
+    Finished,
+    /// Cannot go on; a person must act.
+    Stopped(Fatal),
 }
 
 /// What a step asks of the world.
@@ -128,6 +146,17 @@ pub enum Outcome<R> {
     Unknown(Lost),
 }
 
+impl<R> Outcome<R> {
+    /// The same outcome with its reply put into another.
+    pub fn map<T>(self, wrap: impl FnOnce(R) -> T) -> Outcome<T> {
+        match self {
+            Self::Ok(reply) => Outcome::Ok(wrap(reply)),
+            Self::Refused(refusal) => Outcome::Refused(refusal),
+            Self::Unknown(lost) => Outcome::Unknown(lost),
+        }
+    }
+}
+
 /// Why the far side said no. Adapters map status and body to these; see the table in each adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Refusal {
@@ -176,7 +205,7 @@ pub struct Ticket(pub u64);
 pub struct Seed(pub [u8; 32]);
 
 /// Collects the effects of steps and hands out call ids. It lives as long as its machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Out<M: Machine> {
     next: u64,
     effects: Vec<Effect<M>>,

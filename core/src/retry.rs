@@ -44,8 +44,10 @@ pub enum Stream {
     Backoff = 1,
     /// The random life id of an installation.
     LifeId = 2,
-    /// Spread of renewals and lifetimes.
+    /// Spread of renewals.
     Renewal = 3,
+    /// Spread of the lifetimes of users' JWTs.
+    UserJwt = 4,
 }
 
 /// The `index`th number of a stream.

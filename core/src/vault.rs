@@ -493,7 +493,7 @@ impl Account {
     }
 }
 
-/// A piece of Vault's configuration. Reading one gives the members named here; [`crate::documents::vault`] says
+/// A piece of Vault's configuration. Reading one gives the members named here; [`crate::documents::setting`] says
 /// what each should be.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Setting {

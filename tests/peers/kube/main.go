@@ -10,7 +10,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -67,8 +66,9 @@ func main() {
 }
 
 // up starts the parts in the order of their dependence, says READY on standard
-// output, waits for stop, and takes them down in reverse order. Being told to
-// stop is no error, before READY neither.
+// output, waits for stop, and takes them down in reverse order. Before READY the
+// end of the process is all the taking down there is: an API server that is
+// cancelled amid its start aborts the process with an error of its own.
 func up(stop context.Context, state *state) error {
 	begin := time.Now()
 	if err := ensurePKI(state.path("pki")); err != nil {
@@ -78,8 +78,6 @@ func up(stop context.Context, state *state) error {
 	if err != nil {
 		return fmt.Errorf("starting etcd: %w", err)
 	}
-	defer etcd.Close()
-
 	listener, err := state.listen()
 	if err != nil {
 		return err
@@ -94,7 +92,6 @@ func up(stop context.Context, state *state) error {
 	}
 
 	apiserver := startAPIServer(listener, etcd.Clients[0].Addr().String(), state.path("pki"))
-	defer apiserver.stop()
 	if err := apiserver.waitReady(stop, admin); err != nil {
 		return unlessStopped(stop, err)
 	}
@@ -110,16 +107,20 @@ func up(stop context.Context, state *state) error {
 	fmt.Printf("READY server=%s kubeconfig=%s after_ms=%d\n", server, kubeconfig, time.Since(begin).Milliseconds())
 	select {
 	case <-stop.Done():
-		return nil
-	case err := <-etcd.Err():
-		return fmt.Errorf("etcd ended: %w", err)
+	case err = <-etcd.Err():
+		err = fmt.Errorf("etcd ended: %w", err)
 	case <-apiserver.ended:
-		return fmt.Errorf("kube-apiserver ended: %w", apiserver.err)
+		err = fmt.Errorf("kube-apiserver ended: %w", apiserver.err)
 	}
+	stopControllers()
+	apiserver.stop()
+	etcd.Close()
+	return err
 }
 
+// unlessStopped is nil if the wait was cut short by being told to stop, which is no error.
 func unlessStopped(stop context.Context, err error) error {
-	if stop.Err() != nil && errors.Is(err, context.Canceled) {
+	if stop.Err() != nil {
 		return nil
 	}
 	return err

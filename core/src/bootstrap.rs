@@ -1,0 +1,228 @@
+//! The one API of the platform, `kubefox.bootstrap.v1.Bootstrap`: what is asked and answered, seen from both ends.
+//!
+//! The controller gets [`Ask`]s and gives [`Answer`]s; initializers and brokers make [`Call`]s and get [`Reply`]s.
+//! The caller's token and the keys that are issued travel beside them, in slots.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::documents::nkey::PublicKey;
+use crate::names::{Nonce, Pem};
+use crate::secret::Secret;
+use crate::time::Unix;
+use crate::vault::Certificate;
+
+/// What a caller asks; its token is in `Of(ticket, CallerJwt)`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Ask {
+    /// `BootstrapNATS`.
+    Nats,
+    /// `BootstrapComponent`.
+    Component,
+    /// `SignNonce`.
+    SignNonce {
+        /// The nonce of the caller's connection to NATS.
+        nonce: Nonce,
+    },
+}
+
+/// What the caller gets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Answer {
+    /// To [`Ask::Nats`]; the private key is in `Of(ticket, IssuedKey)`.
+    Nats(NatsDocuments),
+    /// To [`Ask::Component`]; the keys are in `Of(ticket, IssuedKey)` and `Of(ticket, RuntimeKey)`.
+    Component(ComponentDocuments),
+    /// To [`Ask::SignNonce`]: the raw 64 bytes.
+    Signature(Vec<u8>),
+    /// To any of them.
+    Rejected(Rejection),
+}
+
+/// A request of an initializer or a broker. The server must show the exact name of the controller under `ca`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Call {
+    /// `BootstrapNATS`. Each certificate is independent: doing it twice costs one more.
+    Nats {
+        /// The authority that must have signed the controller's certificate.
+        ca: Pem,
+        /// Holds the caller's token.
+        token: Secret,
+        /// Filled with the private key.
+        key: Secret,
+    },
+    /// `BootstrapComponent`. Each certificate is independent, the user's key is made once.
+    Component {
+        /// The authority that must have signed the controller's certificate.
+        ca: Pem,
+        /// Holds the caller's token.
+        token: Secret,
+        /// Filled with the broker's private key.
+        key: Secret,
+        /// Filled with the runtime's private key.
+        runtime_key: Secret,
+    },
+    /// `SignNonce`. Changes nothing.
+    SignNonce {
+        /// The authority that must have signed the controller's certificate.
+        ca: Pem,
+        /// Holds the caller's token.
+        token: Secret,
+        /// What is to be signed.
+        nonce: Nonce,
+    },
+}
+
+/// What a [`Call`] brought back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Reply {
+    /// To [`Call::Nats`]: the slot is filled.
+    Nats(NatsDocuments),
+    /// To [`Call::Component`]: both slots are filled.
+    Component(ComponentDocuments),
+    /// To [`Call::SignNonce`]: the raw 64 bytes.
+    Signature(Vec<u8>),
+    /// The controller said no, and why.
+    Rejected(Rejection),
+}
+
+/// What NATS starts on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NatsDocuments {
+    /// JWT of the operator; names the system account.
+    pub operator: String,
+    /// JWT of the system account.
+    pub system_account: String,
+    /// JWT of the platform's account.
+    pub platform_account: String,
+    /// NATS' own certificate.
+    pub certificate: Certificate,
+}
+
+/// What a component works with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ComponentDocuments {
+    /// The component's user at NATS.
+    pub user: PublicKey,
+    /// Its JWT.
+    pub user_jwt: String,
+    /// When the JWT ends.
+    pub user_jwt_expires: Unix,
+    /// The broker's certificate: server for the runtime, client of NATS.
+    pub certificate: Certificate,
+    /// The runtime's certificate: client of the broker.
+    pub runtime: Certificate,
+}
+
+/// Why the controller does not give what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Rejection {
+    /// The token is not a JWT of at most 8 KiB.
+    TokenMalformed,
+    /// The API server does not accept the token: expired, of a deleted pod, for another audience, not its own.
+    TokenRefused,
+    /// The token is genuine and not bound to a pod.
+    TokenUnbound,
+    /// The token is genuine and its ServiceAccount may not have this.
+    NotEntitled,
+    /// The nonce is not 15 characters of base64url.
+    NonceMalformed,
+    /// The controller does not serve yet.
+    NotServing,
+    /// The API server does not answer.
+    ReviewUnavailable,
+    /// Vault is sealed, starting or does not answer.
+    VaultUnavailable,
+    /// Too many callers at once.
+    Busy,
+}
+
+impl Rejection {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::TokenMalformed,
+        Self::TokenRefused,
+        Self::TokenUnbound,
+        Self::NotEntitled,
+        Self::NonceMalformed,
+        Self::NotServing,
+        Self::ReviewUnavailable,
+        Self::VaultUnavailable,
+        Self::Busy,
+    ];
+
+    /// The stable reason of `google.rpc.ErrorInfo`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::TokenMalformed => "TOKEN_MALFORMED",
+            Self::TokenRefused => "TOKEN_REFUSED",
+            Self::TokenUnbound => "TOKEN_UNBOUND",
+            Self::NotEntitled => "NOT_ENTITLED",
+            Self::NonceMalformed => "NONCE_MALFORMED",
+            Self::NotServing => "NOT_SERVING",
+            Self::ReviewUnavailable => "REVIEW_UNAVAILABLE",
+            Self::VaultUnavailable => "VAULT_UNAVAILABLE",
+            Self::Busy => "BUSY",
+        }
+    }
+
+    /// The rejection of that reason.
+    #[must_use]
+    pub fn from_reason(reason: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rejection| rejection.reason() == reason)
+    }
+
+    /// What is wrong, in a sentence.
+    #[must_use]
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::TokenMalformed => "The token is not a JWT of at most 8 KiB.",
+            Self::TokenRefused => {
+                "The API server does not accept the token: it is expired, of a deleted pod, or for another audience."
+            }
+            Self::TokenUnbound => "The token is not bound to a pod.",
+            Self::NotEntitled => "This service account may not have what was asked for.",
+            Self::NonceMalformed => "The nonce is not 15 characters of base64url.",
+            Self::NotServing => "The controller is still starting.",
+            Self::ReviewUnavailable => "The Kubernetes API server does not answer the controller.",
+            Self::VaultUnavailable => "Vault does not answer the controller, or is sealed.",
+            Self::Busy => "The controller serves as many callers as it may.",
+        }
+    }
+
+    /// What a person does about it, in a sentence.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::TokenMalformed => "Mount a projected service-account token and send the file as it is.",
+            Self::TokenRefused => {
+                "Project the token with audience `kubefox.<installation>` and read the file again at each attempt."
+            }
+            Self::TokenUnbound => "Use a projected token of a running pod, not one made by `kubectl create token`.",
+            Self::NotEntitled => {
+                "Run the pod under the platform's service account, or list its namespace in `--tenant-namespaces`."
+            }
+            Self::NonceMalformed => "Send the `nonce` of NATS' INFO line unchanged.",
+            Self::NotServing => "Wait; the controller's /readyz says what it waits for.",
+            Self::ReviewUnavailable => "Wait; if it lasts, check that the controller may create tokenreviews.",
+            Self::VaultUnavailable => "Wait; the controller unseals Vault by itself, its /readyz says what is missing.",
+            Self::Busy => "Try again after a pause that grows.",
+        }
+    }
+
+    /// Whether trying again later can help without anybody doing anything.
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        match self {
+            Self::NotServing | Self::ReviewUnavailable | Self::VaultUnavailable | Self::Busy => true,
+            Self::TokenMalformed
+            | Self::TokenRefused
+            | Self::TokenUnbound
+            | Self::NotEntitled
+            | Self::NonceMalformed => false,
+        }
+    }
+}

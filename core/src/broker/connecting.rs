@@ -1,0 +1,62 @@
+//! Connects to NATS with the certificate that is held now. The client asks for the signature of its nonce meanwhile.
+
+use super::bootstrapping::Held;
+use super::{Broker, Call, Dialled, KEY, Notice, Resume, State, Wait};
+use crate::machine::{Out, Refusal};
+use crate::nats::{self, Link};
+use crate::time::Now;
+
+/// How long NATS may take: its own limits are 5 s for TLS and 6 s until a client is authenticated.
+const CONNECT_MS: u64 = 10_000;
+
+impl State {
+    pub(super) fn connecting(held: &Held, now: Now, out: &mut Out<Broker>) -> Self {
+        let certificate = &held.documents.certificate;
+        let call = nats::Call::Connect {
+            user: held.documents.user.clone(),
+            ca: certificate.ca.clone(),
+            leaf: certificate.leaf.clone(),
+            key: KEY,
+        };
+        Self::Connecting { call: out.call(now.in_ms(CONNECT_MS), Call::Nats(call)) }
+    }
+}
+
+impl Broker {
+    /// The client library says that the connection stands.
+    pub(super) fn link_up(&mut self, out: &mut Out<Self>) {
+        if self.link == Link::Up || self.state.is_final() {
+            return;
+        }
+        out.notice(Notice::Connected);
+        self.link = Link::Up;
+        self.wait = self.wait.filter(|wait| *wait != Wait::Nats);
+    }
+
+    /// The client library says that the connection is lost, and tries again with what it was given. If that is
+    /// superseded it is given what is held now; in every other state that comes at the end of the way.
+    pub(super) fn link_down(&mut self, now: Now, out: &mut Out<Self>) {
+        if self.link == Link::Down || self.state.is_final() {
+            return;
+        }
+        out.notice(Notice::Waiting(Wait::Nats));
+        self.link = Link::Down;
+        let State::Serving { .. } = self.state else { return };
+        self.wait = Some(Wait::Nats);
+        if self.dialled == Dialled::Superseded {
+            self.serve(now, out);
+        }
+    }
+}
+
+/// Connecting twice is connecting once, so it is repeated by itself, unless NATS does not like what was shown.
+pub(super) const fn resume(refusal: Refusal) -> Resume {
+    match refusal {
+        Refusal::NotReady | Refusal::Busy | Refusal::Local => Resume::Connect,
+        Refusal::Denied
+        | Refusal::Unauthenticated
+        | Refusal::Unclear
+        | Refusal::Conflict
+        | Refusal::Invalid => Resume::FromTheTop,
+    }
+}

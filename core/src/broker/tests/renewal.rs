@@ -1,0 +1,284 @@
+//! What is renewed, when, and what goes on meanwhile.
+
+use super::*;
+use crate::retry::renewal_s;
+
+#[test]
+fn a_renewal_begins_at_two_thirds_of_the_shortest_life() {
+    let mut bench = Bench::at("Serving");
+    bench.pass_looks_until("ReadingTrust");
+    assert_eq!(bench.now.unix, Unix(UNIX + renewal_s(SEED, 0, JWT_S)));
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+}
+
+#[test]
+fn each_of_the_three_lives_can_be_the_shortest() {
+    let short = Unix(UNIX + 900);
+    let fit = sent("a", UNIX);
+    for shortest in [
+        ComponentDocuments { user_jwt: user_jwt(short), user_jwt_expires: short, ..fit.clone() },
+        ComponentDocuments {
+            certificate: Certificate { not_after: short, ..fit.certificate.clone() },
+            ..fit.clone()
+        },
+        ComponentDocuments { runtime: Certificate { not_after: short, ..fit.runtime.clone() }, ..fit },
+    ] {
+        let mut bench = Bench::at("Bootstrapping");
+        let effects = bench.done(2, documents(shortest));
+        assert_eq!(effects[0], notice(Notice::Bootstrapped { expires: short }));
+        assert_eq!(bench.machine.held().renew_at, Unix(UNIX + renewal_s(SEED, 0, 900)));
+    }
+}
+
+#[test]
+fn lives_of_a_moment_do_not_make_a_storm() {
+    let moment = Unix(UNIX + 1);
+    let mut bench = Bench::at("Bootstrapping");
+    let brief =
+        ComponentDocuments { user_jwt: user_jwt(moment), user_jwt_expires: moment, ..sent("a", UNIX) };
+    bench.done(2, documents(brief));
+    assert_eq!(bench.machine.held().renew_at, Unix(UNIX + 10));
+}
+
+#[test]
+fn a_renewal_drops_nothing_and_does_not_connect_again() {
+    let mut bench = Bench::renewing();
+    let (at, unix) = (bench.now.mono.0, bench.now.unix.0);
+    let renewed = sent("b", unix);
+    let mut steps = Vec::new();
+    for outcome in [
+        trust(TrustFiles::Read(mounted())),
+        token(TokenFile::Read),
+        documents(renewed.clone()),
+        written(),
+        presented(),
+    ] {
+        assert_eq!(bench.machine.standing(), Standing::Ready);
+        steps.extend(bench.done(bench.last_call(), outcome));
+    }
+    assert_eq!(
+        steps,
+        [
+            call(7, at + 2_000, READ_TOKEN),
+            call(8, at + 15_000, ask_the_controller()),
+            notice(Notice::Bootstrapped { expires: renewed.user_jwt_expires }),
+            call(9, at + 5_000, write(&renewed)),
+            notice(Notice::Written),
+            call(10, at + 2_000, present(&renewed)),
+            notice(Notice::Serving { address: ADDRESS.into() }),
+        ]
+    );
+    assert_eq!(bench.machine.phase(), "Serving");
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+}
+
+#[test]
+fn the_next_connection_shows_the_new_jwt_and_the_new_certificate() {
+    let mut bench = Bench::renewing();
+    bench.forward_to("Serving");
+    let renewed = sent("b", bench.now.unix.0);
+
+    let effects = bench.link(Link::Down);
+    let dialled = bench.last_call();
+    let by = bench.now.mono.0 + 10_000;
+    assert_eq!(effects, [notice(Notice::Waiting(Wait::Nats)), call(dialled, by, connect(&renewed))]);
+
+    bench.ask(1, bench.now.in_ms(2_000), sign_nonce());
+    bench.done(bench.last_call(), token(TokenFile::Read));
+    let signed = Answer::Signed { jwt: renewed.user_jwt, signature: vec![1; 64] };
+    assert_eq!(bench.done(bench.last_call(), signature()), [answer(1, signed)]);
+
+    assert_eq!(bench.done(dialled, connected()), [notice(Notice::Connected)]);
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+    assert_eq!(bench.link(Link::Down), [notice(Notice::Waiting(Wait::Nats))], "the client has it now");
+}
+
+#[test]
+fn a_question_during_a_renewal_is_answered_with_what_is_held() {
+    let mut bench = Bench::renewing();
+    let renewal = bench.last_call();
+    bench.ask(1, bench.now.in_ms(2_000), sign_nonce());
+    bench.done(renewal, trust(TrustFiles::Read(mounted())));
+    bench.done(renewal + 1, token(TokenFile::Read));
+    let signed = Answer::Signed { jwt: sent("a", UNIX).user_jwt, signature: vec![1; 64] };
+    assert_eq!(bench.done(bench.last_call(), signature()), [answer(1, signed)]);
+    assert_eq!(bench.machine.phase(), "ReadingToken");
+}
+
+#[test]
+fn a_link_that_goes_down_is_waited_for_and_replaced_after_a_while() {
+    let mut bench = Bench::at("Serving");
+    assert_eq!(bench.link(Link::Down), [notice(Notice::Waiting(Wait::Nats))]);
+    assert_eq!(bench.link(Link::Down), [], "told once");
+    assert_eq!(bench.machine.standing(), Standing::Starting);
+    assert_eq!(bench.machine.waits_for(), Wait::Nats.sentence());
+    assert_eq!(bench.link(Link::Up), [notice(Notice::Connected)]);
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+
+    bench.link(Link::Down);
+    bench.pass_to(Mono(60_000));
+    assert_eq!(bench.timeout(), [call(6, 70_000, connect(&sent("a", UNIX)))]);
+}
+
+#[test]
+fn a_link_that_goes_down_during_a_renewal_is_replaced_at_its_end() {
+    let mut bench = Bench::renewing();
+    assert_eq!(bench.link(Link::Down), [notice(Notice::Waiting(Wait::Nats))]);
+    assert_eq!(bench.machine.standing(), Standing::Starting);
+    bench.forward_to("Presenting");
+    let effects = bench.done(bench.last_call(), presented());
+    let dial = call(bench.last_call(), bench.now.mono.0 + 10_000, connect(&sent("b", bench.now.unix.0)));
+    assert_eq!(effects, [notice(Notice::Serving { address: ADDRESS.into() }), dial]);
+}
+
+#[test]
+fn while_nats_is_missing_what_comes_due_is_renewed() {
+    let mut bench = Bench::at("Connecting");
+    while bench.machine.phase() != "ReadingTrust" {
+        bench.done(bench.last_call(), Outcome::Unknown(Lost::Connection));
+        let (at, _) = bench.machine.poll_timeout().expect("a pause");
+        bench.pass_to(at);
+        bench.timeout();
+    }
+    assert!(bench.now.unix >= Unix(UNIX + renewal_s(SEED, 0, JWT_S)));
+}
+
+#[test]
+fn no_failure_of_a_renewal_takes_down_what_works() {
+    let in_phase = |phase, outcome, fatal| (phase, outcome, Wait::Remedy(fatal), fatal);
+    for (phase, outcome, wait, fatal) in [
+        in_phase("ReadingTrust", trust(TrustFiles::OtherAuthority), Fatal::TrustForeign),
+        in_phase("ReadingTrust", trust(TrustFiles::NotPem(TrustFile::Authority)), Fatal::TrustNotPem),
+        in_phase("ReadingToken", token(TokenFile::Empty), Fatal::TokenMalformed),
+        in_phase("Bootstrapping", rejected_with(Rejection::TokenRefused), Fatal::TokenRefused),
+        in_phase("Bootstrapping", rejected_with(Rejection::NotEntitled), Fatal::NotEntitled),
+        in_phase("Bootstrapping", documents(of_another_user()), Fatal::DocumentsMalformed),
+    ] {
+        let mut bench = Bench::renewing();
+        bench.forward_to(phase);
+        assert_eq!(bench.done(bench.last_call(), outcome.clone()), [notice(Notice::Waiting(wait))]);
+        assert_eq!(bench.machine.standing(), Standing::Ready);
+        assert_eq!(bench.machine.phase(), "BackingOff");
+
+        bench.now.unix = Unix(UNIX + JWT_S);
+        bench.pass_to(backoff(SEED, Attempt(0), bench.now));
+        assert_eq!(bench.timeout()[0], notice(Notice::Lapsed));
+        assert_eq!(bench.machine.standing(), Standing::Starting);
+        bench.forward_to(phase);
+        assert_eq!(bench.done(bench.last_call(), outcome), []);
+        assert_eq!(bench.machine.standing(), Standing::Stopped(fatal), "nothing works any more");
+    }
+}
+
+#[test]
+fn a_mount_that_vanished_is_given_the_grace_again() {
+    let missing = || trust(TrustFiles::Missing(TrustFile::Certificate));
+    let late = Wait::Bootstrap(initializer::Wait::Trust);
+    let mut bench = Bench::renewing();
+    let began = bench.now.mono;
+    assert_eq!(bench.done(bench.last_call(), missing()), [notice(Notice::Waiting(late))]);
+    bench.pass_to(began.after_ms(CONFIG.mount_grace_ms));
+    bench.timeout();
+    let remedy = Wait::Remedy(Fatal::TrustMissing);
+    assert_eq!(bench.done(bench.last_call(), missing()), [notice(Notice::Waiting(remedy))]);
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+}
+
+#[test]
+fn a_controller_that_stays_away_never_stops_the_broker() {
+    let mut bench = Bench::renewing();
+    let mut notices = Vec::new();
+    while bench.now.unix < Unix(UNIX + 2 * JWT_S) {
+        bench.forward_to("Bootstrapping");
+        notices.extend(bench.done(bench.last_call(), Outcome::Unknown(Lost::Connection)));
+        let ready = bench.now.unix < Unix(UNIX + JWT_S);
+        assert_eq!(bench.machine.standing(), if ready { Standing::Ready } else { Standing::Starting });
+        let (at, _) = bench.machine.poll_timeout().expect("a pause");
+        bench.pass_to(at);
+        notices.extend(bench.timeout());
+    }
+    notices.retain(|effect| matches!(effect, Effect::Notice(_)));
+    let waiting = Notice::Waiting(Wait::Bootstrap(initializer::Wait::Controller));
+    assert_eq!(notices, [notice(waiting), notice(Notice::Lapsed)]);
+
+    bench.forward_to("Serving");
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+}
+
+#[test]
+fn a_volume_that_refuses_a_renewal_is_tried_again_for_ever() {
+    let mut bench = Bench::renewing();
+    for _ in 0..2 * WRITES_REFUSED_MAX {
+        bench.forward_to("WritingBundle");
+        bench.done(bench.last_call(), Outcome::Refused(Refusal::Local));
+        assert_eq!(bench.machine.standing(), Standing::Ready);
+        let (at, _) = bench.machine.poll_timeout().expect("a pause");
+        bench.pass_to(at);
+        bench.timeout();
+    }
+    bench.forward_to("Serving");
+    assert_eq!(bench.machine.writes_refused, 0);
+}
+
+#[test]
+fn a_node_that_slept_notices_within_a_minute() {
+    let mut bench = Bench::at("Serving");
+    bench.now.unix = Unix(UNIX + 3 * 86_400);
+    bench.pass_to(Mono(60_000));
+    let effects = bench.timeout();
+    assert_eq!(effects, [notice(Notice::Lapsed), call(6, 62_000, READ_TRUST)]);
+    assert_eq!(bench.machine.standing(), Standing::Starting);
+    bench.forward_to("Serving");
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+}
+
+#[test]
+fn documents_that_were_renewed_and_not_put_to_use_do_not_count() {
+    let mut bench = Bench::renewing();
+    bench.forward_to("WritingBundle");
+    bench.now.unix = Unix(UNIX + JWT_S);
+    for attempt in 1..=WRITES_REFUSED_MAX {
+        assert_ne!(bench.machine.standing(), Standing::Stopped(Fatal::VolumeNotWritable));
+        let effects = bench.done(bench.last_call(), Outcome::Refused(Refusal::Local));
+        assert_eq!(effects.contains(&notice(Notice::Lapsed)), attempt == 1);
+        if let Some((at, _)) = bench.machine.poll_timeout() {
+            assert_eq!(bench.machine.standing(), Standing::Starting, "the old files have ended");
+            bench.pass_to(at);
+            bench.timeout();
+            bench.forward_to("WritingBundle");
+        }
+    }
+    assert_eq!(bench.machine.standing(), Standing::Stopped(Fatal::VolumeNotWritable));
+}
+
+#[test]
+fn each_renewal_begins_with_a_short_pause_and_tells_its_own_reasons() {
+    let mut bench = Bench::renewing();
+    for _ in 0..2 {
+        bench.forward_to("Presenting");
+        let effects = bench.done(bench.last_call(), Outcome::Unknown(Lost::Deadline));
+        assert_eq!(effects, [notice(Notice::Waiting(Wait::Listener))]);
+        let until = backoff(SEED, Attempt(0), bench.now);
+        assert_eq!(bench.machine.poll_timeout(), Some((until, Wait::Listener.sentence())));
+        bench.pass_to(until);
+        bench.timeout();
+        bench.forward_to("Serving");
+        bench.pass_looks_until("ReadingTrust");
+    }
+}
+
+#[test]
+fn a_link_that_came_back_is_not_waited_for_any_more() {
+    let mut bench = Bench::at("Serving");
+    bench.link(Link::Down);
+    bench.now.unix = Unix(UNIX + JWT_S);
+    bench.pass_to(Mono(60_000));
+    bench.timeout();
+    assert_eq!((bench.machine.phase(), bench.machine.waits_for()), ("ReadingTrust", Wait::Nats.sentence()));
+    bench.link(Link::Up);
+    assert_eq!(bench.machine.waits_for(), initializer::Wait::Mounts.sentence());
+}
+
+fn of_another_user() -> ComponentDocuments {
+    ComponentDocuments { user: PublicKey::encode(Prefix::User, &[9; 32]), ..sent("b", UNIX) }
+}

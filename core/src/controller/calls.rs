@@ -1,0 +1,174 @@
+//! What the controller and its world say to each other.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::table::Decision;
+use crate::documents::nkey::PublicKey;
+use crate::documents::setting::Plan;
+use crate::names::{Identity, Installation, LifeId, Namespace, PodName, TrustDomain};
+use crate::time::Unix;
+use crate::vault::Setting;
+use crate::{bootstrap, keys, kubernetes, listener, state, vault, volume};
+
+/// What the operator chose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Config {
+    /// The pod's own name; its ordinal decides whether it may initialize.
+    pub pod: PodName,
+    /// The name of the installation, part of every caller's audience.
+    pub installation: Installation,
+    /// Of every SPIFFE id.
+    pub trust_domain: TrustDomain,
+    /// Where the controller and the platform's services run.
+    pub namespace: Namespace,
+    /// The namespaces whose service accounts may be components.
+    pub tenant_namespaces: Vec<Namespace>,
+    /// The API server as Vault reaches it.
+    pub kubernetes_host: String,
+    /// The API server's certificate authority, PEM.
+    pub kubernetes_ca: String,
+    /// Accept a state directory that is not a volume of its own.
+    pub allow_plain_state_dir: bool,
+    /// For how long the seal key's volume may be late, in milliseconds.
+    pub seal_key_grace_ms: u64,
+}
+
+impl Config {
+    /// What Vault's configuration follows from.
+    pub(super) fn plan(&self) -> Plan {
+        Plan {
+            installation: self.installation.clone(),
+            trust_domain: self.trust_domain.clone(),
+            platform_namespace: self.namespace.clone(),
+            tenant_namespaces: self.tenant_namespaces.clone(),
+            kubernetes_host: self.kubernetes_host.clone(),
+            kubernetes_ca: self.kubernetes_ca.clone(),
+        }
+    }
+}
+
+/// One request to the outside.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Call {
+    /// To Vault.
+    Vault(vault::Call),
+    /// To the Kubernetes API.
+    Kubernetes(kubernetes::Call),
+    /// To the state directory.
+    State(state::Call),
+    /// To a mounted volume.
+    Volume(volume::Call),
+    /// To the keyring.
+    Keys(keys::Call),
+    /// To the own gRPC server.
+    Listener(listener::Call),
+}
+
+/// What it brought back; each variant answers the [`Call`] of its name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Reply {
+    /// From Vault.
+    Vault(vault::Reply),
+    /// From the Kubernetes API.
+    Kubernetes(kubernetes::Reply),
+    /// From the state directory.
+    State(state::Reply),
+    /// From a mounted volume.
+    Volume(volume::Reply),
+    /// From the keyring.
+    Keys(keys::Reply),
+    /// From the own gRPC server.
+    Listener(listener::Reply),
+}
+
+/// What callers ask.
+pub type Ask = bootstrap::Ask;
+/// What callers get.
+pub type Answer = bootstrap::Answer;
+
+/// A fact worth a line of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Notice {
+    /// The survey is complete, and this row of the boot table applies.
+    Decided(Decision),
+    /// Vault is initialized, and the envelope is on the disk.
+    Initialized {
+        /// The new life.
+        life: LifeId,
+    },
+    /// The unseal key is in memory only: the envelope could not be written. Repeated until it could.
+    EnvelopeNotWritten,
+    /// Vault is unsealed and active.
+    Unsealed,
+    /// A setting was missing or differed, and was written.
+    Wrote(Setting),
+    /// A setting differs, and this controller has no authority to write it.
+    Drift(Setting),
+    /// `kubefox-committed` was missing and was made again: somebody deleted it.
+    CommittedMissing,
+    /// Somebody asked for the deletion of the seal key; its finalizer still keeps it.
+    SealKeyDeletion,
+    /// The root token of the initialization is dead.
+    RootRevoked,
+    /// No other root token lives; so many were found and revoked.
+    Swept {
+        /// How many were found.
+        roots_found: u32,
+    },
+    /// All settings stand.
+    Configured {
+        /// How many requests changed something.
+        writes: u32,
+        /// The public keys of NATS.
+        keys: NatsKeys,
+    },
+    /// A certificate was issued for the own server.
+    Certified {
+        /// When it ends.
+        not_after: Unix,
+    },
+    /// The own server answers.
+    Serving {
+        /// Where.
+        address: String,
+    },
+    /// A caller got what it asked for.
+    Served {
+        /// Who.
+        identity: Identity,
+        /// What.
+        ask: Ask,
+    },
+    /// A caller got nothing.
+    Rejected {
+        /// Who, if that is proved.
+        identity: Option<Identity>,
+        /// What it asked for.
+        ask: Ask,
+        /// Why not.
+        rejection: bootstrap::Rejection,
+    },
+}
+
+/// The public keys of NATS' operator and accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NatsKeys {
+    /// `O…`
+    pub operator: PublicKey,
+    /// `A…`
+    pub system_account: PublicKey,
+    /// `A…`
+    pub platform_account: PublicKey,
+    /// `A…`: the scoped key that signs users.
+    pub platform_signer: PublicKey,
+}
+
+/// What the world tells unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Signal {
+    /// Finish what must not be cut short, then end.
+    Stop,
+}

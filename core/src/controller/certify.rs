@@ -1,0 +1,164 @@
+//! Getting the serving certificate, publishing it with its authority, and showing it.
+//!
+//! ```text
+//! Issuing → ReadingTrust ── absent ──> CreatingTrust ─┐
+//!              ^   │ ├──── same CA ──> UpdatingTrust ─┤ written
+//!              │   │ └ another CA → TrustReplaced     v
+//!              └───┴── conflict, unknown ──────── Presenting → serve
+//! ```
+//!
+//! A published authority that is not Vault's is never overwritten: clients would follow whoever wrote last.
+
+use serde::{Deserialize, Serialize};
+
+use super::calls::{Call, Notice, Reply};
+use super::table::{Known, Wait};
+use super::turn::{Certified, Context, Turn};
+use crate::documents::certificate::{request, ttl_s};
+use crate::fatal::Fatal;
+use crate::kubernetes::{self, PublishedTrust, Trust};
+use crate::listener;
+use crate::machine::{Outcome, Refusal};
+use crate::names::{Identity, LifeId, ResourceVersion, ServiceAccount};
+use crate::retry::renewal_s;
+use crate::secret::{Own, Secret};
+use crate::state::State;
+use crate::time::Unix;
+use crate::vault::{self, Certificate, PkiRole};
+
+/// One request to Vault or the API server.
+const REMOTE_MS: u64 = 10_000;
+/// Opening a port.
+const LISTEN_MS: u64 = 5_000;
+/// Which stream of renewals the serving certificate draws from.
+const RENEWAL_OF_CERTIFICATE: u64 = 1;
+/// A renewed certificate that lives shorter than this is not worth presenting.
+const LIFE_S_MIN: u64 = 60;
+
+/// The controller's own service account.
+const SERVICE_ACCOUNT: &str = "kubefox";
+
+/// Certification under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) enum Certify {
+    /// A certificate is asked for.
+    Issuing,
+    /// What is published is read.
+    ReadingTrust(Certificate),
+    /// Nothing was published.
+    CreatingTrust(Certificate),
+    /// The certificate of another time was published.
+    UpdatingTrust(Certificate, ResourceVersion),
+    /// It is about to be shown.
+    Presenting(Certificate),
+}
+
+const KEY: Secret = Secret::Own(Own::ServingKey);
+
+impl Certify {
+    pub(super) const fn begin() -> Self {
+        Self::Issuing
+    }
+
+    pub(super) fn ask(&self, context: &Context<'_>) -> (Call, u64) {
+        match self {
+            Self::Issuing => {
+                let service_account = ServiceAccount::parse(SERVICE_ACCOUNT).expect("letters are a name");
+                let identity = Identity { namespace: context.config.namespace.clone(), service_account };
+                let role = PkiRole::Controller;
+                let request = request(role, &identity, &context.config.trust_domain, ttl_s(role));
+                let token = Secret::Own(Own::ControllerToken);
+                (Call::Vault(vault::Call::Issue { token, request, into: KEY }), REMOTE_MS)
+            }
+            Self::ReadingTrust(_) => (Call::Kubernetes(kubernetes::Call::ReadTrust), REMOTE_MS),
+            Self::CreatingTrust(certificate) => {
+                let (life, trust) = (life(context), trust(certificate));
+                (Call::Kubernetes(kubernetes::Call::CreateTrust { life, trust }), REMOTE_MS)
+            }
+            Self::UpdatingTrust(certificate, version) => {
+                let (life, trust, version) = (life(context), trust(certificate), version.clone());
+                (Call::Kubernetes(kubernetes::Call::UpdateTrust { life, version, trust }), REMOTE_MS)
+            }
+            Self::Presenting(certificate) => {
+                let (leaf, ca) = (certificate.leaf.clone(), certificate.ca.clone());
+                (Call::Listener(listener::Call::Present { leaf, ca, key: KEY }), LISTEN_MS)
+            }
+        }
+    }
+
+    pub(super) const fn phase(&self) -> &'static str {
+        match self {
+            Self::Issuing => "Certify::Issuing",
+            Self::ReadingTrust(_) => "Certify::ReadingTrust",
+            Self::CreatingTrust(_) => "Certify::CreatingTrust",
+            Self::UpdatingTrust(..) => "Certify::UpdatingTrust",
+            Self::Presenting(_) => "Certify::Presenting",
+        }
+    }
+
+    pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
+        match self {
+            Self::Issuing => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(certificate)))
+                    if certificate.not_after.0 >= context.now.unix.0 + LIFE_S_MIN =>
+                {
+                    Turn::Ask(Self::ReadingTrust(certificate))
+                }
+                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(_))) | Outcome::Refused(_) | Outcome::Unknown(_) => {
+                    Turn::Wait(Wait::Configuration)
+                }
+                Outcome::Ok(reply) => panic!("the driver answered Issuing with {reply:?}"),
+            },
+            Self::ReadingTrust(certificate) => match outcome {
+                Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Trust(published))) => {
+                    compare(certificate, published)
+                }
+                Outcome::Ok(reply) => panic!("the driver answered ReadingTrust with {reply:?}"),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::ApiServer),
+            },
+            Self::CreatingTrust(certificate) | Self::UpdatingTrust(certificate, _) => match outcome {
+                Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Created | kubernetes::Reply::Updated)) => {
+                    Turn::Ask(Self::Presenting(certificate))
+                }
+                Outcome::Ok(reply) => panic!("the driver answered a write of kubefox-trust with {reply:?}"),
+                Outcome::Refused(Refusal::Conflict) => Turn::Ask(Self::ReadingTrust(certificate)),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::ApiServer),
+            },
+            Self::Presenting(certificate) => match outcome {
+                Outcome::Ok(Reply::Listener(listener::Reply::Presented { address })) => {
+                    let not_after = certificate.not_after;
+                    let life_s = not_after.0.saturating_sub(context.now.unix.0);
+                    let renew = context.now.unix.0 + renewal_s(context.seed, RENEWAL_OF_CERTIFICATE, life_s);
+                    context.memory.certificate = Some(Certified { renew: Unix(renew), not_after });
+                    context.notices.extend([Notice::Certified { not_after }, Notice::Serving { address }]);
+                    Turn::Serve
+                }
+                Outcome::Ok(reply) => panic!("the driver answered Presenting with {reply:?}"),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Listener),
+            },
+        }
+    }
+}
+
+fn compare(certificate: Certificate, published: Option<PublishedTrust>) -> Turn<Certify> {
+    let Some(published) = published else {
+        return Turn::Ask(Certify::CreatingTrust(certificate));
+    };
+    match published.trust {
+        Some(trust) if trust.ca == certificate.ca => {
+            Turn::Ask(Certify::UpdatingTrust(certificate, published.version))
+        }
+        Some(_) | None => Turn::Stop(Fatal::TrustReplaced),
+    }
+}
+
+fn trust(certificate: &Certificate) -> Trust {
+    Trust { certificate: certificate.leaf.clone(), ca: certificate.ca.clone() }
+}
+
+fn life(context: &Context<'_>) -> LifeId {
+    match &context.memory.facts.state {
+        Known::Fact(State::Envelope { life, .. }) => life.clone(),
+        state @ (Known::Unknown | Known::Fact(_)) => panic!("nothing is certified before the envelope is there, and the survey found {state:?}"),
+    }
+}

@@ -1,0 +1,123 @@
+//! Logging in as the one who serves and as the one who configures, and making every setting so.
+//!
+//! ```text
+//! LoggingIn → Sweeping → LoggingInForSetup ── token ──> Applying → Storing → certify
+//!                              └ no such token: the same with the authority that only reads
+//! ```
+//!
+//! The token of `controller-setup` is root-equivalent. It is used here and forgotten; where the hardened overlay has
+//! taken its projected token away, a difference is an alarm and not repaired.
+
+use serde::{Deserialize, Serialize};
+
+use super::apply::{Applied, Apply, Scope};
+use super::calls::{Call, NatsKeys, Notice, Reply};
+use super::login::{As, LoggedIn, Login};
+use super::store::{Store, Stored};
+use super::sweep::{Sweep, Swept};
+use super::table::Wait;
+use super::turn::{Context, Turn};
+use crate::machine::Outcome;
+use crate::retry::renewal_s;
+use crate::secret::{Own, Secret};
+use crate::time::Unix;
+
+/// Configuration under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) enum Configure {
+    /// As the one who serves.
+    LoggingIn(Login),
+    /// Nobody else may be root.
+    Sweeping(Sweep),
+    /// As the one who configures.
+    LoggingInForSetup(Login),
+    /// Settings.
+    Applying(Apply),
+    /// What is written once.
+    Storing(Store),
+}
+
+/// Which stream of renewals the controller's own token draws from.
+const RENEWAL_OF_TOKEN: u64 = 0;
+
+impl Configure {
+    pub(super) const fn begin() -> Self {
+        Self::LoggingIn(Login::begin(As::Controller))
+    }
+
+    pub(super) fn ask(&self, context: &Context<'_>) -> (Call, u64) {
+        match self {
+            Self::LoggingIn(login) | Self::LoggingInForSetup(login) => login.ask(),
+            Self::Sweeping(sweep) => sweep.ask(),
+            Self::Applying(apply) => apply.ask(context),
+            Self::Storing(store) => store.ask(),
+        }
+    }
+
+    pub(super) const fn phase(&self) -> &'static str {
+        match self {
+            Self::LoggingIn(login) | Self::LoggingInForSetup(login) => login.phase(),
+            Self::Sweeping(sweep) => sweep.phase(),
+            Self::Applying(apply) => apply.phase(),
+            Self::Storing(store) => store.phase(),
+        }
+    }
+
+    pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
+        match self {
+            Self::LoggingIn(login) => match login.done(outcome, context) {
+                LoggedIn::Turn(turn) => turn.map(Self::LoggingIn),
+                LoggedIn::NoToken => Turn::Wait(Wait::VaultToken),
+                LoggedIn::Done { lease_s } => {
+                    let renewal_s = renewal_s(context.seed, RENEWAL_OF_TOKEN, lease_s);
+                    context.memory.log_in_again = Some(Unix(context.now.unix.0 + renewal_s));
+                    Turn::Ask(Self::Sweeping(Sweep::begin()))
+                }
+            },
+            Self::Sweeping(sweep) => match sweep.done(outcome) {
+                Swept::Ask(sweep) => Turn::Ask(Self::Sweeping(sweep)),
+                Swept::Unproved => Turn::Wait(Wait::Vault),
+                Swept::Clean { roots_found } => {
+                    context.notices.push(Notice::Swept { roots_found });
+                    Turn::Ask(Self::LoggingInForSetup(Login::begin(As::Setup)))
+                }
+            },
+            Self::LoggingInForSetup(login) => match login.done(outcome, context) {
+                LoggedIn::Turn(turn) => turn.map(Self::LoggingInForSetup),
+                LoggedIn::NoToken => Turn::Ask(Self::Applying(Apply::begin(Scope::Platform, SERVING, false))),
+                LoggedIn::Done { .. } => Turn::Ask(Self::Applying(Apply::begin(Scope::Platform, SETUP, true))),
+            },
+            Self::Applying(apply) => {
+                let (token, may_write) = apply.authority();
+                match apply.done(outcome, context) {
+                    Applied::Turn(turn) => turn.map(Self::Applying),
+                    Applied::Done { writes, keys } => {
+                        let keys = NatsKeys::from_settings(keys);
+                        context.memory.keys = Some(keys.clone());
+                        Turn::Ask(Self::Storing(Store::begin(token, may_write, keys, writes)))
+                    }
+                }
+            }
+            Self::Storing(store) => match store.done(outcome, context) {
+                Stored::Turn(turn) => turn.map(Self::Storing),
+                Stored::Done { writes } => {
+                    let keys = context.memory.keys.clone().expect("they were kept when storing began");
+                    context.notices.push(Notice::Configured { writes, keys });
+                    Turn::Certify
+                }
+            },
+        }
+    }
+}
+
+const SERVING: Secret = Secret::Own(Own::ControllerToken);
+const SETUP: Secret = Secret::Own(Own::SetupToken);
+
+impl NatsKeys {
+    /// The keys in the order in which [`crate::documents::setting::platform_settings`] lists them.
+    fn from_settings(keys: alloc::vec::Vec<crate::documents::nkey::PublicKey>) -> Self {
+        let [operator, system_account, platform_account, platform_signer] =
+            <[_; 4]>::try_from(keys).expect("the settings list four keys");
+        Self { operator, system_account, platform_account, platform_signer }
+    }
+}

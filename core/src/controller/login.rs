@@ -1,0 +1,176 @@
+//! Exchanging one of the pod's own service-account tokens for a Vault token.
+//!
+//! ```text
+//! ReadingToken → LoggingIn ── token ──> done
+//!                   └ refused → Reviewing ── the API server accepts the token, for too long ──> SetupStranded
+//!                                    └────── otherwise ──> wait
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::calls::{Call, Reply};
+use super::table::Wait;
+use super::turn::{Context, Turn};
+use crate::documents::setting::{AUDIENCE_CONTROLLER, AUDIENCE_SETUP};
+use crate::fatal::Fatal;
+use crate::kubernetes::{self, Review};
+use crate::machine::{Outcome, Refusal};
+use crate::secret::{Own, Secret};
+use crate::vault::{self, AuthRole};
+use crate::volume::{self, Token, TokenFile};
+
+/// A local read.
+const LOCAL_MS: u64 = 2_000;
+/// One request to Vault or the API server.
+const REMOTE_MS: u64 = 10_000;
+/// For how long Vault may refuse a token that the API server accepts. Vault reads its own pod's token again once a
+/// minute, and the API server caches what it thinks of a token for some seconds.
+const STRANDED_MS: u64 = 150_000;
+
+/// With which of its two roles the controller logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) enum As {
+    /// `controller`
+    Controller,
+    /// `controller-setup`
+    Setup,
+}
+
+/// A login under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Login {
+    role: As,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum Step {
+    ReadingToken,
+    LoggingIn,
+    Reviewing,
+}
+
+/// What a step of [`Login`] led to.
+pub(super) enum LoggedIn {
+    /// More is to be asked.
+    Turn(Turn<Login>),
+    /// The slot of the role's token is filled.
+    Done {
+        /// For how long the token works.
+        lease_s: u64,
+    },
+    /// The pod has no such token: it was taken away on purpose, or is late.
+    NoToken,
+}
+
+impl Login {
+    pub(super) const fn begin(role: As) -> Self {
+        Self { role, step: Step::ReadingToken }
+    }
+
+    pub(super) fn ask(self) -> (Call, u64) {
+        match self.step {
+            Step::ReadingToken => {
+                (Call::Volume(volume::Call::ReadToken { token: self.file(), into: self.jwt() }), LOCAL_MS)
+            }
+            Step::LoggingIn => {
+                let role = match self.role {
+                    As::Controller => AuthRole::Controller,
+                    As::Setup => AuthRole::ControllerSetup,
+                };
+                (Call::Vault(vault::Call::Login { role, jwt: self.jwt(), into: self.token() }), REMOTE_MS)
+            }
+            Step::Reviewing => {
+                let audience = match self.role {
+                    As::Controller => AUDIENCE_CONTROLLER,
+                    As::Setup => AUDIENCE_SETUP,
+                };
+                let call = kubernetes::Call::ReviewToken { token: self.jwt(), audience: audience.into() };
+                (Call::Kubernetes(call), REMOTE_MS)
+            }
+        }
+    }
+
+    pub(super) const fn phase(self) -> &'static str {
+        match (self.role, self.step) {
+            (As::Controller, Step::ReadingToken) => "Login::ReadingControllerJwt",
+            (As::Controller, Step::LoggingIn) => "Login::LoggingInAsController",
+            (As::Controller, Step::Reviewing) => "Login::ReviewingControllerJwt",
+            (As::Setup, Step::ReadingToken) => "Login::ReadingSetupJwt",
+            (As::Setup, Step::LoggingIn) => "Login::LoggingInAsSetup",
+            (As::Setup, Step::Reviewing) => "Login::ReviewingSetupJwt",
+        }
+    }
+
+    pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> LoggedIn {
+        match self.step {
+            Step::ReadingToken => match outcome {
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Read))) => {
+                    LoggedIn::Turn(Turn::Ask(Self { step: Step::LoggingIn, ..self }))
+                }
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Missing))) => LoggedIn::NoToken,
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Empty | TokenFile::Malformed)))
+                | Outcome::Refused(_)
+                | Outcome::Unknown(_) => LoggedIn::Turn(Turn::Wait(Wait::VaultToken)),
+                Outcome::Ok(reply) => panic!("the driver answered ReadingToken with {reply:?}"),
+            },
+            Step::LoggingIn => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::LoggedIn(login))) => {
+                    context.memory.login_refused = None;
+                    LoggedIn::Done { lease_s: login.lease_s }
+                }
+                Outcome::Ok(reply) => panic!("the driver answered LoggingIn with {reply:?}"),
+                // Vault is not there to judge the token.
+                Outcome::Refused(Refusal::NotReady | Refusal::Busy) | Outcome::Unknown(_) => {
+                    LoggedIn::Turn(unproved(context))
+                }
+                Outcome::Refused(_) => LoggedIn::Turn(Turn::Ask(Self { step: Step::Reviewing, ..self })),
+            },
+            Step::Reviewing => match outcome {
+                Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Authenticated { .. }))) => {
+                    LoggedIn::Turn(refused(context))
+                }
+                Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Refused)))
+                | Outcome::Refused(_)
+                | Outcome::Unknown(_) => LoggedIn::Turn(unproved(context)),
+                Outcome::Ok(reply) => panic!("the driver answered Reviewing with {reply:?}"),
+            },
+        }
+    }
+
+    const fn file(self) -> Token {
+        match self.role {
+            As::Controller => Token::Vault,
+            As::Setup => Token::Setup,
+        }
+    }
+
+    const fn jwt(self) -> Secret {
+        match self.role {
+            As::Controller => Secret::Own(Own::VaultJwt),
+            As::Setup => Secret::Own(Own::SetupJwt),
+        }
+    }
+
+    const fn token(self) -> Secret {
+        match self.role {
+            As::Controller => Secret::Own(Own::ControllerToken),
+            As::Setup => Secret::Own(Own::SetupToken),
+        }
+    }
+}
+
+/// Whether Vault refuses what the API server accepts is not known this time: only an unbroken series counts.
+fn unproved(context: &mut Context<'_>) -> Turn<Login> {
+    context.memory.login_refused = None;
+    Turn::Wait(Wait::Login)
+}
+
+fn refused(context: &mut Context<'_>) -> Turn<Login> {
+    let now = context.now.mono;
+    let since = *context.memory.login_refused.get_or_insert(now);
+    if now >= since.after_ms(STRANDED_MS) {
+        return Turn::Stop(Fatal::SetupStranded);
+    }
+    Turn::Wait(Wait::Login)
+}

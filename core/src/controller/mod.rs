@@ -1,0 +1,443 @@
+//! The controller beside Vault: brings Vault up from nothing, keeps it up, and gives every caller exactly its own.
+//!
+//! ```text
+//!            ┌──────────────────────────── a deed is done, or any doubt ───────────────────────────────┐
+//!            v                                                                                        │
+//! start ─> Survey ─> boot table ─> Begin · CreateKey · Initialize · Commit · Unseal · SetUp ──────────┤
+//!            ^           │                                                                            │
+//!            │           └─ row 20 ─> Configure ─> Certify ─> serving ─ token or certificate due ─────┘
+//!            │                                          ^        │
+//!            └──────────────── sealed ──── Watch <──────┴────────┘ every two seconds
+//! ```
+//!
+//! Boot is recovery, and so is renewal: whatever happened, the controller surveys the world, applies one row of the
+//! table ([`table`]), does one deed and surveys again. The boot has one call in flight at a time. Beside it, each
+//! question from outside is a [`session::Session`] of its own.
+
+mod apply;
+mod begin;
+mod calls;
+mod certify;
+mod commit;
+mod configure;
+mod create_key;
+mod initialize;
+mod login;
+mod session;
+mod set_up;
+mod store;
+mod survey;
+mod sweep;
+pub mod table;
+mod turn;
+mod unseal;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::calls::{Answer, Ask, Call, Config, NatsKeys, Notice, Reply, Signal};
+use self::begin::Begin;
+use self::certify::Certify;
+use self::commit::Commit;
+use self::configure::Configure;
+use self::create_key::CreateKey;
+use self::initialize::Initialize;
+use self::session::{Session, Verdict as SessionVerdict, View};
+use self::set_up::SetUp;
+use self::survey::Survey;
+use self::table::{Known, Verdict, Wait, decide};
+use self::turn::{Context, Memory, Turn};
+use self::unseal::Unseal;
+use self::watch::{WATCH_MS, Watch};
+use crate::bootstrap::Rejection;
+use crate::fatal::Fatal;
+use crate::machine::{CallId, Event, Machine, Out, Outcome, Seed, Standing, Ticket};
+use crate::names::ordinal;
+use crate::retry::{Attempt, backoff};
+use crate::time::{Mono, Now};
+
+/// Callers served at the same time; beyond that a caller is told to come back.
+pub const SESSIONS_MAX: usize = 64;
+
+/// The controller.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Controller {
+    config: Config,
+    seed: Seed,
+    boot: Boot,
+    attempt: Attempt,
+    /// From when on the seal key's volume counts as late.
+    key_late: Mono,
+    /// A stop was asked for while the only copy of the unseal key was in memory.
+    stopping: bool,
+    memory: Memory,
+    sessions: BTreeMap<Ticket, Session>,
+}
+
+/// Where the boot is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum Boot {
+    /// Another pod of the StatefulSet does it.
+    StandingBy,
+    /// One request is under way.
+    Awaiting(CallId, Deed),
+    /// The deed goes on after a pause.
+    Pausing(Mono, Wait, Deed),
+    /// The world is surveyed again after a back-off.
+    Waiting(Mono, Wait),
+    /// Everything stands.
+    Serving(Mono),
+    /// Ended as it was asked to.
+    Finished,
+    /// A person must act.
+    Stopped(Fatal),
+}
+
+/// What the boot is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum Deed {
+    Survey(Survey),
+    Begin(Begin),
+    CreateKey(CreateKey),
+    Initialize(Initialize),
+    Commit(Commit),
+    Unseal(Unseal),
+    SetUp(SetUp),
+    Configure(Configure),
+    Certify(Certify),
+    Watch(Watch),
+}
+
+impl Machine for Controller {
+    type Config = Config;
+    type Call = Call;
+    type Reply = Reply;
+    type Ask = Ask;
+    type Answer = Answer;
+    type Notice = Notice;
+    type Signal = Signal;
+
+    fn start(config: Config, seed: Seed, now: Now, out: &mut Out<Self>) -> Self {
+        let first = ordinal(&config.pod) == Some(0);
+        let mut controller = Self {
+            key_late: now.in_ms(config.seal_key_grace_ms),
+            config,
+            seed,
+            boot: Boot::StandingBy,
+            attempt: Attempt::default(),
+            stopping: false,
+            memory: Memory::default(),
+            sessions: BTreeMap::new(),
+        };
+        if first {
+            controller.take(Turn::Survey, now, out);
+        }
+        controller
+    }
+
+    fn handle_event(&mut self, now: Now, event: Event<Self>, out: &mut Out<Self>) {
+        match event {
+            Event::Done { id, outcome } => self.done(id, outcome, now, out),
+            Event::Asked { ticket, by, ask } => self.asked(ticket, by, ask, now, out),
+            Event::Withdrawn { ticket } => {
+                self.sessions.remove(&ticket);
+            }
+            Event::Signal(Signal::Stop) => {
+                self.stopping = true;
+                self.stop_if_asked(out);
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Now, out: &mut Out<Self>) {
+        match &self.boot {
+            Boot::Waiting(until, _) if *until <= now.mono => self.take(Turn::Survey, now, out),
+            Boot::Serving(until) if *until <= now.mono => self.watch(now, out),
+            Boot::Pausing(until, _, deed) if *until <= now.mono => {
+                let deed = deed.clone();
+                self.take(Turn::Ask(deed), now, out);
+            }
+            Boot::Waiting(..)
+            | Boot::Serving(_)
+            | Boot::Pausing(..)
+            | Boot::StandingBy
+            | Boot::Awaiting(..)
+            | Boot::Finished
+            | Boot::Stopped(_) => {}
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<(Mono, &'static str)> {
+        match &self.boot {
+            Boot::Waiting(until, wait) | Boot::Pausing(until, wait, _) => Some((*until, wait.sentence())),
+            Boot::Serving(until) => Some((*until, "Vault's seal is looked at again")),
+            Boot::StandingBy | Boot::Awaiting(..) | Boot::Finished | Boot::Stopped(_) => None,
+        }
+    }
+
+    fn phase(&self) -> &'static str {
+        match &self.boot {
+            Boot::StandingBy => "StandingBy",
+            Boot::Awaiting(_, deed) | Boot::Pausing(_, _, deed) => deed.phase(),
+            Boot::Waiting(..) => "Waiting",
+            Boot::Serving(_) => "Serving",
+            Boot::Finished => "Finished",
+            Boot::Stopped(_) => "Stopped",
+        }
+    }
+
+    fn waits_for(&self) -> &'static str {
+        match &self.boot {
+            Boot::StandingBy => "stands by: only the pod with ordinal 0 brings Vault up",
+            Boot::Awaiting(_, deed) => deed.waits_for(),
+            Boot::Pausing(_, wait, _) | Boot::Waiting(_, wait) => wait.sentence(),
+            Boot::Serving(_) => "waits for nothing: it serves",
+            Boot::Finished => "has finished",
+            Boot::Stopped(fatal) => fatal.cause(),
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        match &self.boot {
+            Boot::Finished => Standing::Finished,
+            Boot::Stopped(fatal) => Standing::Stopped(*fatal),
+            Boot::Serving(_) => Standing::Ready,
+            Boot::Awaiting(..) | Boot::Pausing(..) | Boot::Waiting(..) if self.memory.serving => Standing::Ready,
+            Boot::StandingBy | Boot::Awaiting(..) | Boot::Pausing(..) | Boot::Waiting(..) => Standing::Starting,
+        }
+    }
+}
+
+impl Controller {
+    fn done(&mut self, id: CallId, outcome: Outcome<Reply>, now: Now, out: &mut Out<Self>) {
+        if let Boot::Awaiting(awaited, deed) = &self.boot
+            && *awaited == id
+        {
+            let deed = deed.clone();
+            let turn = self.with_context(now, out, |context| deed.done(outcome, context));
+            self.take(turn, now, out);
+            return;
+        }
+        let session = self.sessions.iter().find(|(_, session)| session.awaits(id)).map(|(ticket, _)| *ticket);
+        if let Some(ticket) = session {
+            let session = self.sessions.remove(&ticket).expect("it was just found");
+            let verdict = session.done(outcome, &self.view(now));
+            self.conclude(ticket, verdict, now, out);
+        }
+    }
+
+    /// Carries out what a phase decided. The only place where the boot changes.
+    fn take(&mut self, turn: Turn<Deed>, now: Now, out: &mut Out<Self>) {
+        self.boot = match turn {
+            Turn::Ask(deed) => {
+                let (call, within_ms) = self.with_context(now, out, |context| deed.ask(context));
+                Boot::Awaiting(out.call(now.in_ms(within_ms), call), deed)
+            }
+            Turn::Pause(deed, pause_ms, wait) => Boot::Pausing(now.in_ms(pause_ms), wait, deed),
+            Turn::Survey => return self.take(Turn::Ask(Deed::Survey(Survey::begin())), now, out),
+            Turn::Decide => return self.decide(now, out),
+            Turn::Configure => return self.take(Turn::Ask(Deed::Configure(Configure::begin())), now, out),
+            Turn::Certify => {
+                let fresh = self.memory.certificate.is_some_and(|certified| now.unix < certified.renew);
+                let turn = if fresh { Turn::Serve } else { Turn::Ask(Deed::Certify(Certify::begin())) };
+                return self.take(turn, now, out);
+            }
+            Turn::Wait(wait) => {
+                let until = backoff(self.seed, self.attempt, now);
+                self.attempt = self.attempt.next();
+                Boot::Waiting(until, wait)
+            }
+            Turn::Serve => {
+                self.attempt = Attempt::default();
+                self.memory.serving = true;
+                Boot::Serving(now.in_ms(WATCH_MS))
+            }
+            Turn::Stop(fatal) => {
+                self.turn_callers_away(out);
+                Boot::Stopped(fatal)
+            }
+        };
+        self.stop_if_asked(out);
+    }
+
+    fn decide(&mut self, now: Now, out: &mut Out<Self>) {
+        let facts = &self.memory.facts;
+        let late = now.mono >= self.key_late;
+        let decision = decide(facts, self.config.allow_plain_state_dir, late);
+        if let Known::Fact(Some(secret)) = &facts.secret
+            && secret.marked.deleting
+        {
+            out.notice(Notice::SealKeyDeletion);
+        }
+        let verdict = decision.verdict.clone();
+        if !self.memory.serving {
+            out.notice(Notice::Decided(decision));
+        }
+        let deed = match verdict {
+            Verdict::Wait(wait) => return self.take(Turn::Wait(wait), now, out),
+            Verdict::Stop(fatal) => return self.take(Turn::Stop(fatal), now, out),
+            Verdict::LogIn { .. } => return self.take(Turn::Configure, now, out),
+            Verdict::Begin => Deed::Begin(Begin::with_random_id(self.seed)),
+            Verdict::CreateSealKey { life } => Deed::CreateKey(CreateKey::begin(life)),
+            Verdict::Initialize { life, attempt } => Deed::Initialize(Initialize::begin(life, attempt)),
+            Verdict::Commit { life, again } => {
+                self.with_context(now, out, |context| Deed::Commit(Commit::begin(life, again, context)))
+            }
+            Verdict::Unseal => Deed::Unseal(Unseal::begin()),
+            Verdict::FinishSetUp { life, generation } => Deed::SetUp(SetUp::begin(life, generation)),
+        };
+        self.take(Turn::Ask(deed), now, out);
+    }
+
+    /// Serving, and a timer is due: renew by surveying anew, or look at Vault's seal.
+    fn watch(&mut self, now: Now, out: &mut Out<Self>) {
+        let due = |at| now.unix >= at;
+        let renew = self.memory.log_in_again.is_some_and(due)
+            || self.memory.certificate.is_some_and(|certified| due(certified.renew));
+        let turn = if renew { Turn::Survey } else { Turn::Ask(Deed::Watch(Watch::ReadingSealStatus)) };
+        self.take(turn, now, out);
+    }
+
+    /// Ends as soon as nothing is lost by it.
+    fn stop_if_asked(&mut self, out: &mut Out<Self>) {
+        let precious = match &self.boot {
+            Boot::Awaiting(_, Deed::Initialize(initialize)) | Boot::Pausing(_, _, Deed::Initialize(initialize)) => {
+                initialize.holds_the_only_copy()
+            }
+            Boot::Stopped(_) | Boot::Finished => return,
+            Boot::StandingBy | Boot::Awaiting(..) | Boot::Pausing(..) | Boot::Waiting(..) | Boot::Serving(_) => false,
+        };
+        if self.stopping && !precious {
+            self.boot = Boot::Finished;
+            self.turn_callers_away(out);
+        }
+    }
+
+    /// Nobody is served any more: this is the end.
+    fn turn_callers_away(&mut self, out: &mut Out<Self>) {
+        self.memory.serving = false;
+        for ticket in core::mem::take(&mut self.sessions).into_keys() {
+            out.answer(ticket, Answer::Rejected(Rejection::NotServing));
+        }
+    }
+
+    fn asked(&mut self, ticket: Ticket, by: Mono, ask: Ask, now: Now, out: &mut Out<Self>) {
+        let rejection = if !self.memory.serving {
+            Some(Rejection::NotServing)
+        } else if self.sessions.len() >= SESSIONS_MAX {
+            Some(Rejection::Busy)
+        } else {
+            None
+        };
+        match rejection {
+            Some(rejection) => {
+                out.notice(Notice::Rejected { identity: None, ask, rejection });
+                out.answer(ticket, Answer::Rejected(rejection));
+            }
+            None => self.conclude(ticket, Session::begin(ticket, by, ask), now, out),
+        }
+    }
+
+    /// Carries out what a session decided.
+    fn conclude(&mut self, ticket: Ticket, verdict: SessionVerdict, now: Now, out: &mut Out<Self>) {
+        match verdict {
+            SessionVerdict::Ask(mut session) => {
+                let (call, by) = session.ask(&self.view(now));
+                session.await_call(out.call_for(ticket, by, call));
+                self.sessions.insert(ticket, session);
+            }
+            SessionVerdict::Answer(answer, notice) => {
+                out.notice(notice);
+                out.answer(ticket, answer);
+            }
+        }
+    }
+
+    fn view(&self, now: Now) -> View<'_> {
+        let keys = self.memory.keys.as_ref().expect("nobody is served before everything is configured");
+        View { config: &self.config, keys, seed: self.seed, now }
+    }
+
+    fn with_context<T>(
+        &mut self,
+        now: Now,
+        out: &mut Out<Self>,
+        act: impl FnOnce(&mut Context<'_>) -> T,
+    ) -> T {
+        let mut notices = Vec::new();
+        let (config, seed, memory) = (&self.config, self.seed, &mut self.memory);
+        let result = act(&mut Context { config, seed, now, memory, notices: &mut notices });
+        for notice in notices {
+            out.notice(notice);
+        }
+        result
+    }
+}
+
+impl Deed {
+    fn ask(&self, context: &Context<'_>) -> (Call, u64) {
+        match self {
+            Self::Survey(survey) => survey.ask(),
+            Self::Begin(begin) => begin.ask(),
+            Self::CreateKey(create_key) => create_key.ask(),
+            Self::Initialize(initialize) => initialize.ask(),
+            Self::Commit(commit) => commit.ask(),
+            Self::Unseal(unseal) => unseal.ask(),
+            Self::SetUp(set_up) => set_up.ask(context),
+            Self::Configure(configure) => configure.ask(context),
+            Self::Certify(certify) => certify.ask(context),
+            Self::Watch(watch) => watch.ask(),
+        }
+    }
+
+    fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
+        match self {
+            Self::Survey(survey) => survey.done(outcome, context).map(Self::Survey),
+            Self::Begin(begin) => begin.done(outcome, context).map(Self::Begin),
+            Self::CreateKey(create_key) => create_key.done(outcome, context).map(Self::CreateKey),
+            Self::Initialize(initialize) => initialize.done(outcome, context).map(Self::Initialize),
+            Self::Commit(commit) => commit.done(outcome, context).map(Self::Commit),
+            Self::Unseal(unseal) => unseal.done(outcome, context).map(Self::Unseal),
+            Self::SetUp(set_up) => set_up.done(outcome, context).map(Self::SetUp),
+            Self::Configure(configure) => configure.done(outcome, context).map(Self::Configure),
+            Self::Certify(certify) => certify.done(outcome, context).map(Self::Certify),
+            Self::Watch(watch) => watch.done(outcome, context).map(Self::Watch),
+        }
+    }
+
+    const fn phase(&self) -> &'static str {
+        match self {
+            Self::Survey(survey) => survey.phase(),
+            Self::Begin(begin) => begin.phase(),
+            Self::CreateKey(create_key) => create_key.phase(),
+            Self::Initialize(initialize) => initialize.phase(),
+            Self::Commit(commit) => commit.phase(),
+            Self::Unseal(unseal) => unseal.phase(),
+            Self::SetUp(set_up) => set_up.phase(),
+            Self::Configure(configure) => configure.phase(),
+            Self::Certify(certify) => certify.phase(),
+            Self::Watch(watch) => watch.phase(),
+        }
+    }
+
+    const fn waits_for(&self) -> &'static str {
+        match self {
+            Self::Survey(_) => "looks at Vault, the state directory and the cluster",
+            Self::Begin(_) => "waiting for the state directory to take the intent of a new life",
+            Self::CreateKey(_) => "waiting for the cluster to store the seal key",
+            Self::Initialize(_) => "waiting for Vault to be initialized and its unseal key to be safe on the disk",
+            Self::Commit(_) => "waiting for the cluster to record that the unseal key is safe",
+            Self::Unseal(_) => "waiting for Vault to be unsealed",
+            Self::SetUp(_) => "waiting for Vault: set-up with the root token, which then dies",
+            Self::Configure(_) => "waiting for Vault: its settings are read, and written where they differ",
+            Self::Certify(_) => "waiting for the serving certificate to be issued and published",
+            Self::Watch(_) => "looks at Vault's seal",
+        }
+    }
+}

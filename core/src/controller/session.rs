@@ -1,0 +1,352 @@
+//! Serving one question: who asks is proved twice, and everything is read and issued with the caller's own authority.
+//!
+//! ```text
+//! ReadingApiToken → Reviewing → ExchangingToken ─┬─ NATS ──────> ReadingJwt ×3 ─────────────> Issuing ──────> answer
+//!                                                ├─ component ─> EnsuringUserKey → SigningUser → Issuing → IssuingRuntime
+//!                                                └─ nonce ─────> SigningNonce ── no such key ──> EnsuringUserKey
+//! ```
+//!
+//! The identity comes from the controller's own review and from Vault's login, never from the question; the two must
+//! agree. The caller's batch token stays here. The one thing signed with the controller's authority is the user's
+//! JWT, by a scoped signing key that grants only what its template says.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::calls::{Answer, Ask, Call, Config, NatsKeys, Notice, Reply};
+use crate::bootstrap::{ComponentDocuments, NatsDocuments, Rejection};
+use crate::documents::certificate::{request, ttl_s};
+use crate::documents::jwt::{self, Unsigned};
+use crate::documents::nkey::{Prefix, PublicKey};
+use crate::kubernetes::{self, Review};
+use crate::machine::{CallId, Outcome, Refusal, Seed, Ticket};
+use crate::names::{Identity, Nonce, caller_audience};
+use crate::retry::{Stream, draw};
+use crate::secret::{Asker, Own, Secret};
+use crate::time::{Mono, Now, Unix};
+use crate::vault::{self, AuthRole, Certificate, NatsKey, PkiRole, Setting, StoredJwt};
+use crate::volume::{self, Token, TokenFile};
+
+/// No single request of a session takes longer, however long the caller listens.
+const REQUEST_MS: u64 = 5_000;
+/// Bytes of an Ed25519 signature.
+const SIGNATURE_LEN: usize = 64;
+/// The shortest life of a user's JWT at NATS: an hour less a tenth.
+const USER_JWT_S_MIN: u64 = 3_240;
+/// By so much it is spread, so that renewals do not fall on one moment: up to an hour and a tenth.
+const USER_JWT_S_SPREAD: u64 = 720;
+
+/// One question being served.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Session {
+    ticket: Ticket,
+    by: Mono,
+    ask: Ask,
+    /// Who asks, once the API server has said so.
+    identity: Option<Identity>,
+    state: State,
+    call: Option<CallId>,
+}
+
+/// What is awaited.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum State {
+    ReadingApiToken,
+    Reviewing,
+    ExchangingToken,
+    /// The JWTs that were read so far, in the order of [`StoredJwt::ALL`].
+    ReadingJwt(Vec<String>),
+    ReadingUserKey,
+    WritingUserKey,
+    SigningUser(User, Unsigned),
+    IssuingNats([String; 3]),
+    IssuingComponent(User),
+    IssuingRuntime(User, Certificate),
+    SigningNonce { nonce: Nonce, key_ensured: bool },
+}
+
+/// A component's user at NATS.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct User {
+    key: PublicKey,
+    jwt: String,
+    expires: Unix,
+}
+
+/// What follows from a step of a session.
+pub(super) enum Verdict {
+    /// Ask on.
+    Ask(Session),
+    /// Answer, and tell.
+    Answer(Answer, Notice),
+}
+
+/// What a session may look at.
+pub(super) struct View<'a> {
+    pub(super) config: &'a Config,
+    pub(super) keys: &'a NatsKeys,
+    pub(super) seed: Seed,
+    pub(super) now: Now,
+}
+
+impl Session {
+    pub(super) const fn begin(ticket: Ticket, by: Mono, ask: Ask) -> Verdict {
+        Verdict::Ask(Self { ticket, by, ask, identity: None, state: State::ReadingApiToken, call: None })
+    }
+
+    pub(super) fn awaits(&self, id: CallId) -> bool {
+        self.call == Some(id)
+    }
+
+    pub(super) fn await_call(&mut self, id: CallId) {
+        self.call = Some(id);
+    }
+
+    /// The request whose answer is awaited, and until when.
+    pub(super) fn ask(&self, view: &View<'_>) -> (Call, Mono) {
+        let by = self.by.min(view.now.in_ms(REQUEST_MS));
+        let (jwt, token) = (self.slot(Asker::CallerJwt), self.slot(Asker::CallerToken));
+        let call = match &self.state {
+            State::ReadingApiToken => {
+                Call::Volume(volume::Call::ReadToken { token: Token::Api, into: Secret::Own(Own::ApiJwt) })
+            }
+            State::Reviewing => {
+                let audience = caller_audience(&view.config.installation);
+                Call::Kubernetes(kubernetes::Call::ReviewToken { token: jwt, audience })
+            }
+            State::ExchangingToken => Call::Vault(vault::Call::Login { role: self.role(), jwt, into: token }),
+            State::ReadingJwt(read) => {
+                Call::Vault(vault::Call::ReadJwt { token, jwt: StoredJwt::ALL[read.len()] })
+            }
+            State::ReadingUserKey => Call::Vault(vault::Call::Read { token, setting: self.user_key_setting() }),
+            State::WritingUserKey => {
+                let body = serde_json::json!({"type": "ed25519"});
+                Call::Vault(vault::Call::Write { token, setting: self.user_key_setting(), body })
+            }
+            State::SigningUser(_, unsigned) => Call::Vault(vault::Call::Sign {
+                token: Secret::Own(Own::ControllerToken),
+                key: NatsKey::PlatformSigner,
+                input: unsigned.signing_input().into(),
+            }),
+            State::IssuingNats(_) => self.issue(PkiRole::Nats, Asker::IssuedKey, view),
+            State::IssuingComponent(_) => self.issue(PkiRole::Component, Asker::IssuedKey, view),
+            State::IssuingRuntime(..) => self.issue(PkiRole::Runtime, Asker::RuntimeKey, view),
+            State::SigningNonce { nonce, .. } => Call::Vault(vault::Call::Sign {
+                token,
+                key: NatsKey::User(self.known_identity().clone()),
+                input: nonce.as_str().into(),
+            }),
+        };
+        (call, by)
+    }
+
+    /// Takes the answer.
+    pub(super) fn done(self, outcome: Outcome<Reply>, view: &View<'_>) -> Verdict {
+        match self.state.clone() {
+            State::ReadingApiToken => match outcome {
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Read))) => self.then(State::Reviewing),
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(_))) | Outcome::Refused(_) | Outcome::Unknown(_) => {
+                    self.reject(Rejection::ReviewUnavailable)
+                }
+                Outcome::Ok(reply) => panic!("the driver answered ReadingApiToken with {reply:?}"),
+            },
+            State::Reviewing => self.reviewed(outcome),
+            State::ExchangingToken => self.exchanged(outcome),
+            State::ReadingJwt(read) => self.read_jwt(read, outcome),
+            State::ReadingUserKey => self.read_user_key(outcome, view),
+            State::WritingUserKey => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Written)) => self.then(State::ReadingUserKey),
+                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                    self.refused_by_vault(outcome)
+                }
+            },
+            State::SigningUser(user, unsigned) => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => {
+                    match <[u8; SIGNATURE_LEN]>::try_from(signature) {
+                        Ok(signature) => {
+                            self.then(State::IssuingComponent(User { jwt: unsigned.signed(&signature), ..user }))
+                        }
+                        Err(_) => self.reject(Rejection::VaultUnavailable),
+                    }
+                }
+                // The controller's own authority is at stake here, not the caller's.
+                Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::VaultUnavailable),
+                Outcome::Ok(reply) => panic!("the driver answered SigningUser with {reply:?}"),
+            },
+            State::IssuingNats([operator, system_account, platform_account]) => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(certificate))) => {
+                    self.answer(Answer::Nats(NatsDocuments {
+                        operator,
+                        system_account,
+                        platform_account,
+                        certificate,
+                    }))
+                }
+                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                    self.refused_by_vault(outcome)
+                }
+            },
+            State::IssuingComponent(user) => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(certificate))) => {
+                    self.then(State::IssuingRuntime(user, certificate))
+                }
+                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                    self.refused_by_vault(outcome)
+                }
+            },
+            State::IssuingRuntime(user, certificate) => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(runtime))) => {
+                    self.answer(Answer::Component(ComponentDocuments {
+                        user: user.key,
+                        user_jwt: user.jwt,
+                        user_jwt_expires: user.expires,
+                        certificate,
+                        runtime,
+                    }))
+                }
+                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                    self.refused_by_vault(outcome)
+                }
+            },
+            State::SigningNonce { key_ensured, .. } => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => match signature.len() {
+                    SIGNATURE_LEN => self.answer(Answer::Signature(signature)),
+                    _ => self.reject(Rejection::VaultUnavailable),
+                },
+                // Vault says 400 for a key that does not exist: this identity has never bootstrapped.
+                Outcome::Refused(Refusal::Invalid) if !key_ensured => self.then(State::ReadingUserKey),
+                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                    self.refused_by_vault(outcome)
+                }
+            },
+        }
+    }
+
+    fn reviewed(mut self, outcome: Outcome<Reply>) -> Verdict {
+        match outcome {
+            Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Authenticated { identity, pod }))) => {
+                self.identity = Some(identity);
+                match pod {
+                    Some(_) => self.then(State::ExchangingToken),
+                    None => self.reject(Rejection::TokenUnbound),
+                }
+            }
+            Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Refused))) => {
+                self.reject(Rejection::TokenRefused)
+            }
+            Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::ReviewUnavailable),
+            Outcome::Ok(reply) => panic!("the driver answered Reviewing with {reply:?}"),
+        }
+    }
+
+    fn exchanged(self, outcome: Outcome<Reply>) -> Verdict {
+        match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::LoggedIn(login))) => {
+                if login.identity != *self.known_identity() {
+                    return self.reject(Rejection::NotEntitled);
+                }
+                match &self.ask {
+                    Ask::Nats => self.then(State::ReadingJwt(Vec::new())),
+                    Ask::Component => self.then(State::ReadingUserKey),
+                    Ask::SignNonce { nonce } => {
+                        let nonce = nonce.clone();
+                        self.then(State::SigningNonce { nonce, key_ensured: false })
+                    }
+                }
+            }
+            Outcome::Refused(Refusal::Denied) => self.reject(Rejection::NotEntitled),
+            Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::VaultUnavailable),
+            Outcome::Ok(reply) => panic!("the driver answered ExchangingToken with {reply:?}"),
+        }
+    }
+
+    fn read_jwt(self, mut read: Vec<String>, outcome: Outcome<Reply>) -> Verdict {
+        match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::Jwt(Some(text)))) => {
+                read.push(text);
+                match <[String; 3]>::try_from(read) {
+                    Ok(all) => self.then(State::IssuingNats(all)),
+                    Err(read) => self.then(State::ReadingJwt(read)),
+                }
+            }
+            Outcome::Ok(Reply::Vault(vault::Reply::Jwt(None))) => self.reject(Rejection::VaultUnavailable),
+            outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                self.refused_by_vault(outcome)
+            }
+        }
+    }
+
+    fn read_user_key(self, outcome: Outcome<Reply>, view: &View<'_>) -> Verdict {
+        let standing = match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::Setting(Some(standing)))) => standing,
+            Outcome::Ok(Reply::Vault(vault::Reply::Setting(None))) => return self.then(State::WritingUserKey),
+            outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                return self.refused_by_vault(outcome);
+            }
+        };
+        let text = standing.get("public_key").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let Ok(key) = PublicKey::from_base64(Prefix::User, text) else {
+            return self.reject(Rejection::VaultUnavailable);
+        };
+        if let Ask::SignNonce { nonce } = &self.ask {
+            let nonce = nonce.clone();
+            return self.then(State::SigningNonce { nonce, key_ensured: true });
+        }
+        let issued = view.now.unix;
+        let spread_s = draw(view.seed, Stream::UserJwt, self.ticket.0) % (USER_JWT_S_SPREAD + 1);
+        let expires = Unix(issued.0 + USER_JWT_S_MIN + spread_s);
+        let NatsKeys { platform_signer, platform_account, .. } = view.keys;
+        let unsigned = jwt::user(&key, platform_signer, platform_account, self.known_identity(), issued, expires);
+        self.then(State::SigningUser(User { key, jwt: String::new(), expires }, unsigned))
+    }
+
+    /// Vault did not do what the caller's own token asked it to.
+    fn refused_by_vault(self, outcome: Outcome<Reply>) -> Verdict {
+        match outcome {
+            Outcome::Refused(Refusal::Denied) => self.reject(Rejection::NotEntitled),
+            Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::VaultUnavailable),
+            Outcome::Ok(reply) => panic!("the driver answered {:?} with {reply:?}", self.state),
+        }
+    }
+
+    fn then(self, state: State) -> Verdict {
+        Verdict::Ask(Self { state, call: None, ..self })
+    }
+
+    fn answer(self, answer: Answer) -> Verdict {
+        let identity = self.known_identity().clone();
+        Verdict::Answer(answer, Notice::Served { identity, ask: self.ask })
+    }
+
+    fn reject(self, rejection: Rejection) -> Verdict {
+        let notice = Notice::Rejected { identity: self.identity, ask: self.ask, rejection };
+        Verdict::Answer(Answer::Rejected(rejection), notice)
+    }
+
+    fn issue(&self, role: PkiRole, into: Asker, view: &View<'_>) -> Call {
+        let request = request(role, self.known_identity(), &view.config.trust_domain, ttl_s(role));
+        let token = self.slot(Asker::CallerToken);
+        Call::Vault(vault::Call::Issue { token, request, into: self.slot(into) })
+    }
+
+    const fn role(&self) -> AuthRole {
+        match self.ask {
+            Ask::Nats => AuthRole::Nats,
+            Ask::Component | Ask::SignNonce { .. } => AuthRole::Component,
+        }
+    }
+
+    fn user_key_setting(&self) -> Setting {
+        Setting::NatsKey(NatsKey::User(self.known_identity().clone()))
+    }
+
+    const fn slot(&self, name: Asker) -> Secret {
+        Secret::Of(self.ticket, name)
+    }
+
+    fn known_identity(&self) -> &Identity {
+        self.identity.as_ref().expect("no state after Reviewing is entered without an identity")
+    }
+}

@@ -1,0 +1,382 @@
+//! The boot table: what the survey found decides what happens next. First match wins, and only definite facts count:
+//! a row that needs an unknown fact waits and says for what.
+//!
+//! | row | boot.state | Vault | Secret, committed, key | then |
+//! |---|---|---|---|---|
+//! | 2 | directory unknown / not a mount point | | | wait / `StateNotPersistent` |
+//! | 3 | unknown / unparsable / another installation's / Foreign | | | wait / `EnvelopeCorrupt` / `WrongInstallation` / `ForeignInit` |
+//! | 4 | any | unknown / not Shamir, or not 1 of 1 | | wait / `ForeignSeal` |
+//! | 5 | absent | uninitialized | none of Secret, committed, trust exists / any exists | begin / `EarlierLife` |
+//! | 6 | absent | half-initialized / initialized | | `ForeignInit` / `EnvelopeMissing` |
+//! | 7 | Intent, Sent | | Secret or committed of another life | `EarlierLife` |
+//! | 8 | Intent, Sent | uninitialized / otherwise | committed, ours | `StorageLost` / `DiskRolledBack` |
+//! | 9 | Intent | uninitialized / otherwise | not committed; Secret ours / absent | initialize / create the key / `ForeignInit` |
+//! | 10 | Sent | uninitialized | not committed; Secret ours / absent | initialize again / create the key |
+//! | 11 | Sent | half-initialized / sealed / active | not committed | `HalfInitialized` / `InitInterrupted` / `ForeignInit` |
+//! | 12 | Envelope | uninitialized or half-initialized | | `StorageLost` |
+//! | 13 | Envelope | initialized | committed of another life | `WrongInstallation` |
+//! | 14 | Envelope | initialized | key absent or another, within the grace | wait |
+//! | 15 | Envelope | initialized | key absent / malformed / another / tag fails | `SealKeyMissing` / `SealKeyMalformed` / `SealKeyReplaced` / `EnvelopeCorrupt` |
+//! | 16 | opens, holds root | initialized | not committed / unknown | commit / wait |
+//! | 17 | opens, no root | initialized | definitely not committed | commit again |
+//! | 18 | opens | sealed | held / otherwise | wait / unseal |
+//! | 19 | opens, holds root | active | | finish set-up |
+//! | 20 | opens, no root | active | | log in |
+//!
+//! Row 1, an ordinal other than 0, is decided before anything is surveyed. What the rows call *wrong Vault*,
+//! *stranded* and *foreign* is found out by the act itself: unsealing, logging in, configuring.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fatal::Fatal;
+use crate::kubernetes::{Marked, SealKeyObject};
+use crate::names::{KeyId, LifeId};
+use crate::state::{Opened, State};
+use crate::vault::{InitStatus, SealStatus};
+use crate::volume::SealKeyFile;
+
+/// A fact that may not have been found out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Known<T> {
+    /// Silence, a time-out, a refusal: nothing follows from it.
+    #[default]
+    Unknown,
+    /// Definite.
+    Fact(T),
+}
+
+/// What the survey found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Facts {
+    /// Whether the state directory is a mount point.
+    pub mount_point: Known<bool>,
+    /// What `boot.state` says.
+    pub state: Known<State>,
+    /// What `sys/seal-status` says.
+    pub seal: Known<SealStatus>,
+    /// What `sys/init` says.
+    pub init: Known<InitStatus>,
+    /// Whether the token for the Kubernetes API could be read.
+    pub api_token: bool,
+    /// The Secret with the seal key.
+    pub secret: Known<Option<SealKeyObject>>,
+    /// `kubefox-committed`.
+    pub committed: Known<Option<Marked>>,
+    /// Whether `kubefox-trust` exists.
+    pub trust: Known<bool>,
+    /// The seal key as mounted.
+    pub mounted: Known<SealKeyFile>,
+    /// What opening the envelope with the mounted key gave.
+    pub opened: Known<Opened>,
+    /// Whether a person holds the seal.
+    pub hold: Known<bool>,
+}
+
+/// Which row applies, and what follows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Decision {
+    /// The row's number.
+    pub row: u8,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// What follows from a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Verdict {
+    /// A fact is missing, or something must pass: look again later.
+    Wait(Wait),
+    /// A person must act.
+    Stop(Fatal),
+    /// Write the intent of a new life.
+    Begin,
+    /// Mint a seal key and store it.
+    CreateSealKey {
+        /// The life it belongs to.
+        life: LifeId,
+    },
+    /// Initialize Vault.
+    Initialize {
+        /// The life.
+        life: LifeId,
+        /// 1 for the first time.
+        attempt: u32,
+    },
+    /// Say in the cluster that the envelope is durable.
+    Commit {
+        /// The life.
+        life: LifeId,
+        /// It had been said before, and somebody removed it.
+        again: bool,
+    },
+    /// Unseal Vault.
+    Unseal,
+    /// Set up what needs root, then let root die.
+    FinishSetUp {
+        /// The life.
+        life: LifeId,
+        /// The envelope's generation.
+        generation: u64,
+    },
+    /// Log in, configure and serve.
+    LogIn {
+        /// The life.
+        life: LifeId,
+    },
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Wait {
+    /// The state directory cannot be inspected.
+    StateDirectory,
+    /// `boot.state` cannot be read.
+    StateFile,
+    /// Vault does not answer.
+    Vault,
+    /// Vault's answers do not agree yet.
+    VaultUnsettled,
+    /// There is no token for the Kubernetes API.
+    ApiToken,
+    /// The Kubernetes API does not answer, or does not allow what is needed.
+    ApiServer,
+    /// The seal key's volume is late.
+    SealKeyVolume,
+    /// A person holds the seal.
+    SealHeld,
+    /// Vault is unsealed and not active yet.
+    VaultActive,
+    /// The state directory cannot be written.
+    StateWrite,
+    /// Vault does not accept the login yet.
+    Login,
+    /// There is no token for Vault.
+    VaultToken,
+    /// A write to Vault was not confirmed; what stands is looked at again.
+    Configuration,
+    /// The own server cannot open its port.
+    Listener,
+}
+
+impl Wait {
+    /// What is waited for, in one sentence for a person.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::StateDirectory => "waiting for the state directory: it cannot be inspected",
+            Self::StateFile => "waiting for the state directory: boot.state cannot be read",
+            Self::Vault => "waiting for Vault to answer",
+            Self::VaultUnsettled => "waiting for Vault: its answers about initialization do not agree yet",
+            Self::ApiToken => "waiting for the projected token of the Kubernetes API",
+            Self::ApiServer => "waiting for the Kubernetes API server: it does not answer or does not allow a read",
+            Self::SealKeyVolume => "waiting for the Secret kubefox-seal-key to appear in its volume",
+            Self::SealHeld => "Vault stays sealed: a person has put the file hold-seal into the state directory",
+            Self::VaultActive => "waiting for Vault to become active after the unseal",
+            Self::StateWrite => "waiting for the state directory: boot.state cannot be written",
+            Self::Login => "waiting for Vault to accept the controller's login",
+            Self::VaultToken => "waiting for the projected tokens kubefox-vault and kubefox-setup",
+            Self::Configuration => "waiting for Vault: a setting could not be read or written",
+            Self::Listener => "waiting for the port of the gRPC server",
+        }
+    }
+}
+
+/// What Vault is, where both of its statuses agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vault {
+    Uninitialized,
+    HalfInitialized,
+    Sealed,
+    Unsealed,
+}
+
+/// Applies the table. `allow_plain` lifts the mount-point rule of row 2; `key_late` says that the seal key's volume
+/// has had its grace.
+#[must_use]
+pub fn decide(facts: &Facts, allow_plain: bool, key_late: bool) -> Decision {
+    match facts.mount_point {
+        Known::Unknown => return wait(2, Wait::StateDirectory),
+        Known::Fact(false) if !allow_plain => return stop(2, Fatal::StateNotPersistent),
+        Known::Fact(_) => {}
+    }
+    let Known::Fact(state) = &facts.state else {
+        return wait(3, Wait::StateFile);
+    };
+    let with_vault = |row: &dyn Fn(Vault) -> Decision| vault(facts).map_or_else(|decision| decision, row);
+    match state {
+        State::Corrupt => stop(3, Fatal::EnvelopeCorrupt),
+        State::OtherInstallation => stop(3, Fatal::WrongInstallation),
+        State::Foreign { .. } => stop(3, Fatal::ForeignInit),
+        State::Absent => with_vault(&|vault| absent(facts, vault)),
+        State::Intent { life } => with_vault(&|vault| begun(facts, vault, life, None)),
+        State::Sent { life, attempt } => with_vault(&|vault| begun(facts, vault, life, Some(*attempt))),
+        State::Envelope { life, generation, key } => {
+            with_vault(&|vault| envelope(facts, vault, life, *generation, key, key_late))
+        }
+    }
+}
+
+/// Row 4, and what Vault is.
+fn vault(facts: &Facts) -> Result<Vault, Decision> {
+    if facts.init == Known::Fact(InitStatus::NoSealConfiguration) {
+        return Ok(Vault::HalfInitialized);
+    }
+    let (Known::Fact(seal), Known::Fact(init)) = (&facts.seal, facts.init) else {
+        return Err(wait(4, Wait::Vault));
+    };
+    if !seal.shamir || (seal.initialized && (seal.shares, seal.threshold) != (1, 1)) {
+        return Err(stop(4, Fatal::ForeignSeal));
+    }
+    match (init, seal.initialized, seal.sealed) {
+        (InitStatus::Uninitialized, false, _) => Ok(Vault::Uninitialized),
+        (InitStatus::Initialized, true, true) => Ok(Vault::Sealed),
+        (InitStatus::Initialized, true, false) => Ok(Vault::Unsealed),
+        (InitStatus::Uninitialized | InitStatus::Initialized | InitStatus::NoSealConfiguration, _, _) => {
+            Err(wait(4, Wait::VaultUnsettled))
+        }
+    }
+}
+
+/// Rows 5 and 6.
+fn absent(facts: &Facts, vault: Vault) -> Decision {
+    match vault {
+        Vault::Uninitialized => {}
+        Vault::HalfInitialized => return stop(6, Fatal::ForeignInit),
+        Vault::Sealed | Vault::Unsealed => return stop(6, Fatal::EnvelopeMissing),
+    }
+    let (Known::Fact(secret), Known::Fact(committed), Known::Fact(trust)) =
+        (&facts.secret, &facts.committed, facts.trust)
+    else {
+        return wait_for_api(5, facts);
+    };
+    if secret.is_some() || committed.is_some() || trust {
+        return stop(5, Fatal::EarlierLife);
+    }
+    Decision { row: 5, verdict: Verdict::Begin }
+}
+
+/// Rows 7 to 11. `sent` is the attempt of `Sent`, `None` for `Intent`.
+fn begun(facts: &Facts, vault: Vault, life: &LifeId, sent: Option<u32>) -> Decision {
+    let foreign = |marked: &Marked| marked.life.as_ref() != Some(life);
+    if let Known::Fact(Some(secret)) = &facts.secret
+        && foreign(&secret.marked)
+    {
+        return stop(7, Fatal::EarlierLife);
+    }
+    if let Known::Fact(Some(committed)) = &facts.committed
+        && foreign(committed)
+    {
+        return stop(7, Fatal::EarlierLife);
+    }
+    let (Known::Fact(secret), Known::Fact(committed)) = (&facts.secret, &facts.committed) else {
+        return wait_for_api(7, facts);
+    };
+    if committed.is_some() {
+        return match vault {
+            Vault::Uninitialized => stop(8, Fatal::StorageLost),
+            Vault::HalfInitialized | Vault::Sealed | Vault::Unsealed => stop(8, Fatal::DiskRolledBack),
+        };
+    }
+    let row = if sent.is_some() { 10 } else { 9 };
+    match (vault, sent) {
+        (Vault::Uninitialized, _) => {}
+        (Vault::HalfInitialized | Vault::Sealed | Vault::Unsealed, None) => return stop(9, Fatal::ForeignInit),
+        (Vault::HalfInitialized, Some(_)) => return stop(11, Fatal::HalfInitialized),
+        (Vault::Sealed, Some(_)) => return stop(11, Fatal::InitInterrupted),
+        (Vault::Unsealed, Some(_)) => return stop(11, Fatal::ForeignInit),
+    }
+    let life = life.clone();
+    let Some(secret) = secret else {
+        return Decision { row, verdict: Verdict::CreateSealKey { life } };
+    };
+    let Some(stored) = &secret.key else {
+        return stop(row, Fatal::SealKeyMalformed);
+    };
+    // The envelope will be under the mounted key, so the mount must show what the cluster stores: a stale volume
+    // would seal the envelope under a key that nobody has.
+    if facts.mounted != Known::Fact(SealKeyFile::Present(stored.clone())) {
+        return wait(row, Wait::SealKeyVolume);
+    }
+    Decision { row, verdict: Verdict::Initialize { life, attempt: sent.unwrap_or(0).saturating_add(1) } }
+}
+
+/// Rows 12 to 20.
+fn envelope(
+    facts: &Facts,
+    vault: Vault,
+    life: &LifeId,
+    generation: u64,
+    key: &KeyId,
+    key_late: bool,
+) -> Decision {
+    if matches!(vault, Vault::Uninitialized | Vault::HalfInitialized) {
+        return stop(12, Fatal::StorageLost);
+    }
+    if let Known::Fact(Some(committed)) = &facts.committed
+        && committed.life.as_ref() != Some(life)
+    {
+        return stop(13, Fatal::WrongInstallation);
+    }
+    let root = match opened(facts, key, key_late) {
+        Ok(root) => root,
+        Err(decision) => return decision,
+    };
+    let life = life.clone();
+    match (&facts.committed, root) {
+        (Known::Fact(None), true) => {
+            return Decision { row: 16, verdict: Verdict::Commit { life, again: false } };
+        }
+        (Known::Unknown, true) => return wait_for_api(16, facts),
+        (Known::Fact(None), false) => {
+            return Decision { row: 17, verdict: Verdict::Commit { life, again: true } };
+        }
+        (Known::Fact(Some(_)), _) | (Known::Unknown, false) => {}
+    }
+    match (vault, facts.hold, root) {
+        (Vault::Sealed, Known::Unknown, _) => wait(18, Wait::StateFile),
+        (Vault::Sealed, Known::Fact(true), _) => wait(18, Wait::SealHeld),
+        (Vault::Sealed, Known::Fact(false), _) => Decision { row: 18, verdict: Verdict::Unseal },
+        (Vault::Uninitialized | Vault::HalfInitialized | Vault::Unsealed, _, true) => {
+            Decision { row: 19, verdict: Verdict::FinishSetUp { life, generation } }
+        }
+        (Vault::Uninitialized | Vault::HalfInitialized | Vault::Unsealed, _, false) => {
+            Decision { row: 20, verdict: Verdict::LogIn { life } }
+        }
+    }
+}
+
+/// Rows 14 and 15: whether the envelope holds root.
+fn opened(facts: &Facts, key: &KeyId, key_late: bool) -> Result<bool, Decision> {
+    let Known::Fact(mounted) = &facts.mounted else {
+        return Err(wait(14, Wait::SealKeyVolume));
+    };
+    let missing = match mounted {
+        SealKeyFile::Malformed => return Err(stop(15, Fatal::SealKeyMalformed)),
+        SealKeyFile::Absent => Some(Fatal::SealKeyMissing),
+        SealKeyFile::Present(present) if present != key => Some(Fatal::SealKeyReplaced),
+        SealKeyFile::Present(_) => None,
+    };
+    match missing {
+        Some(_) if !key_late => return Err(wait(14, Wait::SealKeyVolume)),
+        Some(fatal) => return Err(stop(15, fatal)),
+        None => {}
+    }
+    match facts.opened {
+        Known::Fact(Opened::Keys { root }) => Ok(root),
+        Known::Fact(Opened::Tampered) => Err(stop(15, Fatal::EnvelopeCorrupt)),
+        // The file or the volume changed between two reads: look again.
+        Known::Fact(Opened::OtherKey | Opened::NoEnvelope) | Known::Unknown => Err(wait(14, Wait::StateFile)),
+    }
+}
+
+fn wait_for_api(row: u8, facts: &Facts) -> Decision {
+    wait(row, if facts.api_token { Wait::ApiServer } else { Wait::ApiToken })
+}
+
+const fn wait(row: u8, wait: Wait) -> Decision {
+    Decision { row, verdict: Verdict::Wait(wait) }
+}
+
+const fn stop(row: u8, fatal: Fatal) -> Decision {
+    Decision { row, verdict: Verdict::Stop(fatal) }
+}

@@ -1,0 +1,17 @@
+//! State and event in, the whole list of effects out.
+
+mod begin;
+mod certify;
+mod configure;
+mod doubts;
+mod first_start;
+mod fixtures;
+mod histories;
+mod initialize;
+mod sessions;
+mod set_up;
+mod stops;
+mod table;
+mod totality;
+mod watch;
+mod world;

@@ -1,0 +1,100 @@
+//! The serving certificate: issued, published without replacing what others trust, shown.
+
+use super::fixtures::*;
+use crate::documents::certificate::{CONTROLLER_TTL_S, request};
+use crate::kubernetes::{PublishedTrust, Trust};
+use crate::names::ResourceVersion;
+use crate::vault::{Certificate, PkiRole};
+
+const KEY: Secret = Secret::Own(Own::ServingKey);
+
+#[test]
+fn a_certificate_is_published_before_it_is_shown() {
+    let mut bench = Bench::at("Certify::Issuing");
+    let identity = identity("kubefox", "kubefox");
+    let request = request(PkiRole::Controller, &identity, &config().trust_domain, CONTROLLER_TTL_S);
+    let token = Secret::Own(Own::ControllerToken);
+    let call = Call::Vault(vault::Call::Issue { token, request, into: KEY });
+    assert_eq!(bench.boot_flight().expect("a certificate is asked for").call, call);
+
+    assert_eq!(bench.step(), [asks_kubernetes(kubernetes::Call::ReadTrust)]);
+    assert_eq!(bench.step(), [asks_kubernetes(kubernetes::Call::CreateTrust { life: life(), trust: trust(1) })]);
+    let (leaf, ca) = (pem("controller 1"), pem("root"));
+    assert_eq!(bench.step(), [Told::Asks(5_000, Call::Listener(listener::Call::Present { leaf, ca, key: KEY }))]);
+    assert_eq!(
+        bench.step(),
+        [
+            Told::Notes(Notice::Certified { not_after: Unix(UNIX + CONTROLLER_TTL_S) }),
+            Told::Notes(Notice::Serving { address: "127.0.0.1:8443".into() }),
+        ]
+    );
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+}
+
+#[test]
+fn a_published_root_that_is_not_vaults_is_never_overwritten() {
+    let foreign = Trust { ca: pem("another root"), ..trust(1) };
+    for published in [Some(foreign), None] {
+        let mut world = World::converged();
+        world.trust.as_mut().expect("it is published").trust = published;
+        let mut bench = Bench::at_in(world, "Certify::ReadingTrust");
+        assert_eq!(bench.step(), []);
+        bench.assert_stopped(Fatal::TrustReplaced);
+        assert!(!bench.world.deeds.iter().any(|deed| deed == "UpdateTrust" || deed == "Present"));
+    }
+}
+
+#[test]
+fn a_certificate_of_another_time_is_replaced_by_compare_and_set() {
+    let mut bench = Bench::at_in(World::converged(), "Certify::ReadingTrust");
+    let version = ResourceVersion::parse("1").expect("a digit");
+    let update = |version| kubernetes::Call::UpdateTrust { life: life(), version, trust: trust(2) };
+    assert_eq!(bench.step(), [asks_kubernetes(update(version))]);
+
+    // Somebody else publishes meanwhile.
+    let published = bench.world.trust.as_mut().expect("it is published");
+    published.version = ResourceVersion::parse("7").expect("a digit");
+    assert_eq!(bench.step(), [asks_kubernetes(kubernetes::Call::ReadTrust)]);
+    let version = ResourceVersion::parse("7").expect("a digit");
+    assert_eq!(bench.step(), [asks_kubernetes(update(version))]);
+    bench.forward_to("Serving");
+    let found = bench.world.trust.and_then(|published| published.trust);
+    assert_eq!(found, Some(trust(2)));
+}
+
+#[test]
+fn whoever_published_first_is_compared_with() {
+    let mut bench = Bench::at("Certify::CreatingTrust");
+    let version = ResourceVersion::parse("9").expect("a digit");
+    let trust = Trust { ca: pem("another root"), ..trust(1) };
+    bench.world.trust = Some(PublishedTrust { life: Some(life()), version, trust: Some(trust) });
+    assert_eq!(bench.step(), [asks_kubernetes(kubernetes::Call::ReadTrust)]);
+    bench.step();
+    bench.assert_stopped(Fatal::TrustReplaced);
+}
+
+#[test]
+fn a_write_that_nobody_confirmed_is_looked_at_before_anything_is_shown() {
+    let mut bench = Bench::at("Certify::CreatingTrust");
+    let call = bench.boot_flight().expect("a create").call;
+    bench.world.answer(&call, bench.now);
+    bench.done(Outcome::Unknown(Lost::Deadline));
+    bench.assert_waits(Wait::ApiServer);
+    bench.forward_to("Certify::UpdatingTrust");
+    bench.forward_to("Serving");
+}
+
+#[test]
+fn a_certificate_that_is_about_to_end_is_not_published() {
+    for (life_s, phase) in [(59, "Waiting"), (60, "Certify::ReadingTrust")] {
+        let mut bench = Bench::at("Certify::Issuing");
+        let not_after = Unix(UNIX + life_s);
+        let certificate = Certificate { leaf: pem("controller"), ca: pem("root"), not_after };
+        bench.done(vault(vault::Reply::Certificate(certificate)));
+        assert_eq!(bench.machine.phase(), phase);
+    }
+}
+
+fn trust(number: u64) -> Trust {
+    Trust { certificate: pem(&format!("controller {number}")), ca: pem("root") }
+}

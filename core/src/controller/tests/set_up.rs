@@ -1,0 +1,221 @@
+//! Set-up with root, the login that proves it is no longer needed, and root's death.
+
+use serde_json::json;
+
+use super::fixtures::*;
+use super::world::root_token;
+use crate::kubernetes::Review;
+use crate::state::State;
+use crate::vault::{Health, Setting, TokenFacts};
+use crate::volume::Token;
+
+const ROOT: Secret = Secret::Own(Own::RootToken);
+const CONTROLLER: Secret = Secret::Own(Own::ControllerToken);
+
+#[test]
+fn root_dies_between_two_looks_at_it_and_two_at_vault() {
+    let mut bench = Bench::at("Login::LoggingInAsController");
+    assert_eq!(bench.step(), [asks_vault(vault::Call::Health)]);
+    assert_eq!(bench.step(), [asks_vault(vault::Call::RevokeSelf { token: ROOT })]);
+    assert_eq!(bench.step(), [asks_vault(vault::Call::LookupSelf { token: ROOT })]);
+    assert_eq!(bench.step(), [asks_vault(vault::Call::Health)]);
+    assert_eq!(
+        bench.step(),
+        [Told::Notes(Notice::RootRevoked), asks_vault(vault::Call::ListAccessors { token: CONTROLLER })]
+    );
+    assert_eq!(bench.step(), [Told::Notes(Notice::Swept { roots_found: 0 }), asks_to_forget_root(2)]);
+    assert_eq!(bench.step(), [INSPECT]);
+}
+
+#[test]
+fn a_root_that_still_answers_after_its_revocation_is_not_believed_to_be_dead() {
+    let mut bench = Bench::at("SetUp::Revoking");
+    bench.done(vault(vault::Reply::Revoked));
+    assert_eq!(bench.machine.phase(), "SetUp::LookingUpAgain");
+    assert_eq!(bench.done(vault(vault::Reply::Token(root_token()))), []);
+    bench.assert_waits(Wait::Vault);
+    assert!(bench.world.root_inside, "the envelope keeps what lives");
+
+    bench.forward_to("SetUp::Revoking");
+    bench.forward_to("Serving");
+    assert_eq!((bench.world.root, bench.world.root_inside), (false, false));
+}
+
+#[test]
+fn a_root_that_is_dead_already_is_swept_for_and_leaves_the_envelope() {
+    let mut bench = Bench::at("SetUp::LookingUpAgain");
+    assert!(!bench.world.root);
+    bench.done(Outcome::Unknown(Lost::Connection));
+    bench.wait();
+    bench.forward_to("SetUp::LookingUp");
+
+    assert_eq!(bench.step(), [asks_for_token(Token::Vault, Own::VaultJwt)]);
+    bench.step();
+    assert_eq!(bench.step(), [asks_vault(vault::Call::ListAccessors { token: CONTROLLER })]);
+    assert_eq!(bench.step(), [Told::Notes(Notice::Swept { roots_found: 0 }), asks_to_forget_root(2)]);
+    bench.forward_to("Serving");
+}
+
+#[test]
+fn another_root_is_found_revoked_and_counted() {
+    let other_roots = [accessor("one"), accessor("two")].into();
+    let mut bench = Bench::at_in(World { other_roots, ..World::default() }, "Sweep::LookingUp");
+    let of = |name| accessor(name);
+    let lookup = |name| asks_vault(vault::Call::LookupAccessor { token: CONTROLLER, accessor: of(name) });
+    let revoke = |name| asks_vault(vault::Call::RevokeAccessor { token: CONTROLLER, accessor: of(name) });
+
+    assert_eq!(bench.step(), [revoke("two")]);
+    assert_eq!(bench.step(), [lookup("one")]);
+    assert_eq!(bench.step(), [revoke("one")]);
+    assert_eq!(bench.step(), [Told::Notes(Notice::Swept { roots_found: 2 }), asks_to_forget_root(2)]);
+    assert_eq!(bench.world.other_roots, [].into());
+}
+
+#[test]
+fn a_token_that_is_not_root_or_is_gone_is_let_alone() {
+    let other = TokenFacts { path: "auth/token/create".into(), policies: vec!["default".into()] };
+    for reply in [vault::Reply::Token(other), vault::Reply::NoToken] {
+        let other_roots = [accessor("one")].into();
+        let mut bench = Bench::at_in(World { other_roots, ..World::default() }, "Sweep::LookingUp");
+        assert_eq!(
+            bench.done(vault(reply)),
+            [Told::Notes(Notice::Swept { roots_found: 0 }), asks_to_forget_root(2)]
+        );
+    }
+}
+
+#[test]
+fn an_envelope_without_root_that_was_not_written_is_tried_again_with_the_next_survey() {
+    let mut bench = Bench::at("SetUp::WritingEnvelope");
+    bench.done(Outcome::Unknown(Lost::Deadline));
+    bench.assert_waits(Wait::StateWrite);
+    bench.forward_to("SetUp::LookingUp");
+    bench.forward_to("Serving");
+    assert_eq!(bench.world.state, State::Envelope { life: life(), generation: 2, key: key_id(1) });
+}
+
+#[test]
+fn a_login_refused_for_too_long_with_a_good_token_strands_the_set_up() {
+    let mut bench = Bench::at("Login::LoggingInAsController");
+    let since = bench.now.mono;
+    loop {
+        bench.done(Outcome::Refused(Refusal::Unclear));
+        bench.step();
+        if bench.machine.phase() == "Stopped" {
+            break;
+        }
+        assert_eq!(bench.stands(), ("Waiting", Wait::Login.sentence()));
+        assert!(bench.now.mono < since.after_ms(150_000));
+        bench.forward_to("Login::LoggingInAsController");
+    }
+    bench.assert_stopped(Fatal::SetupStranded);
+    assert!(bench.now.mono >= since.after_ms(150_000));
+    assert!(bench.world.root_inside, "what can finish set-up later is kept");
+}
+
+#[test]
+fn only_an_unbroken_series_of_refusals_strands_the_set_up() {
+    let breaks: [&dyn Fn(&mut Bench); 4] = [
+        &|bench| drop(bench.done(Outcome::Unknown(Lost::Deadline))),
+        &|bench| drop(bench.done(Outcome::Refused(Refusal::NotReady))),
+        &|bench| {
+            bench.done(Outcome::Refused(Refusal::Unclear));
+            bench.done(Outcome::Unknown(Lost::Connection));
+        },
+        &|bench| {
+            bench.done(Outcome::Refused(Refusal::Unclear));
+            bench.done(kubernetes(kubernetes::Reply::Review(Review::Refused)));
+        },
+    ];
+    for break_it in breaks {
+        let mut bench = Bench::at("Login::LoggingInAsController");
+        for round in 0..3 {
+            bench.done(Outcome::Refused(Refusal::Unclear));
+            bench.step();
+            assert_eq!(bench.stands(), ("Waiting", Wait::Login.sentence()), "round {round}");
+            bench.pass_to(bench.now.in_ms(100_000));
+            bench.forward_to("Login::LoggingInAsController");
+            break_it(&mut bench);
+            assert_eq!(bench.stands(), ("Waiting", Wait::Login.sentence()), "round {round}");
+            bench.pass_to(bench.now.in_ms(100_000));
+            bench.forward_to("Login::LoggingInAsController");
+        }
+        bench.forward_to("Serving");
+    }
+}
+
+#[test]
+fn vault_sealed_in_the_middle_of_the_settings_is_unsealed_again() {
+    for phase in [
+        "SetUp::ReadingSetting",
+        "SetUp::WritingSetting",
+        "Configure::ReadingSetting",
+        "Configure::WritingSetting",
+        "Configure::ReadingJwt",
+        "Configure::SigningJwt",
+        "Configure::WritingJwt",
+        "Configure::ReadingAccount",
+        "Configure::WritingAccount",
+    ] {
+        let mut bench = Bench::at(phase);
+        bench.world.sealed = true;
+        bench.forward_to("Unseal::Unsealing");
+        assert!(bench.now.mono < Mono(5_000), "{phase}: {:?}", bench.now);
+        bench.forward_to("Serving");
+    }
+}
+
+#[test]
+fn a_write_that_nobody_confirms_is_never_taken_for_one_that_does_not_stay() {
+    let mut bench = Bench::at("SetUp::WritingSetting");
+    for _ in 0..200 {
+        bench.done(Outcome::Unknown(Lost::ServerError));
+        bench.forward_to("SetUp::WritingSetting");
+    }
+    bench.forward_to("Serving");
+}
+
+#[test]
+fn a_setting_that_does_not_stay_is_foreign_after_three_writes() {
+    let mut bench = Bench::at("SetUp::WritingSetting");
+    bench.forward_to("SetUp::ReadingSetting");
+    bench.forward_to("SetUp::WritingSetting");
+    for write in 1..=3 {
+        assert_eq!(bench.machine.phase(), "SetUp::WritingSetting", "write {write}");
+        let told = bench.step();
+        assert_eq!(told[0], Told::Notes(Notice::Wrote(Setting::KubernetesAuthConfig)));
+        let other = json!({"kubernetes_host": "https://elsewhere"});
+        let told = bench.done(vault(vault::Reply::Setting(Some(other))));
+        if write == 3 {
+            assert_eq!(told, [Told::Notes(Notice::Drift(Setting::KubernetesAuthConfig))]);
+        }
+    }
+    bench.assert_stopped(Fatal::ForeignConfiguration);
+}
+
+#[test]
+fn an_auth_method_that_is_not_ours_is_named_and_not_touched() {
+    for standing in [
+        json!({"type": "kubernetes"}),
+        json!({"type": "kubernetes", "accessor": "../x"}),
+        json!({"type": "jwt", "accessor": "auth_jwt_1"}),
+    ] {
+        let mut bench = Bench::at("SetUp::ReadingSetting");
+        let told = bench.done(vault(vault::Reply::Setting(Some(standing))));
+        assert_eq!(told, [Told::Notes(Notice::Drift(Setting::KubernetesAuth))]);
+        bench.assert_stopped(Fatal::ForeignConfiguration);
+    }
+}
+
+#[test]
+fn nothing_is_revoked_while_vault_is_not_active() {
+    let mut bench = Bench::at("SetUp::CheckingBefore");
+    bench.done(vault(vault::Reply::Health(Health::Standby)));
+    assert!(!bench.world.deeds.iter().any(|deed| deed == "RevokeSelf"));
+    bench.assert_waits(Wait::Vault);
+}
+
+fn asks_to_forget_root(generation: u64) -> Told {
+    let key = Secret::Own(Own::SealKey);
+    asks_state(state::Call::WriteEnvelope { life: life(), generation, key, root: false })
+}

@@ -1,0 +1,356 @@
+//! Every row of the boot table, with all its alternatives.
+
+use super::fixtures::*;
+use crate::controller::table::Facts;
+use crate::kubernetes::{Marked, SealKeyObject};
+use crate::state::{Opened, State};
+use crate::vault::{InitStatus, SealStatus};
+use crate::volume::SealKeyFile;
+
+#[test]
+fn row_2_the_directory_is_a_volume_or_nothing_begins() {
+    let unknown = Facts { mount_point: Known::Unknown, ..clean() };
+    let plain = Facts { mount_point: Known::Fact(false), ..clean() };
+    for allow_plain in [false, true] {
+        assert_eq!(decide(&unknown, allow_plain, true), waits(2, Wait::StateDirectory));
+    }
+    assert_eq!(decide(&plain, false, true), stops(2, Fatal::StateNotPersistent));
+    assert_eq!(decide(&plain, true, true), Decision { row: 5, verdict: Verdict::Begin });
+}
+
+#[test]
+fn row_3_a_file_that_cannot_be_used_is_never_replaced() {
+    assert_decides(Facts { state: Known::Unknown, ..clean() }, waits(3, Wait::StateFile));
+    for (state, fatal) in [
+        (State::Corrupt, Fatal::EnvelopeCorrupt),
+        (State::OtherInstallation, Fatal::WrongInstallation),
+        (State::Foreign { life: life() }, Fatal::ForeignInit),
+    ] {
+        let silent = Facts { state: Known::Fact(state.clone()), mount_point: Known::Fact(true), ..Facts::default() };
+        assert_decides(silent, stops(3, fatal));
+        assert_decides(Facts { state: Known::Fact(state), ..sealed() }, stops(3, fatal));
+    }
+}
+
+#[test]
+fn row_4_a_vault_that_does_not_answer_or_contradicts_itself_is_waited_for() {
+    for facts in [clean(), intent(), sent(), sealed()] {
+        assert_decides(Facts { seal: Known::Unknown, ..facts.clone() }, waits(4, Wait::Vault));
+        assert_decides(Facts { init: Known::Unknown, ..facts.clone() }, waits(4, Wait::Vault));
+        let contradicting = match facts.init {
+            Known::Fact(InitStatus::Initialized) => InitStatus::Uninitialized,
+            Known::Fact(InitStatus::Uninitialized | InitStatus::NoSealConfiguration) | Known::Unknown => {
+                InitStatus::Initialized
+            }
+        };
+        assert_decides(Facts { init: Known::Fact(contradicting), ..facts }, waits(4, Wait::VaultUnsettled));
+    }
+}
+
+#[test]
+fn row_4_another_seal_is_foreign() {
+    let shamir = |shamir, seal: SealStatus| Known::Fact(SealStatus { shamir, ..seal });
+    assert_decides(Facts { seal: shamir(false, untouched()), ..clean() }, stops(4, Fatal::ForeignSeal));
+    assert_decides(Facts { seal: shamir(false, initialized(true)), ..sealed() }, stops(4, Fatal::ForeignSeal));
+    for (shares, threshold) in [(5, 3), (2, 1), (1, 2), (0, 0)] {
+        let seal = Known::Fact(SealStatus { shares, threshold, ..initialized(true) });
+        assert_decides(Facts { seal, ..sealed() }, stops(4, Fatal::ForeignSeal));
+    }
+}
+
+#[test]
+fn row_5_a_life_begins_only_where_there_was_none() {
+    assert_decides(clean(), Decision { row: 5, verdict: Verdict::Begin });
+    for facts in [
+        Facts { secret: Known::Fact(Some(secret(Some(other_life())))), ..clean() },
+        Facts { secret: Known::Fact(Some(secret(None))), ..clean() },
+        Facts { committed: Known::Fact(Some(marked(Some(other_life())))), ..clean() },
+        Facts { committed: Known::Fact(Some(marked(None))), ..clean() },
+        Facts { trust: Known::Fact(true), ..clean() },
+    ] {
+        assert_decides(facts, stops(5, Fatal::EarlierLife));
+    }
+    for facts in [
+        Facts { secret: Known::Unknown, ..clean() },
+        Facts { committed: Known::Unknown, ..clean() },
+        Facts { trust: Known::Unknown, ..clean() },
+    ] {
+        assert_decides(facts.clone(), waits(5, Wait::ApiServer));
+        assert_decides(Facts { api_token: false, ..facts }, waits(5, Wait::ApiToken));
+    }
+}
+
+#[test]
+fn row_6_an_initialized_vault_without_a_file_is_not_ours_to_touch() {
+    assert_decides(half(clean()), stops(6, Fatal::ForeignInit));
+    for facts in [sealed(), active()] {
+        assert_decides(Facts { state: Known::Fact(State::Absent), ..facts }, stops(6, Fatal::EnvelopeMissing));
+    }
+}
+
+#[test]
+fn row_7_objects_of_another_life_stop_a_life_that_began() {
+    for begun in [intent(), sent()] {
+        for life in [None, Some(other_life())] {
+            for facts in [
+                Facts { secret: Known::Fact(Some(secret(life.clone()))), committed: Known::Unknown, ..begun.clone() },
+                Facts { committed: Known::Fact(Some(marked(life.clone()))), secret: Known::Unknown, ..begun.clone() },
+            ] {
+                assert_decides(facts, stops(7, Fatal::EarlierLife));
+            }
+        }
+        for facts in [
+            Facts { secret: Known::Unknown, ..begun.clone() },
+            Facts { committed: Known::Unknown, ..begun.clone() },
+        ] {
+            assert_decides(facts.clone(), waits(7, Wait::ApiServer));
+            assert_decides(Facts { api_token: false, ..facts }, waits(7, Wait::ApiToken));
+        }
+    }
+}
+
+#[test]
+fn row_8_what_was_committed_is_never_initialized_again() {
+    let committed = Known::Fact(Some(marked(Some(life()))));
+    for begun in [intent(), sent()] {
+        let facts = Facts { committed: committed.clone(), ..begun };
+        assert_decides(facts.clone(), stops(8, Fatal::StorageLost));
+        for facts in [half(facts.clone()), with_vault(facts.clone(), &sealed()), with_vault(facts, &active())] {
+            assert_decides(facts, stops(8, Fatal::DiskRolledBack));
+        }
+    }
+}
+
+#[test]
+fn row_9_an_intent_is_resumed_and_a_vault_somebody_else_initialized_is_not() {
+    assert_decides(intent(), Decision { row: 9, verdict: Verdict::CreateSealKey { life: life() } });
+    let verdict = Verdict::Initialize { life: life(), attempt: 1 };
+    assert_decides(with_key(intent()), Decision { row: 9, verdict });
+    for facts in [half(intent()), with_vault(intent(), &sealed()), with_vault(intent(), &active())] {
+        assert_decides(facts, stops(9, Fatal::ForeignInit));
+    }
+}
+
+#[test]
+fn row_10_an_initialization_that_never_arrived_is_sent_again() {
+    assert_decides(sent(), Decision { row: 10, verdict: Verdict::CreateSealKey { life: life() } });
+    let verdict = Verdict::Initialize { life: life(), attempt: 3 };
+    assert_decides(with_key(sent()), Decision { row: 10, verdict });
+}
+
+#[test]
+fn rows_9_and_10_nothing_is_initialized_under_a_key_that_is_not_both_stored_and_mounted() {
+    for (row, begun) in [(9, intent()), (10, sent())] {
+        for mounted in [
+            Known::Unknown,
+            Known::Fact(SealKeyFile::Absent),
+            Known::Fact(SealKeyFile::Malformed),
+            Known::Fact(SealKeyFile::Present(key_id(9))),
+        ] {
+            let facts = Facts { mounted, ..with_key(begun.clone()) };
+            assert_decides(facts, waits(row, Wait::SealKeyVolume));
+        }
+        let broken = SealKeyObject { key: None, ..secret(Some(life())) };
+        let facts = Facts { secret: Known::Fact(Some(broken)), ..with_key(begun) };
+        assert_decides(facts, stops(row, Fatal::SealKeyMalformed));
+    }
+}
+
+#[test]
+fn row_11_an_answer_that_was_lost_is_not_asked_for_twice() {
+    assert_decides(half(sent()), stops(11, Fatal::HalfInitialized));
+    assert_decides(with_vault(sent(), &sealed()), stops(11, Fatal::InitInterrupted));
+    assert_decides(with_vault(sent(), &active()), stops(11, Fatal::ForeignInit));
+}
+
+#[test]
+fn row_12_keys_of_a_vault_that_is_gone_are_kept() {
+    for facts in [sealed(), active()] {
+        let facts = Facts { committed: Known::Unknown, ..facts };
+        assert_decides(with_vault(facts.clone(), &clean()), stops(12, Fatal::StorageLost));
+        assert_decides(half(facts), stops(12, Fatal::StorageLost));
+    }
+}
+
+#[test]
+fn row_13_an_envelope_does_not_serve_another_life() {
+    for life in [None, Some(other_life())] {
+        let committed = Known::Fact(Some(marked(life)));
+        for facts in [sealed(), active()] {
+            let facts = Facts { committed: committed.clone(), mounted: Known::Unknown, ..facts };
+            assert_decides(facts, stops(13, Fatal::WrongInstallation));
+        }
+    }
+}
+
+#[test]
+fn rows_14_and_15_the_seal_key_has_its_grace_and_no_more() {
+    for facts in [sealed(), active()] {
+        let of = |mounted| Facts { mounted, opened: Known::Unknown, ..facts.clone() };
+        let (absent, other) = (SealKeyFile::Absent, SealKeyFile::Present(key_id(9)));
+        for (mounted, fatal) in [(absent, Fatal::SealKeyMissing), (other, Fatal::SealKeyReplaced)] {
+            let facts = of(Known::Fact(mounted));
+            assert_eq!(decide(&facts, false, false), waits(14, Wait::SealKeyVolume));
+            assert_eq!(decide(&facts, false, true), stops(15, fatal));
+        }
+        assert_decides(of(Known::Unknown), waits(14, Wait::SealKeyVolume));
+        assert_decides(of(Known::Fact(SealKeyFile::Malformed)), stops(15, Fatal::SealKeyMalformed));
+        let tampered = Facts { opened: Known::Fact(Opened::Tampered), ..facts.clone() };
+        assert_decides(tampered, stops(15, Fatal::EnvelopeCorrupt));
+        for opened in
+            [Known::Unknown, Known::Fact(Opened::OtherKey), Known::Fact(Opened::NoEnvelope)]
+        {
+            assert_decides(Facts { opened, ..facts.clone() }, waits(14, Wait::StateFile));
+        }
+    }
+}
+
+#[test]
+fn row_16_while_root_is_inside_nothing_goes_on_before_the_commit() {
+    for facts in [sealed(), active()] {
+        let opened = Known::Fact(Opened::Keys { root: true });
+        let absent = Facts { opened, committed: Known::Fact(None), ..facts };
+        let verdict = Verdict::Commit { life: life(), again: false };
+        assert_decides(absent.clone(), Decision { row: 16, verdict });
+        let unknown = Facts { committed: Known::Unknown, ..absent };
+        assert_decides(unknown.clone(), waits(16, Wait::ApiServer));
+        assert_decides(Facts { api_token: false, ..unknown }, waits(16, Wait::ApiToken));
+    }
+}
+
+#[test]
+fn row_17_a_commit_that_somebody_deleted_is_made_again_and_silence_is_no_reason() {
+    for (facts, row, verdict) in
+        [(sealed(), 18, Verdict::Unseal), (active(), 20, Verdict::LogIn { life: life() })]
+    {
+        let absent = Facts { committed: Known::Fact(None), ..facts };
+        let again = Verdict::Commit { life: life(), again: true };
+        assert_decides(absent.clone(), Decision { row: 17, verdict: again });
+        assert_decides(Facts { committed: Known::Unknown, ..absent }, Decision { row, verdict });
+    }
+}
+
+#[test]
+fn row_18_vault_is_unsealed_unless_a_person_holds_it() {
+    for root in [false, true] {
+        let facts = Facts { opened: Known::Fact(Opened::Keys { root }), ..sealed() };
+        assert_decides(facts.clone(), Decision { row: 18, verdict: Verdict::Unseal });
+        assert_decides(Facts { hold: Known::Fact(true), ..facts.clone() }, waits(18, Wait::SealHeld));
+        assert_decides(Facts { hold: Known::Unknown, ..facts }, waits(18, Wait::StateFile));
+    }
+}
+
+#[test]
+fn rows_19_and_20_root_is_used_up_before_anybody_logs_in_to_serve() {
+    let root = Facts { opened: Known::Fact(Opened::Keys { root: true }), ..active() };
+    let verdict = Verdict::FinishSetUp { life: life(), generation: 4 };
+    assert_decides(root, Decision { row: 19, verdict });
+    assert_decides(active(), Decision { row: 20, verdict: Verdict::LogIn { life: life() } });
+    for hold in [Known::Fact(true), Known::Unknown] {
+        let held = Facts { hold, ..active() };
+        assert_decides(held, Decision { row: 20, verdict: Verdict::LogIn { life: life() } });
+    }
+}
+
+/// The same whether the mount point rule is lifted and whether the seal key's volume is late.
+fn assert_decides(facts: Facts, decision: Decision) {
+    for allow_plain in [false, true] {
+        for key_late in [false, true] {
+            assert_eq!(decide(&facts, allow_plain, key_late), decision, "{facts:?}");
+        }
+    }
+}
+
+/// Nothing was ever started here, and everything answers.
+fn clean() -> Facts {
+    Facts {
+        mount_point: Known::Fact(true),
+        state: Known::Fact(State::Absent),
+        seal: Known::Fact(untouched()),
+        init: Known::Fact(InitStatus::Uninitialized),
+        api_token: true,
+        secret: Known::Fact(None),
+        committed: Known::Fact(None),
+        trust: Known::Fact(false),
+        mounted: Known::Fact(SealKeyFile::Absent),
+        opened: Known::Unknown,
+        hold: Known::Fact(false),
+    }
+}
+
+fn intent() -> Facts {
+    Facts { state: Known::Fact(State::Intent { life: life() }), ..clean() }
+}
+
+fn sent() -> Facts {
+    Facts { state: Known::Fact(State::Sent { life: life(), attempt: 2 }), ..clean() }
+}
+
+/// A life in the middle of which Vault was restarted.
+fn sealed() -> Facts {
+    Facts {
+        state: Known::Fact(State::Envelope { life: life(), generation: 4, key: key_id(1) }),
+        seal: Known::Fact(initialized(true)),
+        init: Known::Fact(InitStatus::Initialized),
+        secret: Known::Fact(Some(secret(Some(life())))),
+        committed: Known::Fact(Some(marked(Some(life())))),
+        trust: Known::Fact(true),
+        mounted: Known::Fact(SealKeyFile::Present(key_id(1))),
+        opened: Known::Fact(Opened::Keys { root: false }),
+        ..clean()
+    }
+}
+
+fn active() -> Facts {
+    Facts { seal: Known::Fact(initialized(false)), ..sealed() }
+}
+
+/// The same with the Vault of others.
+fn with_vault(facts: Facts, vault: &Facts) -> Facts {
+    Facts { seal: vault.seal.clone(), init: vault.init, ..facts }
+}
+
+/// The same with a Vault that was killed inside its own initialization.
+fn half(facts: Facts) -> Facts {
+    Facts { init: Known::Fact(InitStatus::NoSealConfiguration), ..facts }
+}
+
+/// The same with our seal key stored and mounted.
+fn with_key(facts: Facts) -> Facts {
+    Facts {
+        secret: Known::Fact(Some(secret(Some(life())))),
+        mounted: Known::Fact(SealKeyFile::Present(key_id(1))),
+        ..facts
+    }
+}
+
+fn untouched() -> SealStatus {
+    SealStatus {
+        shamir: true,
+        initialized: false,
+        sealed: true,
+        shares: 0,
+        threshold: 0,
+        version: "2.6.2".into(),
+    }
+}
+
+fn initialized(sealed: bool) -> SealStatus {
+    SealStatus { initialized: true, sealed, shares: 1, threshold: 1, ..untouched() }
+}
+
+fn secret(life: Option<LifeId>) -> SealKeyObject {
+    SealKeyObject { marked: marked(life), key: Some(key_id(1)) }
+}
+
+const fn marked(life: Option<LifeId>) -> Marked {
+    Marked { life, deleting: false }
+}
+
+const fn waits(row: u8, wait: Wait) -> Decision {
+    Decision { row, verdict: Verdict::Wait(wait) }
+}
+
+const fn stops(row: u8, fatal: Fatal) -> Decision {
+    Decision { row, verdict: Verdict::Stop(fatal) }
+}

@@ -1,0 +1,284 @@
+//! The boot table over the cross product of all facts: it always decides, and never more than the facts allow.
+
+use alloc::collections::BTreeSet;
+
+use super::fixtures::*;
+use crate::controller::table::Facts;
+use crate::kubernetes::{Marked, SealKeyObject};
+use crate::state::{Opened, State};
+use crate::vault::{InitStatus, SealStatus};
+use crate::volume::SealKeyFile;
+
+#[test]
+fn the_table_is_total_and_every_verdict_has_its_evidence() {
+    let mut rows = BTreeSet::new();
+    let mut combinations = 0;
+    for facts in every_survey() {
+        for (allow_plain, key_late) in [(false, false), (false, true), (true, false), (true, true)] {
+            let decision = decide(&facts, allow_plain, key_late);
+            assert_evidence(&facts, allow_plain, &decision);
+            rows.insert(decision.row);
+            combinations += 1;
+        }
+    }
+    assert_eq!(rows, (2..=20).collect(), "every row applies to some world");
+    assert!(combinations > 100_000, "{combinations}");
+}
+
+#[test]
+fn a_fact_that_becomes_unknown_only_ever_turns_a_deed_into_a_wait_or_an_earlier_row() {
+    for facts in every_survey() {
+        let known = decide(&facts, false, true);
+        for (name, silent) in silenced(&facts) {
+            let decision = decide(&silent, false, true);
+            let harmless = decision == known
+                || matches!(decision.verdict, Verdict::Wait(_) | Verdict::Stop(_))
+                // Row 17 alone goes on without its fact: unsealing does not need the API server.
+                || (name == "committed" && known.row == 17 && decision.row > 17)
+                || (name == "committed" && known.row == 13 && decision.row > 13);
+            assert!(harmless, "without {name} {known:?} became {decision:?} for {facts:?}");
+        }
+    }
+}
+
+/// What must be known, and how, for each verdict.
+fn assert_evidence(facts: &Facts, allow_plain: bool, decision: &Decision) {
+    let shown = || format!("{decision:?} for {facts:?}");
+    let uninitialized = facts.init == Known::Fact(InitStatus::Uninitialized)
+        && matches!(&facts.seal, Known::Fact(seal) if !seal.initialized && seal.shamir);
+    let initialized = facts.init == Known::Fact(InitStatus::Initialized)
+        && matches!(&facts.seal, Known::Fact(seal) if seal.initialized && seal.shamir);
+    let half = facts.init == Known::Fact(InitStatus::NoSealConfiguration);
+    let begun = |life: &LifeId| match &facts.state {
+        Known::Fact(State::Intent { life: own } | State::Sent { life: own, .. }) => own == life,
+        Known::Fact(
+            State::Absent
+            | State::Foreign { .. }
+            | State::Envelope { .. }
+            | State::Corrupt
+            | State::OtherInstallation,
+        )
+        | Known::Unknown => false,
+    };
+    let envelope = matches!(facts.state, Known::Fact(State::Envelope { .. }));
+    let opens = |wanted| matches!(facts.opened, Known::Fact(Opened::Keys { root }) if wanted == root);
+    let sealed = |wanted| matches!(&facts.seal, Known::Fact(seal) if seal.sealed == wanted);
+    let key_fits = matches!(
+        (&facts.state, &facts.mounted),
+        (Known::Fact(State::Envelope { key, .. }), Known::Fact(SealKeyFile::Present(mounted))) if key == mounted
+    );
+
+    if !matches!(decision.verdict, Verdict::Wait(_) | Verdict::Stop(_)) {
+        let volume = facts.mount_point == Known::Fact(true);
+        assert!(volume || (allow_plain && facts.mount_point == Known::Fact(false)), "{}", shown());
+    }
+    match &decision.verdict {
+        Verdict::Begin => {
+            assert!(uninitialized, "{}", shown());
+            assert_eq!(facts.state, Known::Fact(State::Absent), "{}", shown());
+            assert_eq!(facts.secret, Known::Fact(None), "{}", shown());
+            assert_eq!(facts.committed, Known::Fact(None), "{}", shown());
+            assert_eq!(facts.trust, Known::Fact(false), "{}", shown());
+        }
+        Verdict::CreateSealKey { life } => {
+            assert!(uninitialized && begun(life), "{}", shown());
+            assert_eq!(facts.secret, Known::Fact(None), "{}", shown());
+            assert_eq!(facts.committed, Known::Fact(None), "{}", shown());
+        }
+        Verdict::Initialize { life, attempt } => {
+            assert!(uninitialized && begun(life), "{}", shown());
+            assert_eq!(facts.committed, Known::Fact(None), "{}", shown());
+            let Known::Fact(Some(SealKeyObject { marked, key: Some(key) })) = &facts.secret else {
+                panic!("{}", shown())
+            };
+            assert_eq!(marked.life.as_ref(), Some(life), "{}", shown());
+            assert_eq!(facts.mounted, Known::Fact(SealKeyFile::Present(key.clone())), "{}", shown());
+            let sole = matches!(facts.state, Known::Fact(State::Intent { .. }));
+            assert_eq!(*attempt == 1, sole, "{}", shown());
+        }
+        Verdict::Commit { again, .. } => {
+            assert!(initialized && envelope && key_fits && opens(!again), "{}", shown());
+            assert_eq!(facts.committed, Known::Fact(None), "{}", shown());
+        }
+        Verdict::Unseal => {
+            assert!(initialized && envelope && key_fits && sealed(true), "{}", shown());
+            assert!(opens(false) || opens(true), "{}", shown());
+            assert_eq!(facts.hold, Known::Fact(false), "{}", shown());
+            assert!(opens(false) || matches!(facts.committed, Known::Fact(Some(_))), "{}", shown());
+        }
+        Verdict::FinishSetUp { .. } => {
+            assert!(initialized && envelope && key_fits && sealed(false) && opens(true), "{}", shown());
+            assert!(matches!(facts.committed, Known::Fact(Some(_))), "{}", shown());
+        }
+        Verdict::LogIn { .. } => {
+            assert!(initialized && envelope && key_fits && sealed(false) && opens(false), "{}", shown());
+        }
+        Verdict::Stop(Fatal::StorageLost) => {
+            let committed = matches!(facts.committed, Known::Fact(Some(_)));
+            assert!((uninitialized || half) && (envelope || committed), "{}", shown());
+        }
+        Verdict::Stop(_) => assert_ne!(*facts, Facts::default(), "nothing known is no reason to stop"),
+        Verdict::Wait(wait) => assert!(is_missing(*wait, facts), "{}", shown()),
+    }
+    let directory = facts.mount_point == Known::Fact(true) || (allow_plain && facts.mount_point != Known::Unknown);
+    if directory && envelope && (uninitialized || half) {
+        assert_eq!(*decision, Decision { row: 12, verdict: Verdict::Stop(Fatal::StorageLost) }, "{}", shown());
+    }
+}
+
+/// Whether what is waited for is what is missing.
+fn is_missing(wait: Wait, facts: &Facts) -> bool {
+    let api_silent = facts.secret == Known::Unknown
+        || facts.committed == Known::Unknown
+        || facts.trust == Known::Unknown;
+    match wait {
+        Wait::StateDirectory => facts.mount_point == Known::Unknown,
+        Wait::StateFile => {
+            facts.state == Known::Unknown
+                || facts.hold == Known::Unknown
+                || !matches!(facts.opened, Known::Fact(Opened::Keys { .. } | Opened::Tampered))
+        }
+        Wait::Vault => facts.seal == Known::Unknown || facts.init == Known::Unknown,
+        Wait::VaultUnsettled => matches!(
+            (&facts.seal, facts.init),
+            (Known::Fact(seal), Known::Fact(init)) if seal.initialized != (init == InitStatus::Initialized)
+        ),
+        Wait::ApiToken => api_silent && !facts.api_token,
+        Wait::ApiServer => api_silent && facts.api_token,
+        Wait::SealKeyVolume => match (&facts.state, &facts.secret, &facts.mounted) {
+            (Known::Fact(State::Envelope { key, .. }), _, Known::Fact(SealKeyFile::Present(mounted))) => {
+                key != mounted
+            }
+            (_, Known::Fact(Some(secret)), Known::Fact(SealKeyFile::Present(mounted))) => {
+                secret.key.as_ref() != Some(mounted)
+            }
+            (_, _, Known::Unknown | Known::Fact(_)) => true,
+        },
+        Wait::SealHeld => facts.hold == Known::Fact(true),
+        Wait::VaultActive
+        | Wait::StateWrite
+        | Wait::Login
+        | Wait::VaultToken
+        | Wait::Configuration
+        | Wait::Listener => false,
+    }
+}
+
+/// The same survey with one answer missing, for each answer that the table may use.
+fn silenced(facts: &Facts) -> [(&'static str, Facts); 9] {
+    let facts = || facts.clone();
+    [
+        ("mount_point", Facts { mount_point: Known::Unknown, ..facts() }),
+        ("state", Facts { state: Known::Unknown, ..facts() }),
+        ("seal", Facts { seal: Known::Unknown, ..facts() }),
+        ("init", Facts { init: Known::Unknown, ..facts() }),
+        ("secret", Facts { secret: Known::Unknown, ..facts() }),
+        ("committed", Facts { committed: Known::Unknown, ..facts() }),
+        ("trust", Facts { trust: Known::Unknown, ..facts() }),
+        ("mounted", Facts { mounted: Known::Unknown, ..facts() }),
+        ("hold", Facts { hold: Known::Unknown, ..facts() }),
+    ]
+}
+
+/// The cross product, without what contradicts itself within one answer.
+fn every_survey() -> impl Iterator<Item = Facts> {
+    states().into_iter().flat_map(|state| {
+        vaults().into_iter().flat_map(move |(seal, init)| {
+            let base = Facts { state: state.clone(), seal, init, ..Facts::default() };
+            clusters(base).into_iter().flat_map(mounts)
+        })
+    })
+}
+
+fn states() -> Vec<Known<State>> {
+    let mut states: Vec<_> = [
+        State::Absent,
+        State::Intent { life: life() },
+        State::Sent { life: life(), attempt: 1 },
+        State::Foreign { life: life() },
+        State::Envelope { life: life(), generation: 1, key: key_id(1) },
+        State::Corrupt,
+        State::OtherInstallation,
+    ]
+    .map(Known::Fact)
+    .into();
+    states.push(Known::Unknown);
+    states
+}
+
+fn vaults() -> Vec<(Known<SealStatus>, Known<InitStatus>)> {
+    let status = |initialized, sealed, shares, shamir| {
+        let version = String::from("2.6.2");
+        Known::Fact(SealStatus { shamir, initialized, sealed, shares, threshold: shares, version })
+    };
+    let seals = [
+        Known::Unknown,
+        status(false, true, 0, true),
+        status(true, true, 1, true),
+        status(true, false, 1, true),
+        status(true, true, 3, true),
+        status(true, true, 1, false),
+    ];
+    let inits = [
+        Known::Unknown,
+        Known::Fact(InitStatus::Uninitialized),
+        Known::Fact(InitStatus::Initialized),
+        Known::Fact(InitStatus::NoSealConfiguration),
+    ];
+    seals.iter().flat_map(|seal| inits.map(|init| (seal.clone(), init))).collect()
+}
+
+fn clusters(base: Facts) -> Vec<Facts> {
+    let marks = || [None, Some(other_life()), Some(life())].map(|life| Marked { life, deleting: false });
+    let mut secrets = Vec::from([Known::Unknown, Known::Fact(None)]);
+    for marked in marks() {
+        for key in [None, Some(key_id(1))] {
+            secrets.push(Known::Fact(Some(SealKeyObject { marked: marked.clone(), key })));
+        }
+    }
+    let mut commits = Vec::from([Known::Unknown, Known::Fact(None)]);
+    commits.extend(marks().map(Some).map(Known::Fact));
+    let mut facts = Vec::new();
+    for secret in &secrets {
+        for committed in &commits {
+            for trust in [Known::Unknown, Known::Fact(false), Known::Fact(true)] {
+                let (secret, committed) = (secret.clone(), committed.clone());
+                facts.push(Facts { secret, committed, trust, api_token: true, ..base.clone() });
+            }
+        }
+    }
+    // Without a token the API server is not even asked.
+    facts.push(base);
+    facts
+}
+
+fn mounts(base: Facts) -> Vec<Facts> {
+    let opening = |mounted, opened| Facts { mounted, opened, ..base.clone() };
+    let present = |number| Known::Fact(SealKeyFile::Present(key_id(number)));
+    let mut facts = Vec::from([
+        opening(Known::Unknown, Known::Unknown),
+        opening(Known::Fact(SealKeyFile::Absent), Known::Unknown),
+        opening(Known::Fact(SealKeyFile::Malformed), Known::Unknown),
+        opening(present(9), Known::Unknown),
+        opening(present(1), Known::Unknown),
+    ]);
+    for opened in [
+        Opened::Keys { root: true },
+        Opened::Keys { root: false },
+        Opened::OtherKey,
+        Opened::Tampered,
+        Opened::NoEnvelope,
+    ] {
+        facts.push(opening(present(1), Known::Fact(opened)));
+    }
+    let mut all = Vec::new();
+    for facts in facts {
+        for mount_point in [Known::Fact(true), Known::Fact(false), Known::Unknown] {
+            let hold = if mount_point == Known::Fact(true) { 3 } else { 1 };
+            for hold in [Known::Fact(false), Known::Fact(true), Known::Unknown].into_iter().take(hold) {
+                all.push(Facts { mount_point, hold, ..facts.clone() });
+            }
+        }
+    }
+    all
+}

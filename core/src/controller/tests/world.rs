@@ -1,0 +1,416 @@
+//! A world that does what it is asked: Vault, the API server, the disk and the mounts, as far as the controller knows
+//! them. A call that is none of the controller's is a panic.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+
+use super::fixtures::*;
+use crate::documents::setting::ROOT_ISSUER;
+use crate::kubernetes::{Marked, Pod, PublishedTrust, Review, SealKeyObject};
+use crate::names::{ResourceVersion, Uid};
+use crate::state::{Opened, State};
+use crate::vault::{
+    Account, Certificate, Health, InitStatus, Login, NatsKey, SealStatus, Setting, StoredJwt, TokenFacts,
+};
+use crate::volume::{SealKeyFile, Token, TokenFile};
+
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) mount_point: bool,
+    pub(super) state: State,
+    /// Whether the envelope holds the root token.
+    pub(super) root_inside: bool,
+    pub(super) hold: bool,
+    /// Projected tokens.
+    pub(super) tokens: BTreeSet<Token>,
+    pub(super) secret: Option<SealKeyObject>,
+    pub(super) mounted: SealKeyFile,
+    pub(super) committed: Option<Marked>,
+    pub(super) trust: Option<PublishedTrust>,
+    pub(super) initialized: bool,
+    pub(super) sealed: bool,
+    /// Whether the root token of the initialization lives.
+    pub(super) root: bool,
+    pub(super) other_roots: BTreeSet<Accessor>,
+    pub(super) settings: BTreeMap<Setting, Value>,
+    pub(super) jwts: BTreeMap<StoredJwt, String>,
+    pub(super) accounts: BTreeSet<Account>,
+    /// Whose token the callers show.
+    pub(super) caller: Identity,
+    /// What changed something, proved somebody or showed itself, in order.
+    pub(super) deeds: Vec<String>,
+    pub(super) minted: u64,
+    pub(super) versions: u64,
+    pub(super) certificates: u64,
+}
+
+impl Default for World {
+    /// Nothing was ever started here.
+    fn default() -> Self {
+        Self {
+            mount_point: true,
+            state: State::Absent,
+            root_inside: false,
+            hold: false,
+            tokens: BTreeSet::from([Token::Api, Token::Vault, Token::Setup]),
+            secret: None,
+            mounted: SealKeyFile::Absent,
+            committed: None,
+            trust: None,
+            initialized: false,
+            sealed: true,
+            root: false,
+            other_roots: BTreeSet::new(),
+            settings: BTreeMap::new(),
+            jwts: BTreeMap::new(),
+            accounts: BTreeSet::new(),
+            caller: identity("team0", "app"),
+            deeds: Vec::new(),
+            minted: 0,
+            versions: 0,
+            certificates: 0,
+        }
+    }
+}
+
+impl World {
+    /// A world in which a controller has come to serve.
+    pub(super) fn converged() -> Self {
+        let mut world = Bench::at("Serving").world;
+        world.deeds.clear();
+        world
+    }
+
+    /// Does what is asked.
+    pub(super) fn answer(&mut self, call: &Call, now: Now) -> Outcome<Reply> {
+        if let Some(deed) = deed(call) {
+            self.deeds.push(deed);
+        }
+        match call {
+            Call::Vault(call) => self.vault(call, now).map(Reply::Vault),
+            Call::Kubernetes(call) => self.kubernetes(call).map(Reply::Kubernetes),
+            Call::State(call) => self.state(call).map(Reply::State),
+            Call::Volume(call) => Outcome::Ok(Reply::Volume(self.volume(call))),
+            Call::Keys(keys::Call::MintSealKey { into: Secret::Own(Own::MintedSealKey) }) => {
+                self.minted += 1;
+                Outcome::Ok(Reply::Keys(keys::Reply::Minted(key_id(self.minted))))
+            }
+            Call::Listener(listener::Call::Present { .. }) => {
+                Outcome::Ok(Reply::Listener(listener::Reply::Presented { address: "127.0.0.1:8443".into() }))
+            }
+            Call::Keys(keys::Call::MintSealKey { .. }) => panic!("not a key of the controller: {call:?}"),
+        }
+    }
+
+    fn state(&mut self, call: &state::Call) -> Outcome<state::Reply> {
+        Outcome::Ok(match call {
+            state::Call::Inspect => state::Reply::Directory { mount_point: self.mount_point },
+            state::Call::Read => state::Reply::State(self.state.clone()),
+            state::Call::ReadHold => state::Reply::Hold(self.hold),
+            state::Call::Open { .. } => state::Reply::Opened(self.open()),
+            state::Call::Rehearse => state::Reply::Written,
+            state::Call::WriteIntent { life } => self.write(State::Intent { life: life.clone() }),
+            state::Call::WriteSent { life, attempt } => {
+                self.write(State::Sent { life: life.clone(), attempt: *attempt })
+            }
+            state::Call::WriteForeign { life } => self.write(State::Foreign { life: life.clone() }),
+            state::Call::WriteEnvelope { life, generation, root, .. } => {
+                let SealKeyFile::Present(key) = self.mounted.clone() else {
+                    return Outcome::Refused(Refusal::Local);
+                };
+                self.root_inside = *root;
+                self.write(State::Envelope { life: life.clone(), generation: *generation, key })
+            }
+        })
+    }
+
+    fn write(&mut self, state: State) -> state::Reply {
+        self.state = state;
+        state::Reply::Written
+    }
+
+    fn open(&self) -> Opened {
+        match (&self.state, &self.mounted) {
+            (State::Envelope { key, .. }, SealKeyFile::Present(mounted)) if key == mounted => {
+                Opened::Keys { root: self.root_inside }
+            }
+            (State::Envelope { .. }, _) => Opened::OtherKey,
+            (
+                State::Absent
+                | State::Intent { .. }
+                | State::Sent { .. }
+                | State::Foreign { .. }
+                | State::Corrupt
+                | State::OtherInstallation,
+                _,
+            ) => Opened::NoEnvelope,
+        }
+    }
+
+    fn volume(&self, call: &volume::Call) -> volume::Reply {
+        match call {
+            volume::Call::ReadToken { token, .. } if self.tokens.contains(token) => {
+                volume::Reply::Token(TokenFile::Read)
+            }
+            volume::Call::ReadToken { .. } => volume::Reply::Token(TokenFile::Missing),
+            volume::Call::ReadSealKey { .. } => volume::Reply::SealKey(self.mounted.clone()),
+            volume::Call::ReadTrust | volume::Call::WriteBundle { .. } => panic!("not a controller's call: {call:?}"),
+        }
+    }
+
+    fn kubernetes(&mut self, call: &kubernetes::Call) -> Outcome<kubernetes::Reply> {
+        Outcome::Ok(match call {
+            kubernetes::Call::ReadSealKey => kubernetes::Reply::SealKey(self.secret.clone()),
+            kubernetes::Call::ReadCommitted => kubernetes::Reply::Committed(self.committed.clone()),
+            kubernetes::Call::ReadTrust => kubernetes::Reply::Trust(self.trust.clone()),
+            kubernetes::Call::CreateSealKey { .. } if self.secret.is_some() => {
+                return Outcome::Refused(Refusal::Conflict);
+            }
+            kubernetes::Call::CreateSealKey { life, .. } => {
+                let marked = Marked { life: Some(life.clone()), deleting: false };
+                let key = key_id(self.minted);
+                self.mounted = SealKeyFile::Present(key.clone());
+                self.secret = Some(SealKeyObject { marked, key: Some(key) });
+                kubernetes::Reply::Created
+            }
+            kubernetes::Call::CreateCommitted { .. } if self.committed.is_some() => {
+                return Outcome::Refused(Refusal::Conflict);
+            }
+            kubernetes::Call::CreateCommitted { life } => {
+                self.committed = Some(Marked { life: Some(life.clone()), deleting: false });
+                kubernetes::Reply::Created
+            }
+            kubernetes::Call::CreateTrust { .. } if self.trust.is_some() => {
+                return Outcome::Refused(Refusal::Conflict);
+            }
+            kubernetes::Call::CreateTrust { life, trust } => {
+                self.publish(life, trust);
+                kubernetes::Reply::Created
+            }
+            kubernetes::Call::UpdateTrust { life, version, trust } => {
+                if self.trust.as_ref().map(|published| &published.version) != Some(version) {
+                    return Outcome::Refused(Refusal::Conflict);
+                }
+                self.publish(life, trust);
+                kubernetes::Reply::Updated
+            }
+            kubernetes::Call::ReviewToken { token, .. } => {
+                let uid = Uid::parse("3f1c").expect("a uid");
+                let pod = Some(Pod { name: PodName::parse("some-pod").expect("a pod name"), uid });
+                kubernetes::Reply::Review(Review::Authenticated { identity: self.owner(*token), pod })
+            }
+        })
+    }
+
+    fn publish(&mut self, life: &LifeId, trust: &kubernetes::Trust) {
+        self.versions += 1;
+        let version = ResourceVersion::parse(&format!("{}", self.versions)).expect("digits");
+        self.trust = Some(PublishedTrust { life: Some(life.clone()), version, trust: Some(trust.clone()) });
+    }
+
+    fn owner(&self, token: Secret) -> Identity {
+        match token {
+            Secret::Own(Own::VaultJwt | Own::SetupJwt) => identity("kubefox", "kubefox"),
+            Secret::Of(_, Asker::CallerJwt) => self.caller.clone(),
+            Secret::Own(_) | Secret::Of(..) => panic!("not a service account's token: {token:?}"),
+        }
+    }
+
+    fn vault(&mut self, call: &vault::Call, now: Now) -> Outcome<vault::Reply> {
+        Outcome::Ok(match call {
+            vault::Call::SealStatus => vault::Reply::SealStatus(self.seal_status()),
+            vault::Call::InitStatus if self.initialized => vault::Reply::InitStatus(InitStatus::Initialized),
+            vault::Call::InitStatus => vault::Reply::InitStatus(InitStatus::Uninitialized),
+            vault::Call::Health => vault::Reply::Health(match (self.initialized, self.sealed) {
+                (false, _) => Health::Uninitialized,
+                (true, true) => Health::Sealed,
+                (true, false) => Health::Active,
+            }),
+            vault::Call::Initialize if self.initialized => vault::Reply::AlreadyInitialized,
+            vault::Call::Initialize => {
+                (self.initialized, self.root) = (true, true);
+                vault::Reply::Initialized
+            }
+            vault::Call::Unseal { .. } if !self.initialized => return Outcome::Refused(Refusal::NotReady),
+            vault::Call::Unseal { .. } => {
+                self.sealed = false;
+                vault::Reply::Unsealed
+            }
+            _ if self.sealed => return Outcome::Refused(Refusal::NotReady),
+            vault::Call::LookupSelf { token: Secret::Own(Own::RootToken) } if self.root => {
+                vault::Reply::Token(root_token())
+            }
+            vault::Call::RevokeSelf { token: Secret::Own(Own::RootToken) } if self.root => {
+                self.root = false;
+                vault::Reply::Revoked
+            }
+            vault::Call::LookupSelf { .. } | vault::Call::RevokeSelf { .. } => {
+                return Outcome::Refused(Refusal::Unauthenticated);
+            }
+            call => return self.unsealed_vault(call, now),
+        })
+    }
+
+    fn unsealed_vault(&mut self, call: &vault::Call, now: Now) -> Outcome<vault::Reply> {
+        Outcome::Ok(match call {
+            vault::Call::Login { role, .. } if !self.settings.contains_key(&Setting::AuthRole(*role)) => {
+                return Outcome::Refused(Refusal::Invalid);
+            }
+            vault::Call::Login { jwt, .. } => {
+                vault::Reply::LoggedIn(Login { identity: self.owner(*jwt), lease_s: 900 })
+            }
+            vault::Call::ListAccessors { .. } => {
+                let root = self.root.then(|| accessor("first-root"));
+                vault::Reply::Accessors(self.other_roots.iter().cloned().chain(root).collect())
+            }
+            vault::Call::LookupAccessor { accessor, .. } if self.lives(accessor) => vault::Reply::Token(root_token()),
+            vault::Call::LookupAccessor { .. } => vault::Reply::NoToken,
+            vault::Call::RevokeAccessor { accessor, .. } => {
+                self.root &= accessor.as_str() != "first-root";
+                self.other_roots.remove(accessor);
+                vault::Reply::Revoked
+            }
+            vault::Call::Read { setting, .. } => vault::Reply::Setting(self.settings.get(setting).cloned()),
+            vault::Call::Write { setting, body, .. } => {
+                let standing = standing(setting, body);
+                self.settings.entry(setting.clone()).or_insert(standing);
+                vault::Reply::Written
+            }
+            vault::Call::ReadJwt { jwt, .. } => vault::Reply::Jwt(self.jwts.get(jwt).cloned()),
+            vault::Call::WriteJwt { jwt, .. } if self.jwts.contains_key(jwt) => {
+                return Outcome::Refused(Refusal::Conflict);
+            }
+            vault::Call::WriteJwt { jwt, text, .. } => {
+                self.jwts.insert(*jwt, text.clone());
+                vault::Reply::Written
+            }
+            vault::Call::ReadAccount { account, .. } => {
+                vault::Reply::Account { exists: self.accounts.contains(account) }
+            }
+            vault::Call::GeneratePassword { .. } => vault::Reply::Password,
+            vault::Call::WriteAccount { account, .. } if self.accounts.contains(account) => {
+                return Outcome::Refused(Refusal::Conflict);
+            }
+            vault::Call::WriteAccount { account, .. } => {
+                self.accounts.insert(*account);
+                vault::Reply::Written
+            }
+            vault::Call::Issue { request, .. } => {
+                self.certificates += 1;
+                let leaf = pem(&format!("{} {}", request.role.as_str(), self.certificates));
+                let not_after = Unix(now.unix.0 + request.ttl_s);
+                vault::Reply::Certificate(Certificate { leaf, ca: pem("root"), not_after })
+            }
+            vault::Call::Sign { key, .. } if !self.settings.contains_key(&Setting::NatsKey(key.clone())) => {
+                return Outcome::Refused(Refusal::Invalid);
+            }
+            vault::Call::Sign { .. } => vault::Reply::Signature(vec![7; 64]),
+            call => panic!("not a controller's call: {call:?}"),
+        })
+    }
+
+    fn seal_status(&self) -> SealStatus {
+        let shares = u32::from(self.initialized);
+        SealStatus {
+            shamir: true,
+            initialized: self.initialized,
+            sealed: self.sealed,
+            shares,
+            threshold: shares,
+            version: "2.6.2".into(),
+        }
+    }
+
+    fn lives(&self, accessor: &Accessor) -> bool {
+        self.other_roots.contains(accessor) || (self.root && accessor.as_str() == "first-root")
+    }
+}
+
+pub(super) fn root_token() -> TokenFacts {
+    TokenFacts { path: "auth/token/root".into(), policies: vec!["root".into()] }
+}
+
+/// What is read once this body was written.
+pub(super) fn standing(setting: &Setting, body: &Value) -> Value {
+    match setting {
+        Setting::KubernetesAuth => json!({"type": "kubernetes", "accessor": "auth_kubernetes_1"}),
+        Setting::RootCertificate => json!({"issuers": [ROOT_ISSUER]}),
+        Setting::NatsKey(key) => {
+            let public_key = BASE64.encode(&raw(key));
+            json!({"type": "ed25519", "latest_version": 1, "public_key": public_key})
+        }
+        Setting::KubernetesAuthConfig
+        | Setting::Policy(_)
+        | Setting::AuthRole(_)
+        | Setting::Mount(_)
+        | Setting::PkiRole(_)
+        | Setting::PasswordPolicy => body.clone(),
+    }
+}
+
+/// The public half of a key.
+pub(super) const fn raw(key: &NatsKey) -> [u8; 32] {
+    match key {
+        NatsKey::Operator => [1; 32],
+        NatsKey::SystemAccount => [2; 32],
+        NatsKey::PlatformAccount => [3; 32],
+        NatsKey::PlatformSigner => [4; 32],
+        NatsKey::User(_) => [5; 32],
+    }
+}
+
+/// What is more than a look, in words.
+fn deed(call: &Call) -> Option<String> {
+    Some(match call {
+        Call::Vault(call) => return vault_deed(call),
+        Call::Kubernetes(kubernetes::Call::CreateSealKey { .. }) => "CreateSealKey".into(),
+        Call::Kubernetes(kubernetes::Call::CreateCommitted { .. }) => "CreateCommitted".into(),
+        Call::Kubernetes(kubernetes::Call::CreateTrust { .. }) => "CreateTrust".into(),
+        Call::Kubernetes(kubernetes::Call::UpdateTrust { .. }) => "UpdateTrust".into(),
+        Call::Kubernetes(kubernetes::Call::ReviewToken { .. }) => "ReviewToken".into(),
+        Call::State(state::Call::Rehearse) => "Rehearse".into(),
+        Call::State(state::Call::WriteIntent { .. }) => "WriteIntent".into(),
+        Call::State(state::Call::WriteSent { attempt, .. }) => format!("WriteSent {attempt}"),
+        Call::State(state::Call::WriteForeign { .. }) => "WriteForeign".into(),
+        Call::State(state::Call::WriteEnvelope { generation, root, .. }) => {
+            format!("WriteEnvelope {generation}{}", if *root { " with root" } else { "" })
+        }
+        Call::State(state::Call::Open { .. }) => "Open".into(),
+        Call::Keys(keys::Call::MintSealKey { .. }) => "MintSealKey".into(),
+        Call::Listener(listener::Call::Present { .. }) => "Present".into(),
+        Call::Kubernetes(
+            kubernetes::Call::ReadSealKey | kubernetes::Call::ReadCommitted | kubernetes::Call::ReadTrust,
+        )
+        | Call::State(state::Call::Inspect | state::Call::Read | state::Call::ReadHold)
+        | Call::Volume(_) => return None,
+    })
+}
+
+fn vault_deed(call: &vault::Call) -> Option<String> {
+    Some(match call {
+        vault::Call::Initialize => "Initialize".into(),
+        vault::Call::Unseal { .. } => "Unseal".into(),
+        vault::Call::LookupSelf { .. } => "LookupSelf".into(),
+        vault::Call::RevokeSelf { .. } => "RevokeSelf".into(),
+        vault::Call::ListAccessors { .. } => "ListAccessors".into(),
+        vault::Call::RevokeAccessor { accessor, .. } => format!("RevokeAccessor {accessor}"),
+        vault::Call::Login { role, .. } => format!("Login {}", role.as_str()),
+        vault::Call::Write { setting, .. } => format!("Write {setting:?}"),
+        vault::Call::WriteJwt { jwt, .. } => format!("WriteJwt {jwt:?}"),
+        vault::Call::GeneratePassword { .. } => "GeneratePassword".into(),
+        vault::Call::WriteAccount { account, .. } => format!("WriteAccount {account:?}"),
+        vault::Call::Issue { request, .. } => format!("Issue {}", request.role.as_str()),
+        vault::Call::Sign { key, .. } => format!("Sign {key:?}"),
+        vault::Call::WriteGeneration { .. } => "WriteGeneration".into(),
+        vault::Call::SealStatus
+        | vault::Call::InitStatus
+        | vault::Call::Health
+        | vault::Call::LookupAccessor { .. }
+        | vault::Call::Read { .. }
+        | vault::Call::ReadJwt { .. }
+        | vault::Call::ReadAccount { .. }
+        | vault::Call::ReadGeneration { .. } => return None,
+    })
+}

@@ -1,0 +1,88 @@
+//! How a phase hands control back: phases compute, the controller branches.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::calls::{Config, NatsKeys, Notice};
+use super::table::{Facts, Wait};
+use crate::fatal::Fatal;
+use crate::machine::Seed;
+use crate::names::Accessor;
+use crate::time::{Mono, Now, Unix};
+
+/// What follows from an answer. `S` is the phase.
+pub(super) enum Turn<S> {
+    /// Ask what the new state of the phase asks.
+    Ask(S),
+    /// The same after a pause; the keys in memory must not be lost by surveying anew.
+    Pause(S, u64, Wait),
+    /// Look at the world again at once: a deed is done.
+    Survey,
+    /// The survey is complete: apply the boot table.
+    Decide,
+    /// Look at the world again after a back-off, and say meanwhile what is waited for.
+    Wait(Wait),
+    /// Logged in: configure.
+    Configure,
+    /// Configured: certify and serve.
+    Certify,
+    /// Everything stands.
+    Serve,
+    /// A person must act.
+    Stop(Fatal),
+}
+
+impl<S> Turn<S> {
+    /// The same turn of an enclosing phase.
+    pub(super) fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Turn<T> {
+        match self {
+            Self::Ask(state) => Turn::Ask(wrap(state)),
+            Self::Pause(state, pause_ms, wait) => Turn::Pause(wrap(state), pause_ms, wait),
+            Self::Survey => Turn::Survey,
+            Self::Decide => Turn::Decide,
+            Self::Wait(wait) => Turn::Wait(wait),
+            Self::Configure => Turn::Configure,
+            Self::Certify => Turn::Certify,
+            Self::Serve => Turn::Serve,
+            Self::Stop(fatal) => Turn::Stop(fatal),
+        }
+    }
+}
+
+/// What a phase may look at and leave behind.
+pub(super) struct Context<'a> {
+    pub(super) config: &'a Config,
+    pub(super) seed: Seed,
+    pub(super) now: Now,
+    pub(super) memory: &'a mut Memory,
+    pub(super) notices: &'a mut Vec<Notice>,
+}
+
+/// What the controller remembers between phases. All of it can be found out again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Memory {
+    /// The last complete survey.
+    pub(super) facts: Facts,
+    /// The accessor of the Kubernetes auth mount, which policies name.
+    pub(super) accessor: Option<Accessor>,
+    /// The public keys of NATS.
+    pub(super) keys: Option<NatsKeys>,
+    /// Since when Vault refuses a login with a token that the API server accepts.
+    pub(super) login_refused: Option<Mono>,
+    /// Whether callers are served: everything stands, and Vault was not seen sealed since.
+    pub(super) serving: bool,
+    /// When the own Vault token is renewed.
+    pub(super) log_in_again: Option<Unix>,
+    /// The own certificate.
+    pub(super) certificate: Option<Certified>,
+}
+
+/// The certificate that is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Certified {
+    /// When a new one is asked for.
+    pub(super) renew: Unix,
+    /// When it ends.
+    pub(super) not_after: Unix,
+}

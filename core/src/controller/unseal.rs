@@ -1,0 +1,75 @@
+//! Unsealing Vault with the key that the survey has just read from the disk and opened with the mounted seal key.
+//!
+//! ```text
+//! Unsealing → AwaitingActive → survey
+//!                 ^──┘ standby for a moment
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::calls::{Call, Notice, Reply};
+use super::table::Wait;
+use super::turn::{Context, Turn};
+use crate::fatal::Fatal;
+use crate::machine::Outcome;
+use crate::secret::{Own, Secret};
+use crate::vault::{self, Health};
+
+/// One request to Vault.
+const REMOTE_MS: u64 = 15_000;
+/// Raft elects its only node within some tens of milliseconds.
+const ACTIVE_PAUSE_MS: u64 = 25;
+
+/// An unseal under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) enum Unseal {
+    /// The key was sent.
+    Unsealing,
+    /// The key was right; Vault is about to become active.
+    AwaitingActive,
+}
+
+impl Unseal {
+    pub(super) const fn begin() -> Self {
+        Self::Unsealing
+    }
+
+    pub(super) fn ask(self) -> (Call, u64) {
+        match self {
+            Self::Unsealing => {
+                (Call::Vault(vault::Call::Unseal { key: Secret::Own(Own::UnsealKey) }), REMOTE_MS)
+            }
+            Self::AwaitingActive => (Call::Vault(vault::Call::Health), REMOTE_MS),
+        }
+    }
+
+    pub(super) const fn phase(self) -> &'static str {
+        match self {
+            Self::Unsealing => "Unseal::Unsealing",
+            Self::AwaitingActive => "Unseal::AwaitingActive",
+        }
+    }
+
+    pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
+        let reply = match outcome {
+            Outcome::Ok(Reply::Vault(reply)) => reply,
+            Outcome::Ok(reply) => panic!("the driver answered {self:?} with {reply:?}"),
+            Outcome::Refused(_) | Outcome::Unknown(_) => return Turn::Wait(Wait::Vault),
+        };
+        match (self, reply) {
+            (Self::Unsealing, vault::Reply::Unsealed) => Turn::Ask(Self::AwaitingActive),
+            (Self::Unsealing, vault::Reply::WrongKey) => Turn::Stop(Fatal::WrongVault),
+            (Self::AwaitingActive, vault::Reply::Health(Health::Active)) => {
+                context.notices.push(Notice::Unsealed);
+                Turn::Survey
+            }
+            (Self::AwaitingActive, vault::Reply::Health(Health::Standby)) => {
+                Turn::Pause(self, ACTIVE_PAUSE_MS, Wait::VaultActive)
+            }
+            (Self::AwaitingActive, vault::Reply::Health(Health::Sealed | Health::Uninitialized)) => {
+                Turn::Wait(Wait::VaultUnsettled)
+            }
+            (state, reply) => panic!("the driver answered {state:?} with {reply:?}"),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The controller's one local file, `boot.state`: what is asked of the disk and what it answers, as data.
+//!
+//! The file moves `Intent → Sent → Envelope` (or `Sent → Foreign`), each replacing its predecessor by rename, so
+//! that losing the envelope loses the intent too. Every write is one atomic replacement: doing it twice is doing it
+//! once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{KeyId, LifeId};
+use crate::secret::Secret;
+
+/// One operation on the state directory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Call {
+    /// Whether the directory is there and a volume of its own.
+    Inspect,
+    /// Reads `boot.state`; what is encrypted in it stays so.
+    Read,
+    /// Writes, renames and reads back a file of an envelope's size, kept as `reserve`: a full disk is found now.
+    Rehearse,
+    /// Records that a Vault is about to be initialized.
+    WriteIntent {
+        /// The new life.
+        life: LifeId,
+    },
+    /// Records that the request to initialize is about to leave.
+    WriteSent {
+        /// The life.
+        life: LifeId,
+        /// 1 for the first time.
+        attempt: u32,
+    },
+    /// Records that somebody else initialized this Vault.
+    WriteForeign {
+        /// The life that was not to be.
+        life: LifeId,
+    },
+    /// Seals the unseal key, and the root token if `root`, under the seal key; fresh salt and nonce each time.
+    WriteEnvelope {
+        /// The life.
+        life: LifeId,
+        /// One more than the last, to detect a rollback.
+        generation: u64,
+        /// Holds the seal key.
+        key: Secret,
+        /// Whether the root token goes in.
+        root: bool,
+    },
+    /// Reads `boot.state` and opens the envelope: fills `UnsealKey`, and `RootToken` if it is inside.
+    Open {
+        /// Holds the seal key.
+        key: Secret,
+    },
+    /// Whether a person has put a file `hold-seal` there.
+    ReadHold,
+}
+
+/// What a [`Call`] brought back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Reply {
+    /// To [`Call::Inspect`].
+    Directory {
+        /// Whether a file system is mounted exactly there.
+        mount_point: bool,
+    },
+    /// To [`Call::Read`].
+    State(State),
+    /// To every write and to [`Call::Rehearse`].
+    Written,
+    /// To [`Call::Open`].
+    Opened(Opened),
+    /// To [`Call::ReadHold`].
+    Hold(bool),
+}
+
+/// What `boot.state` says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum State {
+    /// There is no such file (ENOENT, and nothing else).
+    Absent,
+    /// An initialization was about to begin.
+    Intent {
+        /// Its life.
+        life: LifeId,
+    },
+    /// The request to initialize was about to leave.
+    Sent {
+        /// Its life.
+        life: LifeId,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// Somebody else initialized this Vault.
+    Foreign {
+        /// The life that was not to be.
+        life: LifeId,
+    },
+    /// The unseal key is safe.
+    Envelope {
+        /// Its life.
+        life: LifeId,
+        /// Its generation.
+        generation: u64,
+        /// The seal key it is under.
+        key: KeyId,
+    },
+    /// There is a file, and it is none of the above.
+    Corrupt,
+    /// The file belongs to an installation of another name.
+    OtherInstallation,
+}
+
+/// What opening an envelope gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Opened {
+    /// `UnsealKey` is filled.
+    Keys {
+        /// Whether `RootToken` is filled too.
+        root: bool,
+    },
+    /// The envelope is under another seal key.
+    OtherKey,
+    /// The right key, and yet the tag does not match: the file was changed.
+    Tampered,
+    /// There is no envelope, or the file is no longer what it was.
+    NoEnvelope,
+}

@@ -1,0 +1,122 @@
+//! The controller's end: answers become responses.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kubefox_core::bootstrap::{Answer, Rejection};
+use kubefox_core::machine::Ticket;
+use kubefox_core::secret::{Asker, Secret};
+use kubefox_core::vault::Certificate;
+use kubefox_proto::bootstrap::v1 as proto;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::DOMAIN;
+use crate::adapter::Slots;
+use crate::exchange::BootstrapResponse;
+
+/// After what time a caller that met a busy controller tries again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The response to a question. The keys that belong to it are in its ticket's slots.
+///
+/// # Errors
+/// The status of a rejection, and `INTERNAL` if a key is not there.
+pub fn render(ticket: Ticket, answer: &Answer, slots: &dyn Slots) -> Result<BootstrapResponse, Status> {
+    let certificate =
+        |certificate: &Certificate, key| with_key(certificate, Secret::Of(ticket, key), slots).map(Some);
+    match answer {
+        Answer::Nats(documents) => Ok(BootstrapResponse::Nats(proto::NatsBootstrapResponse {
+            operator_jwt: documents.operator.clone(),
+            system_account_jwt: documents.system_account.clone(),
+            platform_account_jwt: documents.platform_account.clone(),
+            certificate: certificate(&documents.certificate, Asker::IssuedKey)?,
+        })),
+        Answer::Component(documents) => Ok(BootstrapResponse::Component(proto::ComponentBootstrapResponse {
+            user: documents.user.to_string(),
+            user_jwt: documents.user_jwt.clone(),
+            user_jwt_expires_unix_s: documents.user_jwt_expires.0,
+            certificate: certificate(&documents.certificate, Asker::IssuedKey)?,
+            runtime_certificate: certificate(&documents.runtime, Asker::RuntimeKey)?,
+        })),
+        Answer::Signature(signature) => {
+            Ok(BootstrapResponse::SignNonce(proto::SignNonceResponse { signature: signature.clone() }))
+        }
+        Answer::Rejected(rejection) => Err(rejected(*rejection)),
+    }
+}
+
+fn with_key(certificate: &Certificate, key: Secret, slots: &dyn Slots) -> Result<proto::Certificate, Status> {
+    const NO_KEY: &str = "the key of the certificate is gone";
+    let key = slots.expose(key).map_err(|_| Status::internal(NO_KEY))?;
+    Ok(proto::Certificate {
+        leaf: certificate.leaf.to_string(),
+        key: core::str::from_utf8(key).map_err(|_| Status::internal(NO_KEY))?.to_owned(),
+        ca: certificate.ca.to_string(),
+        not_after_unix_s: certificate.not_after.0,
+    })
+}
+
+/// The status of a rejection: code, cause, and in its details the stable reason and the remedy.
+#[must_use]
+pub fn rejected(rejection: Rejection) -> Status {
+    let code = match rejection {
+        Rejection::TokenMalformed | Rejection::NonceMalformed => Code::InvalidArgument,
+        Rejection::TokenRefused | Rejection::TokenUnbound => Code::Unauthenticated,
+        Rejection::NotEntitled => Code::PermissionDenied,
+        Rejection::NotServing | Rejection::ReviewUnavailable | Rejection::VaultUnavailable => {
+            Code::Unavailable
+        }
+        Rejection::Busy => Code::ResourceExhausted,
+    };
+    let metadata = HashMap::from([("remedy".to_owned(), rejection.remedy().to_owned())]);
+    let mut details = ErrorDetails::with_error_info(rejection.reason(), DOMAIN, metadata);
+    if rejection == Rejection::Busy {
+        details.set_retry_info(Some(RETRY));
+    }
+    Status::with_error_details(code, rejection.cause(), details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::Keyring;
+
+    #[test]
+    fn a_rejection_is_a_code_a_cause_a_reason_and_a_remedy() {
+        let codes = [
+            (Rejection::TokenMalformed, Code::InvalidArgument),
+            (Rejection::TokenRefused, Code::Unauthenticated),
+            (Rejection::TokenUnbound, Code::Unauthenticated),
+            (Rejection::NotEntitled, Code::PermissionDenied),
+            (Rejection::NonceMalformed, Code::InvalidArgument),
+            (Rejection::NotServing, Code::Unavailable),
+            (Rejection::ReviewUnavailable, Code::Unavailable),
+            (Rejection::VaultUnavailable, Code::Unavailable),
+            (Rejection::Busy, Code::ResourceExhausted),
+        ];
+        assert_eq!(codes.map(|(rejection, _)| rejection), Rejection::ALL);
+        for (rejection, code) in codes {
+            let Err(status) = render(Ticket(1), &Answer::Rejected(rejection), &Keyring::default()) else {
+                panic!("a rejection is an error");
+            };
+            assert_eq!((status.code(), status.message()), (code, rejection.cause()));
+            let details = status.get_error_details();
+            let info = details.error_info().expect("every rejection has a reason");
+            assert_eq!((info.reason.as_str(), info.domain.as_str()), (rejection.reason(), "kubefox.io"));
+            assert_eq!(info.metadata["remedy"], rejection.remedy());
+            let delay = details.retry_info().and_then(|retry| retry.retry_delay);
+            assert_eq!(delay, (rejection == Rejection::Busy).then_some(RETRY));
+        }
+    }
+
+    #[test]
+    fn a_signature_needs_no_slot() {
+        let Ok(BootstrapResponse::SignNonce(response)) =
+            render(Ticket(1), &Answer::Signature(vec![7; 64]), &Keyring::default())
+        else {
+            panic!("a signature is a response");
+        };
+        assert_eq!(response.signature, [7; 64]);
+    }
+}

@@ -1,0 +1,39 @@
+//! The controller's gRPC API, seen from both ends: a caller's calls become messages, responses outcomes; the
+//! controller's answers become responses.
+//!
+//! An error carries `google.rpc.ErrorInfo` with a stable reason, which alone counts, and a code for everybody
+//! else:
+//!
+//! | reason | code |
+//! |---|---|
+//! | `TOKEN_MALFORMED`, `NONCE_MALFORMED` | `INVALID_ARGUMENT` |
+//! | `TOKEN_REFUSED`, `TOKEN_UNBOUND` | `UNAUTHENTICATED` |
+//! | `NOT_ENTITLED` | `PERMISSION_DENIED` |
+//! | `NOT_SERVING`, `REVIEW_UNAVAILABLE`, `VAULT_UNAVAILABLE` | `UNAVAILABLE` |
+//! | `BUSY` | `RESOURCE_EXHAUSTED`, with `RetryInfo` |
+//!
+//! A caller takes a status *with* a reason of the domain for `Ok(Rejected)`. One *without* comes from a
+//! library or a proxy:
+//!
+//! | code | outcome |
+//! |---|---|
+//! | `UNAVAILABLE`, `CANCELLED`, `UNKNOWN` | `Unknown(Connection)` |
+//! | `DEADLINE_EXCEEDED` | `Unknown(Deadline)` |
+//! | `INTERNAL`, `DATA_LOSS` | `Unknown(ServerError)` |
+//! | `UNAUTHENTICATED` | `Refused(Unauthenticated)` |
+//! | `PERMISSION_DENIED` | `Refused(Denied)` |
+//! | `RESOURCE_EXHAUSTED` | `Refused(Busy)` |
+//! | `ABORTED`, `ALREADY_EXISTS` | `Refused(Conflict)` |
+//! | `INVALID_ARGUMENT`, `NOT_FOUND`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNIMPLEMENTED` | `Refused(Invalid)` |
+//! | `OK` as an error, or a response that is no answer to the call | `Unknown(Garbled)` |
+//!
+//! Source: <https://grpc.io/docs/guides/status-codes/>, <https://google.aip.dev/193>.
+
+mod answer;
+mod call;
+
+pub use answer::{rejected, render};
+pub use call::{decode, encode};
+
+/// The domain of the reasons.
+const DOMAIN: &str = "kubefox.io";

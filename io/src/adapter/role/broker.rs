@@ -1,0 +1,76 @@
+//! The broker's calls: mounts, the controller, NATS and the own server.
+
+use kubefox_core::broker::{Answer, Broker, Call, Reply};
+use kubefox_core::documents::subject;
+use kubefox_core::machine::{Lost, Outcome, Ticket};
+use kubefox_core::{listener, nats};
+use zeroize::Zeroizing;
+
+use super::controller::presentation;
+use crate::adapter::{Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, volume};
+use crate::exchange::{NatsRequest, Presentation, Request, Response};
+
+/// Adapter of the broker.
+pub struct BrokerAdapter;
+
+/// What goes back to the runtime or to the NATS client. Nothing in it is secret: a signature serves one connection.
+pub type BrokerAnswer = Answer;
+
+impl Adapter<Broker> for BrokerAdapter {
+    type Rendered = BrokerAnswer;
+
+    fn encode(
+        &mut self,
+        call: &Call,
+        slots: &mut dyn Slots,
+        _entropy: &mut dyn Entropy,
+    ) -> Result<Encoded<Reply>, Unencodable> {
+        let request = match call {
+            Call::Volume(call) => Request::Disk(volume::encode(call, slots)?),
+            Call::Bootstrap(call) => bootstrap::encode(call, slots)?,
+            Call::Listener(call) => Request::Listener(presentation(call, slots)?),
+            Call::Nats(call) => Request::Nats(nats_request(call, slots)?),
+        };
+        Ok(Encoded::Request(Box::new(request)))
+    }
+
+    fn decode(&mut self, call: &Call, response: Response, slots: &mut dyn Slots) -> Outcome<Reply> {
+        match (call, response) {
+            (Call::Volume(call), Response::Disk(response)) => volume::decode(call, response, slots).map(Reply::Volume),
+            (Call::Bootstrap(call), Response::Bootstrap(response)) => {
+                bootstrap::decode(call, response, slots).map(Reply::Bootstrap)
+            }
+            (Call::Listener(_), Response::Listening(address)) => {
+                Outcome::Ok(Reply::Listener(listener::Reply::Presented { address }))
+            }
+            (Call::Nats(nats::Call::Connect { .. }), Response::Nats) => {
+                Outcome::Ok(Reply::Nats(nats::Reply::Connected))
+            }
+            (Call::Nats(nats::Call::Publish { .. }), Response::Nats) => {
+                Outcome::Ok(Reply::Nats(nats::Reply::Published))
+            }
+            // A shell that answers with another system's response: nothing is known of what happened.
+            (_, _) => Outcome::Unknown(Lost::Garbled),
+        }
+    }
+
+    fn render(&mut self, _ticket: Ticket, answer: Answer, _slots: &dyn Slots) -> Self::Rendered {
+        answer
+    }
+}
+
+fn nats_request(call: &nats::Call, slots: &dyn Slots) -> Result<NatsRequest, Unencodable> {
+    Ok(match call {
+        nats::Call::Connect { user, ca, leaf, key } => NatsRequest::Connect {
+            inbox_prefix: subject::inbox_prefix(user),
+            presentation: Presentation {
+                leaf: leaf.clone(),
+                ca: ca.clone(),
+                key: Zeroizing::new(slots.expose(*key)?.to_vec()),
+            },
+        },
+        nats::Call::Publish { subject, payload } => {
+            NatsRequest::Publish { subject: subject.clone(), payload: slots.expose(*payload)?.to_vec() }
+        }
+    })
+}

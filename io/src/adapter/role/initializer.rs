@@ -1,0 +1,42 @@
+//! The initializer's calls: mounts and the controller.
+
+use kubefox_core::initializer::{Answer, Call, Initializer, Reply};
+use kubefox_core::machine::{Lost, Outcome, Ticket};
+
+use crate::adapter::{Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, volume};
+use crate::exchange::{Request, Response};
+
+/// Adapter of the initializer.
+pub struct InitializerAdapter;
+
+impl Adapter<Initializer> for InitializerAdapter {
+    type Rendered = std::convert::Infallible;
+
+    fn encode(
+        &mut self,
+        call: &Call,
+        slots: &mut dyn Slots,
+        _entropy: &mut dyn Entropy,
+    ) -> Result<Encoded<Reply>, Unencodable> {
+        let request = match call {
+            Call::Volume(call) => Request::Disk(volume::encode(call, slots)?),
+            Call::Bootstrap(call) => bootstrap::encode(call, slots)?,
+        };
+        Ok(Encoded::Request(Box::new(request)))
+    }
+
+    fn decode(&mut self, call: &Call, response: Response, slots: &mut dyn Slots) -> Outcome<Reply> {
+        match (call, response) {
+            (Call::Volume(call), Response::Disk(response)) => volume::decode(call, response, slots).map(Reply::Volume),
+            (Call::Bootstrap(call), Response::Bootstrap(response)) => {
+                bootstrap::decode(call, response, slots).map(Reply::Bootstrap)
+            }
+            // A shell that answers with another system's response: nothing is known of what happened.
+            (_, _) => Outcome::Unknown(Lost::Garbled),
+        }
+    }
+
+    fn render(&mut self, _ticket: Ticket, answer: Answer, _slots: &dyn Slots) -> Self::Rendered {
+        match answer {}
+    }
+}

@@ -1,0 +1,9 @@
+//! One adapter per role: which outside system each of its calls goes to.
+
+mod broker;
+mod controller;
+mod initializer;
+
+pub use broker::{BrokerAdapter, BrokerAnswer};
+pub use controller::ControllerAdapter;
+pub use initializer::InitializerAdapter;

@@ -1,0 +1,247 @@
+use super::*;
+use crate::adapter::Empty;
+use crate::adapter::envelope::tests::Counter;
+use crate::keyring::Keyring;
+use kubefox_core::names::KeyId;
+use proptest::prelude::*;
+
+const SEAL_KEY: Secret = Secret::Own(Own::SealKey);
+
+#[test]
+fn each_state_is_written_so_that_a_person_can_read_it_and_read_back() {
+    let intent = r#"{
+  "state": "Intent",
+  "version": 1,
+  "installation": "kubefox",
+  "life": "0123456789abcdef"
+}
+"#;
+    let sent = r#"{
+  "state": "Sent",
+  "version": 1,
+  "installation": "kubefox",
+  "life": "0123456789abcdef",
+  "attempt": 2
+}
+"#;
+    let foreign = intent.replace("Intent", "Foreign");
+    let golden = [
+        (Call::WriteIntent { life: life() }, intent, State::Intent { life: life() }),
+        (Call::WriteSent { life: life(), attempt: 2 }, sent, State::Sent { life: life(), attempt: 2 }),
+        (Call::WriteForeign { life: life() }, &foreign, State::Foreign { life: life() }),
+    ];
+    for (call, text, state) in golden {
+        let bytes = written(&call, &keyring());
+        assert_eq!(core::str::from_utf8(&bytes), Ok(text));
+        assert_eq!(read_back(&bytes), state);
+    }
+}
+
+#[test]
+fn an_envelope_is_written_read_and_opened() {
+    for root in [true, false] {
+        let bytes = envelope(root);
+        assert_eq!(
+            read_back(&bytes),
+            State::Envelope { life: life(), generation: 2, key: KeyId::parse(&kid()).expect("a key id") }
+        );
+        let (outcome, slots) = opened(&bytes, [7; 32]);
+        assert_eq!(outcome, Outcome::Ok(Reply::Opened(Opened::Keys { root })));
+        assert_eq!(slots.expose(UNSEAL_KEY), Ok(&b"00c0ffee"[..]));
+        assert_eq!(slots.expose(ROOT_TOKEN).ok(), root.then_some(&b"s.root"[..]));
+        assert!(!String::from_utf8_lossy(&bytes).contains("c0ffee"));
+    }
+}
+
+#[test]
+fn the_reserve_has_room_for_the_largest_envelope() {
+    let mut slots = keyring();
+    for name in [UNSEAL_KEY, ROOT_TOKEN] {
+        slots.fill(name, Zeroizing::new(vec![b'x'; envelope::SECRET_BYTES_MAX]));
+    }
+    let call = Call::WriteEnvelope { life: life(), generation: u64::MAX, key: SEAL_KEY, root: true };
+    let bytes = written(&call, &slots);
+    assert!(bytes.len() <= RESERVE_BYTES, "{} bytes", bytes.len());
+    assert!(matches!(read_back(&bytes), State::Envelope { life: _, generation: u64::MAX, key: _ }));
+}
+
+#[test]
+fn another_seal_key_opens_nothing() {
+    let (outcome, slots) = opened(&envelope(true), [8; 32]);
+    assert_eq!(outcome, Outcome::Ok(Reply::Opened(Opened::OtherKey)));
+    assert!(slots.expose(UNSEAL_KEY).is_err());
+}
+
+#[test]
+fn no_flipped_bit_and_no_truncation_ever_yields_keys() {
+    let whole = envelope(true);
+    let flipped = (0..whole.len() * 8).map(|bit| {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        bytes
+    });
+    let truncated = (0..whole.len()).map(|length| whole[..length].to_vec());
+    for bytes in flipped.chain(truncated) {
+        let (outcome, slots) = opened(&bytes, [7; 32]);
+        let Outcome::Ok(Reply::Opened(Opened::NoEnvelope | Opened::OtherKey | Opened::Tampered)) = outcome
+        else {
+            panic!("{outcome:?}: {}", String::from_utf8_lossy(&bytes));
+        };
+        assert!(slots.expose(UNSEAL_KEY).is_err() && slots.expose(ROOT_TOKEN).is_err());
+    }
+}
+
+#[test]
+fn a_file_that_says_more_or_less_than_it_should_is_corrupt() {
+    let text =
+        String::from_utf8(written(&Call::WriteIntent { life: life() }, &keyring())).expect("JSON is UTF-8");
+    let corrupt = [
+        String::new(),
+        "{}".to_owned(),
+        text.trim_end().to_owned(),
+        format!("{text}\n"),
+        text.replace("\"version\": 1", "\"version\": 2"),
+        text.replace("Intent", "Other"),
+        text.replace("\"life\"", "\"extra\": 1,\n  \"life\""),
+        text.replace("0123456789abcdef", "0123456789ABCDEF"),
+        text.replace("\"kubefox\"", "\"Kubefox\""),
+    ];
+    for text in corrupt {
+        assert_eq!(read_back(text.as_bytes()), State::Corrupt, "{text}");
+    }
+    assert_eq!(read_back(text.replace("\"kubefox\"", "\"other\"").as_bytes()), State::OtherInstallation);
+}
+
+#[test]
+fn each_call_is_one_operation_on_the_state_directory() {
+    let request =
+        |call: &Call| encode(call, &context(), &keyring(), &mut Counter(0)).expect("all secrets are there");
+    assert!(matches!(request(&Call::Inspect), Request::Inspect(Folder::State)));
+    for call in [Call::Read, Call::Open { key: SEAL_KEY }] {
+        assert!(matches!(
+            request(&call),
+            Request::Read { folder: Folder::State, name: "boot.state", limit_bytes: 8192 }
+        ));
+    }
+    assert!(matches!(
+        request(&Call::ReadHold),
+        Request::Read { folder: Folder::State, name: "hold-seal", limit_bytes: 4096 }
+    ));
+    let Request::Replace { folder: Folder::State, name: "reserve", bytes } = request(&Call::Rehearse) else {
+        panic!("a rehearsal replaces the reserve");
+    };
+    assert_eq!(bytes.len(), 4096);
+    assert_eq!(&bytes[..3], [0, 1, 2]);
+}
+
+#[test]
+fn the_end_of_an_operation_is_told_apart() {
+    let (denied, large, io) = (ErrorKind::PermissionDenied, ErrorKind::FileTooLarge, ErrorKind::Other);
+    let intent = || Call::WriteIntent { life: life() };
+    let open = || Call::Open { key: SEAL_KEY };
+    let rows = [
+        (
+            Call::Inspect,
+            Response::Folder { mount_point: true },
+            Outcome::Ok(Reply::Directory { mount_point: true }),
+        ),
+        (Call::Inspect, Response::Absent, Outcome::Refused(Refusal::Local)),
+        (Call::Read, Response::Absent, Outcome::Ok(Reply::State(State::Absent))),
+        (Call::Read, Response::Refused(denied), Outcome::Refused(Refusal::Local)),
+        (Call::Read, Response::Refused(large), Outcome::Ok(Reply::State(State::Corrupt))),
+        (Call::Read, Response::Failed(io), Outcome::Unknown(Lost::ServerError)),
+        (Call::Read, Response::Done, Outcome::Unknown(Lost::Garbled)),
+        (open(), Response::Absent, Outcome::Ok(Reply::Opened(Opened::NoEnvelope))),
+        (open(), Response::Refused(large), Outcome::Ok(Reply::Opened(Opened::NoEnvelope))),
+        (Call::ReadHold, Response::Absent, Outcome::Ok(Reply::Hold(false))),
+        (Call::ReadHold, Response::Bytes(Zeroizing::default()), Outcome::Ok(Reply::Hold(true))),
+        (Call::ReadHold, Response::Refused(large), Outcome::Ok(Reply::Hold(true))),
+        (Call::ReadHold, Response::Refused(denied), Outcome::Refused(Refusal::Local)),
+        (Call::Rehearse, Response::Done, Outcome::Ok(Reply::Written)),
+        (intent(), Response::Done, Outcome::Ok(Reply::Written)),
+        (intent(), Response::Refused(ErrorKind::StorageFull), Outcome::Refused(Refusal::Local)),
+        (intent(), Response::Failed(io), Outcome::Unknown(Lost::ServerError)),
+    ];
+    for (call, response, expected) in rows {
+        assert_eq!(decode(&call, &context(), response, &mut keyring()), expected, "{call:?}");
+    }
+}
+
+#[test]
+fn an_envelope_needs_its_secrets_in_sound_lengths() {
+    let call = Call::WriteEnvelope { life: life(), generation: 1, key: SEAL_KEY, root: true };
+    let error = |slots: &Keyring| encode(&call, &context(), slots, &mut Counter(0)).err();
+    let mut slots = keyring();
+    slots.forget(ROOT_TOKEN);
+    assert_eq!(error(&slots), Some(Unencodable::Empty(Empty(ROOT_TOKEN))));
+    slots.fill(ROOT_TOKEN, Zeroizing::new(b"s.root".to_vec()));
+    slots.fill(SEAL_KEY, Zeroizing::new(b"canary".to_vec()));
+    assert_eq!(error(&slots), Some(Unencodable::Unsendable(SEAL_KEY, "it is not of 32 bytes")));
+}
+
+#[test]
+fn a_seal_key_that_was_forgotten_meanwhile_is_a_refusal() {
+    let mut slots = keyring();
+    let bytes = envelope(false);
+    slots.forget(SEAL_KEY);
+    let outcome =
+        decode(&Call::Open { key: SEAL_KEY }, &context(), Response::Bytes(Zeroizing::new(bytes)), &mut slots);
+    assert_eq!(outcome, Outcome::Refused(Refusal::Local));
+}
+
+proptest! {
+    #[test]
+    fn no_file_panics(bytes in any::<Vec<u8>>(), text in "[\\[\\]{}\":,a-zA-Z0-9 \n]{0,128}") {
+        for bytes in [bytes, text.into_bytes()] {
+            prop_assert_eq!(read_back(&bytes), State::Corrupt);
+            prop_assert_eq!(opened(&bytes, [7; 32]).0, Outcome::Ok(Reply::Opened(Opened::NoEnvelope)));
+        }
+    }
+}
+
+fn envelope(root: bool) -> Vec<u8> {
+    written(&Call::WriteEnvelope { life: life(), generation: 2, key: SEAL_KEY, root }, &keyring())
+}
+
+fn written(call: &Call, slots: &Keyring) -> Vec<u8> {
+    let request = encode(call, &context(), slots, &mut Counter(0)).expect("all secrets are there");
+    let Request::Replace { folder: Folder::State, name: "boot.state", bytes } = request else {
+        panic!("a state replaces boot.state");
+    };
+    bytes.to_vec()
+}
+
+fn read_back(bytes: &[u8]) -> State {
+    let response = Response::Bytes(Zeroizing::new(bytes.to_vec()));
+    let outcome = decode(&Call::Read, &context(), response, &mut Keyring::default());
+    let Outcome::Ok(Reply::State(state)) = outcome else { panic!("{outcome:?}") };
+    state
+}
+
+fn opened(bytes: &[u8], seal_key: [u8; 32]) -> (Outcome<Reply>, Keyring) {
+    let mut slots = Keyring::default();
+    slots.fill(SEAL_KEY, Zeroizing::new(seal_key.to_vec()));
+    let response = Response::Bytes(Zeroizing::new(bytes.to_vec()));
+    let outcome = decode(&Call::Open { key: SEAL_KEY }, &context(), response, &mut slots);
+    (outcome, slots)
+}
+
+fn keyring() -> Keyring {
+    let mut slots = Keyring::default();
+    slots.fill(SEAL_KEY, Zeroizing::new(vec![7; 32]));
+    slots.fill(UNSEAL_KEY, Zeroizing::new(b"00c0ffee".to_vec()));
+    slots.fill(ROOT_TOKEN, Zeroizing::new(b"s.root".to_vec()));
+    slots
+}
+
+fn context() -> Context {
+    Context { installation: Installation::parse("kubefox").expect("a name") }
+}
+
+fn life() -> LifeId {
+    LifeId::parse("0123456789abcdef").expect("a life id")
+}
+
+fn kid() -> String {
+    envelope::key_id(&[7; 32]).to_string()
+}

@@ -1,0 +1,88 @@
+//! `kubefox broker`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use kubefox_core::broker::{Config, Signal};
+use kubefox_core::machine::Standing;
+use kubefox_core::vault::{AuthRole, PkiRole};
+use tokio::sync::mpsc;
+
+use super::caller::{Caller, host_and_port};
+use super::run::{Wiring, run_role};
+use super::{Telemetry, Unusable};
+use crate::adapter::role::BrokerAdapter;
+use crate::shell::broker_server::{self, BrokerDoor};
+use crate::shell::carrier::Shells;
+use crate::shell::files::{Directories, Files};
+use crate::shell::host::Real;
+use crate::shell::listener::{Clients, Listener};
+use crate::shell::nats::{Nats, Server};
+
+/// Changes of the connection to NATS that wait for the driver.
+const LINKS_WAITING_MAX: usize = 16;
+
+/// What the operator chooses for a broker.
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    caller: Caller,
+    /// Where NATS is, as HOST:PORT. Whatever is dialled, its certificate must be that of NATS.
+    #[arg(long, env = "KUBEFOX_NATS_ADDRESS", default_value = "nats.kubefox.svc:4222")]
+    nats_address: String,
+    /// The volume shared with the component's runtime.
+    #[arg(long, env = "KUBEFOX_SHARED_DIR", default_value = "/var/run/kubefox/runtime")]
+    shared_dir: PathBuf,
+    /// Where the runtime dials; the pod's loopback.
+    #[arg(long, env = "KUBEFOX_LISTEN", default_value = "127.0.0.1:8444")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    telemetry: Telemetry,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
+    let host = Arc::new(Real);
+    let bootstrap = arguments.caller.client(host.clone())?;
+    host_and_port("--nats-address", &arguments.nats_address)?;
+    let server = Server {
+        url: format!("nats://{}", arguments.nats_address),
+        expected: arguments.caller.expected(PkiRole::Nats, AuthRole::Nats),
+    };
+    let config = Config {
+        mount_grace_ms: arguments.caller.mount_grace_ms(),
+        give_up_ms: arguments.caller.give_up_ms(),
+    };
+    let directories = Directories {
+        tokens: Some(arguments.caller.service_account_dir),
+        trust: Some(arguments.caller.trust_dir),
+        shared: Some(arguments.shared_dir),
+        ..Directories::default()
+    };
+    run_role("broker", arguments.telemetry, config, BrokerAdapter, async move |door| {
+        let door: Arc<dyn BrokerDoor> = Arc::new(door);
+        let (links, mut changes) = mpsc::channel(LINKS_WAITING_MAX);
+        let nats = Nats::new(server, Arc::clone(&door), links);
+        let routes = broker_server::routes(door, Arc::new(nats.clone()));
+        let limits = broker_server::LIMITS;
+        let listener = Listener::new(host, arguments.listen, Clients::OwnRuntime, limits, routes);
+        let (sender, signals) = mpsc::channel(LINKS_WAITING_MAX);
+        // Ends with the client, which holds the other end.
+        tokio::spawn(async move {
+            while let Some(link) = changes.recv().await {
+                if sender.send(Signal::Link(link)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let shells = Shells {
+            files: Some(Files::new(directories)),
+            bootstrap: Some(bootstrap),
+            listener: Some(Arc::new(listener)),
+            nats: Some(nats),
+            ..Shells::default()
+        };
+        Wiring { shells, signals, stop: Signal::Stop }
+    })
+}

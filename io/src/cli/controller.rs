@@ -1,0 +1,133 @@
+//! `kubefox controller`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use kubefox_core::controller::{Config, Signal};
+use kubefox_core::machine::Standing;
+use kubefox_core::names::{Installation, Namespace, Pem, PodName, TrustDomain};
+
+use tokio::sync::mpsc;
+
+use super::run::{Wiring, run_role};
+use super::{Telemetry, Unusable};
+use crate::adapter::role::ControllerAdapter;
+use crate::shell::bootstrap_server;
+use crate::shell::carrier::Shells;
+use crate::shell::connector::Target;
+use crate::shell::files::{Directories, Files};
+use crate::shell::host::Real;
+use crate::shell::http::Http;
+use crate::shell::listener::{Clients, Listener};
+use crate::shell::tls;
+
+/// What the operator chooses for the controller.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The name of the installation; part of every caller's audience `kubefox.<installation>`. Default: the namespace.
+    #[arg(long, env = "KUBEFOX_INSTALLATION")]
+    installation: Option<Installation>,
+    /// The trust domain of every SPIFFE id.
+    #[arg(long, env = "KUBEFOX_TRUST_DOMAIN", default_value = "cluster.local")]
+    trust_domain: TrustDomain,
+    /// The namespace of the platform.
+    #[arg(long, env = "KUBEFOX_NAMESPACE")]
+    namespace: Namespace,
+    /// The pod's own name; only ordinal 0 brings Vault up.
+    #[arg(long, env = "KUBEFOX_POD_NAME")]
+    pod_name: PodName,
+    /// The namespaces whose service accounts may be components.
+    #[arg(long, env = "KUBEFOX_TENANT_NAMESPACES", value_delimiter = ',', required = true)]
+    tenant_namespaces: Vec<Namespace>,
+    /// Vault: `http://` on loopback, or `unix:/path`.
+    #[arg(long, env = "KUBEFOX_VAULT_URL", default_value = "http://127.0.0.1:8200")]
+    vault_url: String,
+    /// The Kubernetes API, as this pod and Vault reach it. Default: from the pod's environment.
+    #[arg(long, env = "KUBEFOX_KUBERNETES_URL")]
+    kubernetes_url: Option<String>,
+    /// Holds `token`, `ca.crt`, `vault` and `setup`.
+    #[arg(long, env = "KUBEFOX_SERVICE_ACCOUNT_DIR", default_value = "/var/run/secrets/kubefox/tokens")]
+    service_account_dir: PathBuf,
+    /// The volume of Secret kubefox-seal-key.
+    #[arg(long, env = "KUBEFOX_SEAL_KEY_DIR", default_value = "/var/run/secrets/kubefox/seal-key")]
+    seal_key_dir: PathBuf,
+    /// The volume of its own in which `kubefox/boot.state` lies, beside Vault's data.
+    #[arg(long, env = "KUBEFOX_STATE_DIR", default_value = "/var/lib/kubefox")]
+    state_dir: PathBuf,
+    /// Accept a state directory that is not a volume of its own. It will not survive the pod.
+    #[arg(long, env = "KUBEFOX_ALLOW_PLAIN_STATE_DIR")]
+    allow_plain_state_dir: bool,
+    /// For how long the seal key's volume may be late, in seconds.
+    #[arg(long, env = "KUBEFOX_SEAL_KEY_GRACE_S", default_value_t = 180)]
+    seal_key_grace_s: u32,
+    /// Where the bootstrap API listens.
+    #[arg(long, env = "KUBEFOX_LISTEN", default_value = "0.0.0.0:8443")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    telemetry: Telemetry,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
+    let telemetry = arguments.telemetry.clone();
+    let vault = Target::vault(&arguments.vault_url)
+        .map_err(|error| Unusable(format!("--vault-url {}: {error}", arguments.vault_url)))?;
+    let kubernetes_host = kubernetes_url(arguments.kubernetes_url)?;
+    let ca_path = arguments.service_account_dir.join("ca.crt");
+    let ca = std::fs::read_to_string(&ca_path).map_err(|error| {
+        Unusable(format!("{}: {error}; project kube-root-ca.crt into --service-account-dir", ca_path.display()))
+    })?;
+    let pem = Pem::parse(&ca).map_err(|error| Unusable(format!("{}: {error}", ca_path.display())))?;
+    let trust = tls::kubernetes(&pem).map_err(|error| Unusable(format!("{}: {error}", ca_path.display())))?;
+    let kubernetes = Target::kubernetes(&kubernetes_host, trust)
+        .map_err(|error| Unusable(format!("--kubernetes-url {kubernetes_host}: {error}")))?;
+    let config = Config {
+        pod: arguments.pod_name,
+        installation: match arguments.installation {
+            Some(installation) => installation,
+            None => Installation::parse(arguments.namespace.as_str())
+                .map_err(|error| Unusable(format!("--installation is not given and --namespace is {error}")))?,
+        },
+        trust_domain: arguments.trust_domain,
+        namespace: arguments.namespace,
+        tenant_namespaces: arguments.tenant_namespaces,
+        kubernetes_host,
+        kubernetes_ca: ca,
+        allow_plain_state_dir: arguments.allow_plain_state_dir,
+        seal_key_grace_ms: u64::from(arguments.seal_key_grace_s) * 1_000,
+    };
+    let directories = Directories {
+        state: Some(arguments.state_dir),
+        tokens: Some(arguments.service_account_dir),
+        seal_key: Some(arguments.seal_key_dir),
+        ..Directories::default()
+    };
+    let adapter = ControllerAdapter::new(config.installation.clone(), config.namespace.clone());
+    run_role("controller", telemetry, config, adapter, async move |door| {
+        let host = Arc::new(Real);
+        let routes = bootstrap_server::routes(Arc::new(door)).await;
+        let limits = bootstrap_server::LIMITS;
+        let listener = Listener::new(host.clone(), arguments.listen, Clients::Anyone, limits, routes);
+        let shells = Shells {
+            vault: Some(Http::new(host.clone(), vault)),
+            kubernetes: Some(Http::new(host, kubernetes)),
+            files: Some(Files::new(directories)),
+            listener: Some(Arc::new(listener)),
+            ..Shells::default()
+        };
+        Wiring { shells, signals: mpsc::channel(1).1, stop: Signal::Stop }
+    })
+}
+
+/// As given, or as every pod finds it in its environment.
+fn kubernetes_url(given: Option<String>) -> Result<String, Unusable> {
+    if let Some(url) = given {
+        return Ok(url);
+    }
+    let variable = |name: &str| {
+        std::env::var(name).map_err(|_| Unusable(format!("neither --kubernetes-url nor {name} is set: is this a pod?")))
+    };
+    let (host, port) = (variable("KUBERNETES_SERVICE_HOST")?, variable("KUBERNETES_SERVICE_PORT")?);
+    Ok(if host.contains(':') { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") })
+}

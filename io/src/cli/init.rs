@@ -1,0 +1,68 @@
+//! `kubefox init …`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use kubefox_core::initializer::{Config, Signal};
+use kubefox_core::machine::Standing;
+use tokio::sync::mpsc;
+
+use super::caller::Caller;
+use super::run::{Wiring, run_role};
+use super::{Telemetry, Unusable};
+use crate::adapter::role::InitializerAdapter;
+use crate::shell::carrier::Shells;
+use crate::shell::files::{Directories, Files};
+use crate::shell::host::Real;
+
+/// Before which server.
+#[derive(Subcommand)]
+pub(super) enum Kind {
+    /// Writes nats.conf, certificate, key and authority for NATS.
+    Nats(Arguments),
+}
+
+/// What the operator chooses for the NATS initializer.
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    caller: Caller,
+    /// The volume shared with NATS, as it is mounted here.
+    #[arg(long, env = "KUBEFOX_OUTPUT_DIR", default_value = "/var/run/kubefox/nats")]
+    output_dir: PathBuf,
+    /// The same volume as NATS sees it.
+    #[arg(long, env = "KUBEFOX_NATS_DIRECTORY", default_value = "/var/run/kubefox/nats")]
+    nats_directory: String,
+    /// Where NATS listens.
+    #[arg(long, env = "KUBEFOX_NATS_LISTEN", default_value = "0.0.0.0:4222")]
+    nats_listen: String,
+    /// Where NATS writes which ports it got.
+    #[arg(long, env = "KUBEFOX_NATS_PORTS_DIR")]
+    nats_ports_dir: Option<String>,
+    #[command(flatten)]
+    telemetry: Telemetry,
+}
+
+pub(super) fn run(kind: Kind) -> Result<Standing, Unusable> {
+    let Kind::Nats(arguments) = kind;
+    let bootstrap = arguments.caller.client(Arc::new(Real))?;
+    let config = Config {
+        listen: arguments.nats_listen,
+        directory: arguments.nats_directory,
+        ports_file_dir: arguments.nats_ports_dir,
+        mount_grace_ms: arguments.caller.mount_grace_ms(),
+        give_up_ms: arguments.caller.give_up_ms(),
+    };
+    let directories = Directories {
+        tokens: Some(arguments.caller.service_account_dir),
+        trust: Some(arguments.caller.trust_dir),
+        shared: Some(arguments.output_dir),
+        ..Directories::default()
+    };
+    run_role("init nats", arguments.telemetry, config, InitializerAdapter, async move |_door| {
+        let shells =
+            Shells { files: Some(Files::new(directories)), bootstrap: Some(bootstrap), ..Shells::default() };
+        Wiring { shells, signals: mpsc::channel(1).1, stop: Signal::Stop }
+    })
+}

@@ -1,0 +1,112 @@
+//! What running a role has in common: log, status, clock, randomness, stopping, and the driver.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use kubefox_core::machine::{Machine, Seed, Standing};
+use tokio::sync::mpsc;
+
+use super::{Telemetry, Unusable};
+use crate::adapter::{Adapter, Entropy as _};
+use crate::door::Door;
+use crate::driver::{Parts, drive};
+use crate::shell::carrier::Shells;
+use crate::shell::clock::SystemClock;
+use crate::shell::entropy::OsEntropy;
+use crate::shell::host::Real;
+use crate::shell::signals::{stdin_closed, terminated};
+use crate::shell::status::StatusServer;
+use crate::telemetry::{self, LogTap};
+
+/// Signals that wait for the driver.
+const SIGNALS_WAITING_MAX: usize = 16;
+
+/// How a role is connected to the world.
+pub(super) struct Wiring<S> {
+    /// Its shells.
+    pub(super) shells: Shells,
+    /// What the world tells it unasked, beside the end.
+    pub(super) signals: mpsc::Receiver<S>,
+    /// How it is told to end.
+    pub(super) stop: S,
+}
+
+/// Runs a machine until it ends, or until it was told to and has nothing left that must not be cut short.
+pub(super) fn run_role<M, A, W>(
+    role: &'static str,
+    telemetry: Telemetry,
+    config: M::Config,
+    adapter: A,
+    wire: impl FnOnce(Door<M, A::Rendered>) -> W,
+) -> Result<Standing, Unusable>
+where
+    M: Machine,
+    A: Adapter<M>,
+    W: Future<Output = Wiring<M::Signal>>,
+{
+    telemetry::start(telemetry.log_format, &telemetry.log_level)
+        .map_err(|error| Unusable(format!("--log-level {}: {error}", telemetry.log_level)))?;
+    telemetry::forbid_core_dumps();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Unusable(format!("the process may not start threads: {error}")))?;
+    let ended = runtime.block_on(async {
+        let clock = Arc::new(SystemClock::start());
+        let (tap, snapshots) = LogTap::<M>::new(role);
+        let status = StatusServer::open(&Real, telemetry.status_listen, snapshots, clock.clone())
+            .await
+            .map_err(|error| Unusable(format!("--status-listen {}: {error}", telemetry.status_listen)))?;
+        tracing::debug!(address = %status.address(), "StatusListening");
+        let (door, questions) = Door::new();
+        let Wiring { shells, signals: told, stop } = wire(door).await;
+        let (sender, signals) = mpsc::channel(SIGNALS_WAITING_MAX);
+        let relay = relay(told, sender.clone());
+        let stopping = async {
+            let parent_gone = async {
+                match telemetry.exit_with_stdin {
+                    true => stdin_closed().await,
+                    false => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = terminated() => {}
+                () = parent_gone => {}
+            }
+            // A driver that is gone has nothing left to stop.
+            let _ = sender.send(stop).await;
+            std::future::pending::<()>().await;
+        };
+        let parts = Parts {
+            adapter,
+            carrier: Arc::new(shells),
+            clock,
+            entropy: Box::new(OsEntropy),
+            questions,
+            signals,
+            tap: Box::new(tap.termination_log(telemetry.termination_log)),
+        };
+        let mut seed = [0; 32];
+        OsEntropy.fill(&mut seed);
+        tokio::select! {
+            biased;
+            ended = drive(config, Seed(seed), parts) => Ok(ended),
+            () = relay => unreachable!("the relay waits for ever once there is nothing to relay"),
+            () = stopping => unreachable!("stopping waits for the driver to end"),
+        }
+    });
+    // Nothing that is still under way is worth waiting for: the driver has ended.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Passes on what the world tells, for as long as it does.
+async fn relay<S>(mut told: mpsc::Receiver<S>, sender: mpsc::Sender<S>) {
+    while let Some(signal) = told.recv().await {
+        if sender.send(signal).await.is_err() {
+            break;
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,89 @@
+//! Operations on local directories, as data: what they are made of is in [`crate::shell`] and in the simulator.
+
+use zeroize::Zeroizing;
+
+/// The directories a role knows. Where each is, is configuration of the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Folder {
+    /// The controller's state: `boot.state`, `reserve`, `hold-seal`.
+    State,
+    /// Projected service-account tokens.
+    Tokens,
+    /// The volume of Secret `kubefox-seal-key`.
+    SealKey,
+    /// The volume of Secret `kubefox-trust`.
+    Trust,
+    /// The volume shared with the pod's other containers.
+    Shared,
+}
+
+/// One operation.
+pub enum Request {
+    /// Is it there, and does a file system begin there?
+    Inspect(Folder),
+    /// Read a file of at most `limit` bytes.
+    Read {
+        /// Directory.
+        folder: Folder,
+        /// File name.
+        name: &'static str,
+        /// More than this is a failure.
+        limit_bytes: u64,
+    },
+    /// Read two files as one: both from the same version of the directory.
+    ReadPair {
+        /// Directory.
+        folder: Folder,
+        /// File names.
+        names: [&'static str; 2],
+        /// More than this, each, is a failure.
+        limit_bytes: u64,
+    },
+    /// Replace a file atomically and durably (write, fsync, rename, fsync of the directory), then read it back.
+    Replace {
+        /// Directory.
+        folder: Folder,
+        /// File name.
+        name: &'static str,
+        /// New content; mode 0600.
+        bytes: Zeroizing<Vec<u8>>,
+    },
+    /// Replace all files of a directory as one.
+    ReplaceAll {
+        /// Directory.
+        folder: Folder,
+        /// The files.
+        files: Vec<NewFile>,
+    },
+}
+
+/// A file to be written.
+pub struct NewFile {
+    /// File name.
+    pub name: String,
+    /// Content.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// How an operation ended.
+pub enum Response {
+    /// The directory is there.
+    Folder {
+        /// Whether a file system is mounted exactly there.
+        mount_point: bool,
+    },
+    /// The file's content.
+    Bytes(Zeroizing<Vec<u8>>),
+    /// Both files; `None` where one is absent.
+    Pair([Option<Zeroizing<Vec<u8>>>; 2]),
+    /// There is no such file or directory (ENOENT, and nothing else).
+    Absent,
+    /// Written, durable, read back.
+    Done,
+    /// The system refused, and nothing has changed: permission, no space, too large.
+    Refused(std::io::ErrorKind),
+    /// The system failed, and what is on the disk is not known: EIO and the like.
+    Failed(std::io::ErrorKind),
+}

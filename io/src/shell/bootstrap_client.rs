@@ -1,0 +1,137 @@
+//! The gRPC client of initializers and brokers: one channel to the controller, which must show its exact name.
+
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kubefox_core::machine::Lost;
+use kubefox_core::names::Pem;
+use kubefox_proto::bootstrap::v1::bootstrap_client::BootstrapClient as Client;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Response, Status};
+
+use crate::exchange::{BootstrapRequest, BootstrapResponse};
+use crate::shell::connector::{Connector, Target};
+use crate::shell::host::Host;
+use crate::shell::tls::{self, Expected, Unusable};
+
+/// How often a silent connection is probed: a stream of TCP that was cut never heals by itself.
+pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the answer to a probe may take.
+pub const KEEP_ALIVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Longest response: JWTs and certificates of some KiB each.
+pub const RESPONSE_BYTES_MAX: usize = 256 * 1024;
+
+/// Where the controller is and who it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Controller {
+    /// Name or address that is dialled, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// What its certificate must say.
+    pub expected: Expected,
+}
+
+/// A client of the controller.
+#[derive(Clone)]
+pub struct BootstrapClient {
+    host: Arc<dyn Host>,
+    controller: Controller,
+    /// The channel in use and the authority it trusts. One at a time: with another authority the old one is dropped.
+    channel: Arc<Mutex<Option<(Pem, Channel)>>>,
+}
+
+impl BootstrapClient {
+    /// A client of `controller`; nothing is dialled before the first request.
+    #[must_use]
+    pub fn new(host: Arc<dyn Host>, controller: Controller) -> Self {
+        Self { host, controller, channel: Arc::default() }
+    }
+
+    /// Carries a request out and the answer back: the response, or the status that the controller answered with.
+    ///
+    /// # Errors
+    /// [`Lost::Connection`] if no answer came, [`Lost::Garbled`] if `ca` is not an authority.
+    pub fn carry(
+        &self,
+        ca: &Pem,
+        request: BootstrapRequest,
+    ) -> BoxFuture<'static, Result<Result<BootstrapResponse, Status>, Lost>> {
+        let channel = self.channel(ca);
+        async move {
+            let channel = channel.map_err(|error| {
+                tracing::warn!(%error, "NoBootstrapChannel");
+                Lost::Garbled
+            })?;
+            answered(call(channel, request).await)
+        }
+        .boxed()
+    }
+
+    fn channel(&self, ca: &Pem) -> Result<Channel, Unusable> {
+        let mut cached = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((trusted, channel)) = &*cached
+            && trusted == ca
+        {
+            return Ok(channel.clone());
+        }
+        let channel = self.connect_lazily(ca)?;
+        *cached = Some((ca.clone(), channel.clone()));
+        Ok(channel)
+    }
+
+    fn connect_lazily(&self, ca: &Pem) -> Result<Channel, Unusable> {
+        let Controller { host, port, expected } = &self.controller;
+        let mut config = tls::client(ca, None, expected)?;
+        config.alpn_protocols = vec![tls::ALPN_H2.to_vec()];
+        let name = tls::server_name(&expected.dns)?;
+        // The connector dials and does TLS; tonic takes the URL for the pseudo-headers only.
+        let url = format!("https://{}:{port}", expected.dns);
+        let target = Target::Tls { host: host.clone(), port: *port, name, config: Arc::new(config) };
+        let endpoint = Endpoint::from_shared(url).map_err(|_| Unusable::Name)?;
+        Ok(endpoint
+            .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
+            .keep_alive_timeout(KEEP_ALIVE_WITHIN)
+            .keep_alive_while_idle(true)
+            .connect_with_connector_lazy(Connector::new(Arc::clone(&self.host), target)))
+    }
+}
+
+async fn call(channel: Channel, request: BootstrapRequest) -> Result<BootstrapResponse, Status> {
+    let mut client = Client::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
+    match request {
+        BootstrapRequest::Nats(message) => {
+            client.bootstrap_nats(message).await.map(Response::into_inner).map(BootstrapResponse::Nats)
+        }
+        BootstrapRequest::Component(message) => client
+            .bootstrap_component(message)
+            .await
+            .map(Response::into_inner)
+            .map(BootstrapResponse::Component),
+        BootstrapRequest::SignNonce(message) => {
+            client.sign_nonce(message).await.map(Response::into_inner).map(BootstrapResponse::SignNonce)
+        }
+    }
+}
+
+/// A status that was received has no source; one that tonic made of a failure of the transport has.
+fn answered(result: Result<BootstrapResponse, Status>) -> Result<Result<BootstrapResponse, Status>, Lost> {
+    let Err(status) = result else { return Ok(result) };
+    let Some(cause) = status.source() else { return Ok(Err(status)) };
+    tracing::debug!(code = ?status.code(), cause = %innermost(cause), "NoBootstrapAnswer");
+    Err(Lost::Connection)
+}
+
+/// The innermost error says what happened: `connection refused`, `invalid peer certificate`.
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost
+}

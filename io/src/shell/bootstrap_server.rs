@@ -1,0 +1,175 @@
+//! Serves `kubefox.bootstrap.v1.Bootstrap`: each request becomes one question at the controller's door.
+//!
+//! What cannot be a token or a nonce is refused here, before it costs anybody anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kubefox_core::bootstrap::{Ask, Rejection};
+use kubefox_core::machine::Machine;
+use kubefox_core::names::Nonce;
+use kubefox_core::secret::Asker;
+use kubefox_proto::bootstrap::v1 as proto;
+use kubefox_proto::bootstrap::v1::bootstrap_server::{Bootstrap, BootstrapServer};
+use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+use tonic_health::ServingStatus;
+use zeroize::Zeroizing;
+
+use crate::adapter::bootstrap::rejected;
+use crate::door::{Door, Unanswered};
+use crate::exchange::BootstrapResponse;
+use crate::shell::listener::Limits;
+
+/// What the controller's server bears: a connection for each broker of a large cluster.
+pub const LIMITS: Limits = Limits { connections: 1_024, streams: 16, age: Some(Duration::from_secs(600)) };
+
+/// Longest service-account token; those of Kubernetes have 1 to 2 KiB.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// Longest message: a token, a nonce, and what goes around them. Longer ones are not even decoded.
+pub const MESSAGE_BYTES_MAX: usize = TOKEN_BYTES_MAX + 256;
+
+/// A question is answered within this time, whatever the caller allows.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Where the controller is asked.
+pub trait BootstrapDoor: Send + Sync + 'static {
+    /// Asks with the caller's token; dropping the future withdraws the question.
+    fn ask(&self, ask: Ask, token: Zeroizing<Vec<u8>>, within: Duration) -> BoxFuture<'static, Asked>;
+}
+
+/// How a question ended: the rendered answer, or none.
+pub type Asked = Result<Result<BootstrapResponse, Status>, Unanswered>;
+
+impl<M: Machine<Ask = Ask>> BootstrapDoor for Door<M, Result<BootstrapResponse, Status>> {
+    fn ask(&self, ask: Ask, token: Zeroizing<Vec<u8>>, within: Duration) -> BoxFuture<'static, Asked> {
+        let door = self.clone();
+        async move { Self::ask(&door, ask, vec![(Asker::CallerJwt, token)], within).await }.boxed()
+    }
+}
+
+/// The service and the standard health service, for a [`crate::shell::listener::Listener`].
+pub async fn routes(door: Arc<dyn BootstrapDoor>) -> Routes {
+    let (health, health_server) = tonic_health::server::health_reporter();
+    let name = <BootstrapServer<Service> as tonic::server::NamedService>::NAME;
+    health.set_service_status(name, ServingStatus::Serving).await;
+    let bootstrap = BootstrapServer::new(Service { door }).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Routes::new(bootstrap).add_service(health_server.max_decoding_message_size(MESSAGE_BYTES_MAX))
+}
+
+struct Service {
+    door: Arc<dyn BootstrapDoor>,
+}
+
+#[tonic::async_trait]
+impl Bootstrap for Service {
+    async fn bootstrap_nats(
+        &self,
+        request: Request<proto::NatsBootstrapRequest>,
+    ) -> Result<Response<proto::NatsBootstrapResponse>, Status> {
+        let within = within(request.metadata());
+        let token = token(request.into_inner().token)?;
+        match self.ask(Ask::Nats, token, within).await? {
+            BootstrapResponse::Nats(response) => Ok(Response::new(response)),
+            BootstrapResponse::Component(_) | BootstrapResponse::SignNonce(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn bootstrap_component(
+        &self,
+        request: Request<proto::ComponentBootstrapRequest>,
+    ) -> Result<Response<proto::ComponentBootstrapResponse>, Status> {
+        let within = within(request.metadata());
+        let token = token(request.into_inner().token)?;
+        match self.ask(Ask::Component, token, within).await? {
+            BootstrapResponse::Component(response) => Ok(Response::new(response)),
+            BootstrapResponse::Nats(_) | BootstrapResponse::SignNonce(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn sign_nonce(
+        &self,
+        request: Request<proto::SignNonceRequest>,
+    ) -> Result<Response<proto::SignNonceResponse>, Status> {
+        let within = within(request.metadata());
+        let request = request.into_inner();
+        let token = token(request.token)?;
+        let nonce = Nonce::parse(&request.nonce).map_err(|_| rejected(Rejection::NonceMalformed))?;
+        match self.ask(Ask::SignNonce { nonce }, token, within).await? {
+            BootstrapResponse::SignNonce(response) => Ok(Response::new(response)),
+            BootstrapResponse::Nats(_) | BootstrapResponse::Component(_) => Err(mixed_up()),
+        }
+    }
+}
+
+impl Service {
+    async fn ask(
+        &self,
+        ask: Ask,
+        token: Zeroizing<Vec<u8>>,
+        within: Duration,
+    ) -> Result<BootstrapResponse, Status> {
+        self.door.ask(ask, token, within).await.map_err(unanswered)?
+    }
+}
+
+/// The caller's token, in a buffer that is wiped.
+fn token(text: String) -> Result<Zeroizing<Vec<u8>>, Status> {
+    let token = Zeroizing::new(text.into_bytes());
+    if may_be_token(&token) { Ok(token) } else { Err(rejected(Rejection::TokenMalformed)) }
+}
+
+/// At most 8 KiB in three parts of base64url (RFC 7515 §3.1). Whether it is genuine, the API server says.
+fn may_be_token(token: &[u8]) -> bool {
+    let is_part = |part: &[u8]| {
+        !part.is_empty()
+            && part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    token.len() <= TOKEN_BYTES_MAX
+        && token.split(|byte| *byte == b'.').count() == 3
+        && token.split(|byte| *byte == b'.').all(is_part)
+}
+
+fn unanswered(unanswered: Unanswered) -> Status {
+    match unanswered {
+        Unanswered::Busy => rejected(Rejection::Busy),
+        Unanswered::Late => Status::deadline_exceeded("The controller did not answer in time."),
+        Unanswered::Stopping => Status::unavailable("The controller is stopping."),
+    }
+}
+
+fn mixed_up() -> Status {
+    Status::internal("The controller answered another question.")
+}
+
+/// For how long the caller listens, at most [`ANSWER_WITHIN`].
+fn within(metadata: &MetadataMap) -> Duration {
+    let allowed = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(timeout);
+    allowed.map_or(ANSWER_WITHIN, |allowed| allowed.min(ANSWER_WITHIN))
+}
+
+/// At most 8 digits and a unit
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, `Timeout`).
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3_600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+use std::sync::Mutex;
+
+use kubefox_core::machine::Lost;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use super::*;
+use crate::exchange::BootstrapRequest;
+use crate::shell::bootstrap_client::{BootstrapClient, Controller};
+use crate::shell::host::Real;
+use crate::shell::listener::{Clients, Listener};
+use crate::shell::tls::Expected;
+use crate::shell::tls::tests::Authority;
+
+const DNS: &str = "kubefox.kubefox.svc";
+const URI: &str = "spiffe://cluster.local/ns/kubefox/sa/kubefox";
+const TOKEN: &str = "eyJh.eyJi.c2ln";
+const NONCE: &str = "abcDEF012345-_x";
+
+#[tokio::test]
+async fn each_request_is_one_question_and_its_answer_comes_back() {
+    let world = World::new(Script::Answer).await;
+
+    let answers = [
+        world.call(BootstrapRequest::Nats(proto::NatsBootstrapRequest { token: TOKEN.to_owned() })).await,
+        world
+            .call(BootstrapRequest::Component(proto::ComponentBootstrapRequest { token: TOKEN.to_owned() }))
+            .await,
+        world.call(sign(TOKEN, NONCE)).await,
+    ];
+
+    assert_eq!(answers, ["operator", "user", "signature"].map(|answer| Seen::Answer(answer.to_owned())));
+    let nonce = Nonce::parse(NONCE).expect("a nonce");
+    let asked = [Ask::Nats, Ask::Component, Ask::SignNonce { nonce }];
+    assert_eq!(world.asked(), asked.map(|ask| (ask, TOKEN.to_owned())));
+}
+
+#[tokio::test]
+async fn a_rejection_keeps_its_reason_and_is_an_answer() {
+    let world = World::new(Script::Reject(Rejection::NotEntitled)).await;
+
+    let answer = world.call(sign(TOKEN, NONCE)).await;
+
+    assert_eq!(answer, Seen::Status(Code::PermissionDenied, Some("NOT_ENTITLED".to_owned())));
+}
+
+#[tokio::test]
+async fn an_unanswered_question_is_told_apart_by_its_status() {
+    for (unanswered, code, reason) in [
+        (Unanswered::Busy, Code::ResourceExhausted, Some("BUSY")),
+        (Unanswered::Late, Code::DeadlineExceeded, None),
+        (Unanswered::Stopping, Code::Unavailable, None),
+    ] {
+        let world = World::new(Script::None(unanswered)).await;
+
+        let answer = world.call(sign(TOKEN, NONCE)).await;
+
+        assert_eq!(answer, Seen::Status(code, reason.map(ToOwned::to_owned)), "{unanswered:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_token_or_no_nonce_never_reaches_the_door() {
+    let world = World::new(Script::Answer).await;
+    let long = format!("{}.b.c", "a".repeat(TOKEN_BYTES_MAX - 3));
+    for (token, nonce, reason) in [
+        ("", NONCE, "TOKEN_MALFORMED"),
+        ("a.b", NONCE, "TOKEN_MALFORMED"),
+        ("a..c", NONCE, "TOKEN_MALFORMED"),
+        ("a.b.c.d", NONCE, "TOKEN_MALFORMED"),
+        ("a.b.c\n", NONCE, "TOKEN_MALFORMED"),
+        (long.as_str(), NONCE, "TOKEN_MALFORMED"),
+        (TOKEN, "abcDEF012345-_", "NONCE_MALFORMED"),
+        (TOKEN, "", "NONCE_MALFORMED"),
+    ] {
+        let answer = world.call(sign(token, nonce)).await;
+
+        assert_eq!(
+            answer,
+            Seen::Status(Code::InvalidArgument, Some(reason.to_owned())),
+            "{token:.20} {nonce}"
+        );
+    }
+    let huge = world.call(sign(&"a".repeat(MESSAGE_BYTES_MAX), NONCE)).await;
+
+    assert_eq!(huge, Seen::Status(Code::OutOfRange, None));
+    assert_eq!(world.asked(), []);
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_from_the_next_handshake_on() {
+    let world = World::new(Script::Answer).await;
+    let other = Authority::new();
+    assert_eq!(world.call(sign(TOKEN, NONCE)).await, Seen::Answer("signature".to_owned()));
+
+    let address = world.listener.present(&other.issue(&[DNS], &[URI])).await.expect("usable");
+
+    assert_eq!(address, world.address);
+    // The connection that stands goes on; a client that comes new sees the new certificate.
+    assert_eq!(world.call(sign(TOKEN, NONCE)).await, Seen::Answer("signature".to_owned()));
+    let fresh = world.client();
+    assert_eq!(
+        see(fresh.carry(&world.authority.pem(), sign(TOKEN, NONCE)).await),
+        Seen::Lost(Lost::Connection)
+    );
+    assert_eq!(
+        see(fresh.carry(&other.pem(), sign(TOKEN, NONCE)).await),
+        Seen::Answer("signature".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_somebody_else_gets_no_token() {
+    let world = World::named(Script::Answer, "spiffe://cluster.local/ns/team/sa/a").await;
+
+    assert_eq!(world.call(sign(TOKEN, NONCE)).await, Seen::Lost(Lost::Connection));
+    assert_eq!(world.asked(), []);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_a_lost_connection_and_one_that_is_back_is_found_again() {
+    let mut world = World::new(Script::Answer).await;
+    let client = world.client();
+    let ca = world.authority.pem();
+    let port: std::net::SocketAddr = world.address.parse().expect("an address");
+    drop(world.listener);
+    tokio::task::yield_now().await;
+
+    assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE)).await), Seen::Lost(Lost::Connection));
+
+    let routes = routes(world.door.clone()).await;
+    world.listener = Arc::new(Listener::new(Arc::new(Real), port, Clients::Anyone, LIMITS, routes));
+    world.listener.present(&world.authority.issue(&[DNS], &[URI])).await.expect("the port is free again");
+    assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE)).await), Seen::Answer("signature".to_owned()));
+}
+
+#[test]
+fn the_callers_time_is_honoured_up_to_ours() {
+    let within = |text: &str| {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("grpc-timeout", text.parse().expect("ASCII"));
+        super::within(&metadata)
+    };
+    assert_eq!(super::within(&MetadataMap::new()), ANSWER_WITHIN);
+    for (text, expected) in [
+        ("1500m", Duration::from_millis(1_500)),
+        ("2S", Duration::from_secs(2)),
+        ("300000u", Duration::from_millis(300)),
+        ("0n", Duration::ZERO),
+        ("1H", ANSWER_WITHIN),
+        ("99999999H", ANSWER_WITHIN),
+    ] {
+        assert_eq!(within(text), expected, "{text}");
+    }
+    for malformed in ["", "S", "1", "-1S", "+1S", "123456789S", "1s", "1 S"] {
+        assert_eq!(within(malformed), ANSWER_WITHIN, "{malformed:?}");
+    }
+}
+
+/// What the door does with every question.
+#[derive(Clone, Copy)]
+enum Script {
+    Answer,
+    Reject(Rejection),
+    None(Unanswered),
+}
+
+struct Scripted {
+    script: Script,
+    asked: Mutex<Vec<(Ask, String)>>,
+}
+
+impl BootstrapDoor for Scripted {
+    fn ask(&self, ask: Ask, token: Zeroizing<Vec<u8>>, _: Duration) -> BoxFuture<'static, Asked> {
+        let token = String::from_utf8(token.to_vec()).expect("the server checks it");
+        self.asked.lock().expect("no panic before").push((ask.clone(), token));
+        let answered = match self.script {
+            Script::Answer => Ok(Ok(answer_to(&ask))),
+            Script::Reject(rejection) => Ok(Err(rejected(rejection))),
+            Script::None(unanswered) => Err(unanswered),
+        };
+        async move { answered }.boxed()
+    }
+}
+
+/// A controller with a scripted door, on a real port, and a client of it.
+struct World {
+    authority: Authority,
+    door: Arc<Scripted>,
+    listener: Arc<Listener>,
+    address: String,
+    client: BootstrapClient,
+}
+
+impl World {
+    async fn new(script: Script) -> Self {
+        Self::named(script, URI).await
+    }
+
+    async fn named(script: Script, uri: &str) -> Self {
+        let authority = Authority::new();
+        let door = Arc::new(Scripted { script, asked: Mutex::default() });
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let routes = routes(door.clone()).await;
+        let listener = Arc::new(Listener::new(Arc::new(Real), any, Clients::Anyone, LIMITS, routes));
+        let address = listener.present(&authority.issue(&[DNS], &[uri])).await.expect("usable");
+        let client = client_of(&address);
+        Self { authority, door, listener, address, client }
+    }
+
+    fn client(&self) -> BootstrapClient {
+        client_of(&self.address)
+    }
+
+    async fn call(&self, request: BootstrapRequest) -> Seen {
+        see(self.client.carry(&self.authority.pem(), request).await)
+    }
+
+    fn asked(&self) -> Vec<(Ask, String)> {
+        self.door.asked.lock().expect("no panic before").clone()
+    }
+}
+
+fn client_of(address: &str) -> BootstrapClient {
+    let (host, port) = address.rsplit_once(':').expect("ip:port");
+    let expected = Expected { dns: DNS.to_owned(), spiffe: URI.to_owned() };
+    let controller = Controller { host: host.to_owned(), port: port.parse().expect("a port"), expected };
+    BootstrapClient::new(Arc::new(Real), controller)
+}
+
+/// What came of a request, so that it can be compared.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Answer(String),
+    Status(Code, Option<String>),
+    Lost(Lost),
+}
+
+fn see(outcome: Result<Result<BootstrapResponse, Status>, Lost>) -> Seen {
+    match outcome {
+        Ok(Ok(BootstrapResponse::Nats(response))) => Seen::Answer(response.operator_jwt),
+        Ok(Ok(BootstrapResponse::Component(response))) => Seen::Answer(response.user),
+        Ok(Ok(BootstrapResponse::SignNonce(response))) => {
+            Seen::Answer(String::from_utf8(response.signature).expect("the script's"))
+        }
+        Ok(Err(status)) => {
+            Seen::Status(status.code(), status.get_details_error_info().map(|info| info.reason))
+        }
+        Err(lost) => Seen::Lost(lost),
+    }
+}
+
+fn sign(token: &str, nonce: &str) -> BootstrapRequest {
+    BootstrapRequest::SignNonce(proto::SignNonceRequest { token: token.to_owned(), nonce: nonce.to_owned() })
+}
+
+fn answer_to(ask: &Ask) -> BootstrapResponse {
+    match ask {
+        Ask::Nats => BootstrapResponse::Nats(proto::NatsBootstrapResponse {
+            operator_jwt: "operator".to_owned(),
+            ..Default::default()
+        }),
+        Ask::Component => BootstrapResponse::Component(proto::ComponentBootstrapResponse {
+            user: "user".to_owned(),
+            ..Default::default()
+        }),
+        Ask::SignNonce { .. } => {
+            BootstrapResponse::SignNonce(proto::SignNonceResponse { signature: b"signature".to_vec() })
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The gRPC server of a role: its port opens with the first certificate, every later one is shown from the next
+//! handshake on. Connections that stand are left alone.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kubefox_core::machine::Lost;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+
+use crate::exchange::Presentation;
+use crate::shell::host::{BoxStream, Host, Listening};
+use crate::shell::tls::{self, ExpectedClient, Unusable};
+
+/// How long a client may take for the TLS handshake.
+pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a silent connection is probed: a stream of TCP that was cut never ends by itself.
+pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the answer to a probe may take.
+pub const KEEP_ALIVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Header lists that are read; a call needs some hundred bytes.
+pub const HEADERS_BYTES_MAX: u32 = 8 * 1024;
+
+/// Pause after the operating system could not accept: usually it has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections whose handshake is done and that the server has not taken yet.
+const ACCEPTED_WAITING_MAX: usize = 16;
+
+/// What one server bears.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once, handshakes included; more are closed at once.
+    pub connections: usize,
+    /// Requests at once on one connection.
+    pub streams: u32,
+    /// A connection is asked to end at this age: its peer comes back and verifies the present certificate.
+    pub age: Option<Duration>,
+}
+
+/// Whom a server lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Whoever trusts the server; what they may do is decided by what they show in a request.
+    Anyone,
+    /// The runtime beside this broker and nobody else: a certificate of the own authority whose SPIFFE id is the own
+    /// one with `/runtime` behind it.
+    OwnRuntime,
+}
+
+/// A gRPC server that waits for its certificate.
+pub struct Listener {
+    host: Arc<dyn Host>,
+    address: SocketAddr,
+    clients: Clients,
+    limits: Limits,
+    routes: Routes,
+    serving: Mutex<Option<Serving>>,
+}
+
+/// Why a certificate cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPresented {
+    /// Certificate and key cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    /// The port could not be opened.
+    #[error("the port {address} could not be opened; is it taken, or below 1024? {error}")]
+    Closed {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the operating system said.
+        error: io::Error,
+    },
+}
+
+impl Listener {
+    /// A server of `routes` at `address`; nothing is opened yet.
+    #[must_use]
+    pub fn new(
+        host: Arc<dyn Host>,
+        address: SocketAddr,
+        clients: Clients,
+        limits: Limits,
+        routes: Routes,
+    ) -> Self {
+        Self { host, address, clients, limits, routes, serving: Mutex::new(None) }
+    }
+
+    /// Shows this certificate from the next handshake on, and opens the port if it is the first. Gives the address as
+    /// `ip:port`. Doing it twice is doing it once.
+    ///
+    /// # Errors
+    /// [`NotPresented`] says why everything is as before.
+    pub async fn present(&self, presentation: &Presentation) -> Result<String, NotPresented> {
+        let config = Arc::new(self.config(presentation)?);
+        let mut serving = self.serving.lock().await;
+        if let Some(serving) = &*serving {
+            serving.shown.show(config);
+            return Ok(serving.address.to_string());
+        }
+        let opened = self.open(config).await;
+        let opened = opened.map_err(|error| NotPresented::Closed { address: self.address, error })?;
+        Ok(serving.insert(opened).address.to_string())
+    }
+
+    /// The same as a machine's call sees it; the reason goes to the log.
+    pub fn carry(self: &Arc<Self>, presentation: Presentation) -> BoxFuture<'static, Result<String, Lost>> {
+        let listener = Arc::clone(self);
+        async move {
+            listener.present(&presentation).await.map_err(|error| {
+                tracing::warn!(%error, "NotPresented");
+                match error {
+                    NotPresented::Unusable(_) => Lost::Garbled,
+                    NotPresented::Closed { .. } => Lost::Connection,
+                }
+            })
+        }
+        .boxed()
+    }
+
+    fn config(&self, presentation: &Presentation) -> Result<ServerConfig, Unusable> {
+        let runtime = match self.clients {
+            Clients::Anyone => None,
+            Clients::OwnRuntime => Some(ExpectedClient {
+                ca: presentation.ca.clone(),
+                spiffe: format!("{}/runtime", tls::spiffe_id(&presentation.leaf)?),
+            }),
+        };
+        tls::server(presentation, runtime.as_ref())
+    }
+
+    async fn open(&self, config: Arc<ServerConfig>) -> io::Result<Serving> {
+        let port = self.host.listen(self.address).await?;
+        let address = port.local_address()?;
+        let shown = Shown(Arc::new(RwLock::new(config)));
+        let (accepted, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
+        let accepting = tokio::spawn(accept(port, shown.clone(), accepted, self.limits.connections));
+        let incoming = ReceiverStream::new(incoming);
+        let mut server = Server::builder()
+            .max_concurrent_streams(self.limits.streams)
+            .http2_keepalive_interval(Some(KEEP_ALIVE_EVERY))
+            .http2_keepalive_timeout(Some(KEEP_ALIVE_WITHIN))
+            .http2_max_header_list_size(HEADERS_BYTES_MAX);
+        if let Some(age) = self.limits.age {
+            server = server.max_connection_age(age);
+        }
+        let served = server.add_routes(self.routes.clone()).serve_with_incoming(incoming);
+        let serving = tokio::spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "ServerEnded");
+            }
+        });
+        Ok(Serving { address, shown, tasks: [accepting.abort_handle(), serving.abort_handle()] })
+    }
+}
+
+struct Serving {
+    address: SocketAddr,
+    shown: Shown,
+    tasks: [AbortHandle; 2],
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// The configuration that the next handshake uses.
+#[derive(Clone)]
+struct Shown(Arc<RwLock<Arc<ServerConfig>>>);
+
+impl Shown {
+    fn show(&self, config: Arc<ServerConfig>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    fn now(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Accepts until the server is gone. Handshakes run beside each other; a slow one holds up nobody.
+async fn accept(
+    mut port: Box<dyn Listening>,
+    shown: Shown,
+    accepted: mpsc::Sender<io::Result<Accepted>>,
+    connections: usize,
+) {
+    let connections = Arc::new(Semaphore::new(connections));
+    while !accepted.is_closed() {
+        let stream = match port.accept().await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "NotAccepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            tracing::warn!("TooManyConnections");
+            continue;
+        };
+        let (config, accepted) = (shown.now(), accepted.clone());
+        tokio::spawn(async move {
+            let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, TlsAcceptor::from(config).accept(stream));
+            match handshake.await {
+                // The server may have ended meanwhile.
+                Ok(Ok(stream)) => drop(accepted.send(Ok(Accepted { stream, _permit: permit })).await),
+                Ok(Err(error)) => tracing::debug!(%error, "HandshakeFailed"),
+                Err(_) => tracing::debug!("HandshakeTooSlow"),
+            }
+        });
+    }
+}
+
+/// A connection whose handshake is done; counted until it is dropped.
+struct Accepted {
+    stream: TlsStream<BoxStream>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connected for Accepted {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::shell::host::Real;
+    use crate::shell::tls::Expected;
+    use crate::shell::tls::tests::Authority;
+
+    const DNS: &str = "kubefox.kubefox.svc";
+    const URI: &str = "spiffe://cluster.local/ns/kubefox/sa/kubefox";
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_holds_up_nobody_until_there_are_too_many() {
+        let authority = Authority::new();
+        let limits = Limits { connections: 2, streams: 1, age: None };
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let listener = Listener::new(Arc::new(Real), any, Clients::Anyone, limits, Routes::default());
+        let address = listener.present(&authority.issue(&[DNS], &[URI])).await.expect("usable");
+        let _silent = TcpStream::connect(&address).await.expect("it listens");
+
+        let connected = handshake(&authority, &address).await;
+        let mut one_too_many = TcpStream::connect(&address).await.expect("it listens");
+
+        assert!(connected.is_ok(), "{connected:?}");
+        let ended = one_too_many.read(&mut [0]).await;
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_and_a_key_that_does_not_fit_are_told_apart() {
+        let authority = Authority::new();
+        let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = taken.local_addr().expect("bound");
+        let limits = Limits { connections: 1, streams: 1, age: None };
+        let listener = Listener::new(Arc::new(Real), address, Clients::Anyone, limits, Routes::default());
+        let listener = Arc::new(listener);
+        let mut mismatched = authority.issue(&[DNS], &[URI]);
+        mismatched.key = authority.issue(&[DNS], &[URI]).key;
+
+        assert_eq!(listener.carry(authority.issue(&[DNS], &[URI])).await, Err(Lost::Connection));
+        assert_eq!(listener.carry(mismatched).await, Err(Lost::Garbled));
+        drop(taken);
+        assert_eq!(listener.carry(authority.issue(&[DNS], &[URI])).await, Ok(address.to_string()));
+    }
+
+    async fn handshake(authority: &Authority, address: &str) -> io::Result<impl AsyncRead + std::fmt::Debug> {
+        let expected = Expected { dns: DNS.to_owned(), spiffe: URI.to_owned() };
+        let config = tls::client(&authority.pem(), None, &expected).expect("usable");
+        let stream = TcpStream::connect(address).await?;
+        let name = tls::server_name(DNS).expect("a name");
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+}

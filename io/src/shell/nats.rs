@@ -1,0 +1,283 @@
+//! The NATS client: async-nats with our TLS, one connection at a time.
+//!
+//! async-nats reconnects by itself, the one loop below the machines; at each connection it asks for a signature of the
+//! server's nonce, which is a question at the broker's door. It also dials by itself: the only shell without a
+//! [`crate::shell::host::Host`].
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_nats::client::PublishErrorKind;
+use async_nats::connection::State;
+use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event, Subscriber};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use kubefox_core::broker::{Answer, Ask};
+use kubefox_core::machine::{Lost, Refusal};
+use kubefox_core::names::Nonce;
+use kubefox_core::nats::Link;
+use tokio::sync::mpsc;
+
+use crate::adapter::Entropy;
+use crate::exchange::{NatsRequest, Presentation};
+use crate::shell::broker_server::{BrokerDoor, Delivery, Inbox};
+use crate::shell::entropy::OsEntropy;
+use crate::shell::tls::{self, Expected, Unusable};
+
+/// How long TCP, TLS, signature and login may take together.
+pub const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the signature of a nonce may take.
+pub const SIGN_WITHIN: Duration = Duration::from_secs(4);
+
+/// How often the server is probed. After two probes without an answer the connection counts as lost.
+pub const PING_EVERY: Duration = Duration::from_secs(10);
+
+/// Longest pause between two attempts of the library to reconnect.
+pub const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(4);
+
+/// Shortest pause before the library's second attempt; it doubles from there.
+const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(100);
+
+/// The library cannot be told to give up a connection that it has lost and that was replaced meanwhile; it waits.
+const PARKED: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Messages of one subscription that wait for the runtime; beyond that the library drops them, and says so.
+pub const MESSAGES_WAITING_MAX: usize = 4_096;
+
+/// Commands that wait for the connection.
+const COMMANDS_WAITING_MAX: usize = 256;
+
+/// Where NATS is and who it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// What is dialled: `nats://HOST:PORT`.
+    pub url: String,
+    /// What its certificate must say.
+    pub expected: Expected,
+}
+
+/// A request that was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotDone {
+    /// The server, or the library on its behalf, said no.
+    Refused(Refusal),
+    /// No answer.
+    Lost(Lost),
+}
+
+/// The NATS client of a broker.
+#[derive(Clone)]
+pub struct Nats {
+    server: Arc<Server>,
+    door: Arc<dyn BrokerDoor>,
+    current: Arc<RwLock<Option<Client>>>,
+    /// Counts connections that were asked for.
+    asked_for: Arc<AtomicU64>,
+    ear: Ear,
+}
+
+/// Hears what the library tells of its connections, and passes on what it tells of the one in use.
+#[derive(Clone)]
+struct Ear {
+    links: mpsc::Sender<Link>,
+    in_use: Arc<AtomicU64>,
+}
+
+impl Nats {
+    /// A client of `server` that is not connected. `links` hears when the connection in use comes and goes; that it
+    /// stands for the first time is the answer to `Connect`, and may be told besides.
+    #[must_use]
+    pub fn new(server: Server, door: Arc<dyn BrokerDoor>, links: mpsc::Sender<Link>) -> Self {
+        let ear = Ear { links, in_use: Arc::default() };
+        Self { server: Arc::new(server), door, current: Arc::default(), asked_for: Arc::default(), ear }
+    }
+
+    /// Carries one request out.
+    pub fn carry(&self, request: NatsRequest) -> BoxFuture<'static, Result<(), NotDone>> {
+        let nats = self.clone();
+        match request {
+            NatsRequest::Connect { inbox_prefix, presentation } => {
+                async move { nats.connect(inbox_prefix, presentation).await }.boxed()
+            }
+            NatsRequest::Publish { subject, payload } => {
+                async move { nats.publish(subject, payload).await }.boxed()
+            }
+        }
+    }
+
+    /// Connects, and replaces the connection that stands. The old one serves until the new one stands; then what
+    /// waits on it is sent and its subscriptions end.
+    async fn connect(&self, inbox_prefix: String, presentation: Presentation) -> Result<(), NotDone> {
+        let number = self.asked_for.fetch_add(1, Ordering::Relaxed) + 1;
+        let options = self.options(number, inbox_prefix, &presentation).map_err(|error| {
+            tracing::warn!(%error, "NatsCertificateUnusable");
+            NotDone::Refused(Refusal::Invalid)
+        })?;
+        let client = options.connect(self.server.url.as_str()).await.map_err(|error| {
+            tracing::debug!(kind = %error.kind(), cause = error.to_string(), "NatsNotConnected");
+            not_connected(error.kind())
+        })?;
+        self.ear.in_use.store(number, Ordering::Relaxed);
+        let old = self.current.write().unwrap_or_else(PoisonError::into_inner).replace(client.clone());
+        if let Some(old) = old {
+            // A connection that is lost already has nothing to drain.
+            let _ = old.drain().await;
+        }
+        // Whatever the library told before this one was in use went unheard.
+        if client.connection_state() == State::Connected {
+            Ok(())
+        } else {
+            Err(NotDone::Lost(Lost::Connection))
+        }
+    }
+
+    /// Publishes, and waits until the server has taken it: it handles what one client sends in order, so that an echo
+    /// on an inbox of our own proves that everything before it has been taken.
+    async fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), NotDone> {
+        let client = self.client()?;
+        client.publish(subject, Bytes::from(payload)).await.map_err(|error| match error.kind() {
+            PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::InvalidSubject => {
+                NotDone::Refused(Refusal::Invalid)
+            }
+            PublishErrorKind::Send => NotDone::Lost(Lost::Connection),
+        })?;
+        echo(&client).await.map_err(NotDone::Lost)
+    }
+
+    fn client(&self) -> Result<Client, NotDone> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.clone().ok_or(NotDone::Refused(Refusal::NotReady))
+    }
+
+    fn options(
+        &self,
+        number: u64,
+        inbox_prefix: String,
+        presentation: &Presentation,
+    ) -> Result<ConnectOptions, Unusable> {
+        let config = tls::client(&presentation.ca, Some(presentation), &self.server.expected)?;
+        let door = Arc::clone(&self.door);
+        let (ear, in_use) = (self.ear.clone(), Arc::clone(&self.ear.in_use));
+        Ok(ConnectOptions::with_auth_callback(move |nonce| {
+            // The library wants a future that is `Sync`; the handle of a task is.
+            let signed = tokio::spawn(sign(Arc::clone(&door), nonce));
+            async move { signed.await.unwrap_or_else(|_| Err(AuthError::new("the broker is stopping"))) }
+        })
+        .tls_client_config(config)
+        .require_tls(true)
+        .custom_inbox_prefix(inbox_prefix)
+        .connection_timeout(CONNECT_WITHIN)
+        .ping_interval(PING_EVERY)
+        .subscription_capacity(MESSAGES_WAITING_MAX)
+        .client_capacity(COMMANDS_WAITING_MAX)
+        .reconnect_delay_callback(move |attempt| {
+            let replaced = in_use.load(Ordering::Relaxed) > number;
+            if replaced { PARKED } else { reconnect_delay(attempt) }
+        })
+        .ignore_discovered_servers()
+        .event_callback(move |event| {
+            let ear = ear.clone();
+            async move { ear.heard(number, &event).await }
+        }))
+    }
+}
+
+impl Ear {
+    async fn heard(&self, number: u64, event: &Event) {
+        if let Event::SlowConsumer(_) = event {
+            tracing::warn!("MessagesDropped");
+        }
+        let link = match event {
+            Event::Connected => Link::Up,
+            Event::Disconnected | Event::Closed => Link::Down,
+            Event::ServerError(_) | Event::ClientError(_) => {
+                tracing::debug!(%event, "NatsEvent");
+                return;
+            }
+            Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => return,
+        };
+        if self.in_use.load(Ordering::Relaxed) == number {
+            // The role is stopping if nobody listens any more.
+            let _ = self.links.send(link).await;
+        }
+    }
+}
+
+impl Inbox for Nats {
+    fn subscribe(&self, subject: String) -> BoxFuture<'static, Result<BoxStream<'static, Delivery>, Lost>> {
+        let client = self.client();
+        async move {
+            let client = client.map_err(|_| Lost::Connection)?;
+            let subscriber = client.subscribe(subject).await.map_err(|_| Lost::Connection)?;
+            echo(&client).await?;
+            Ok(deliveries(subscriber))
+        }
+        .boxed()
+    }
+}
+
+fn deliveries(subscriber: Subscriber) -> BoxStream<'static, Delivery> {
+    subscriber
+        .map(|message| Delivery { subject: message.subject.to_string(), payload: message.payload })
+        .boxed()
+}
+
+/// One way to the server and back, after everything sent before.
+async fn echo(client: &Client) -> Result<(), Lost> {
+    let inbox = client.new_inbox();
+    let mut echoes = client.subscribe(inbox.clone()).await.map_err(|_| Lost::Connection)?;
+    client.publish(inbox, Bytes::new()).await.map_err(|_| Lost::Connection)?;
+    echoes.next().await.map(|_| ()).ok_or(Lost::Connection)
+}
+
+/// Asks the broker to sign the nonce of one connection.
+async fn sign(door: Arc<dyn BrokerDoor>, nonce: Vec<u8>) -> Result<Auth, AuthError> {
+    let nonce = std::str::from_utf8(&nonce).ok().and_then(|nonce| Nonce::parse(nonce).ok());
+    let nonce = nonce.ok_or_else(|| AuthError::new("the server's nonce is not one of NATS"))?;
+    match door.ask(Ask::SignNonce { nonce }, None, SIGN_WITHIN).await {
+        Ok(Answer::Signed { jwt, signature }) => {
+            let mut auth = Auth::new();
+            auth.jwt = Some(jwt);
+            auth.signature = Some(signature);
+            Ok(auth)
+        }
+        Ok(other) => {
+            tracing::debug!(answer = ?other, "NonceNotSigned");
+            Err(AuthError::new("the nonce was not signed"))
+        }
+        Err(unanswered) => Err(AuthError::new(unanswered)),
+    }
+}
+
+fn not_connected(kind: ConnectErrorKind) -> NotDone {
+    match kind {
+        ConnectErrorKind::AuthorizationViolation => NotDone::Refused(Refusal::Denied),
+        ConnectErrorKind::Authentication => NotDone::Refused(Refusal::NotReady),
+        ConnectErrorKind::ServerParse => NotDone::Refused(Refusal::Invalid),
+        ConnectErrorKind::TimedOut => NotDone::Lost(Lost::Deadline),
+        ConnectErrorKind::Dns
+        | ConnectErrorKind::Tls
+        | ConnectErrorKind::Io
+        | ConnectErrorKind::MaxReconnects => NotDone::Lost(Lost::Connection),
+    }
+}
+
+/// Nothing before the first attempt, then a pause that doubles, its second half random: when NATS restarts, not every
+/// broker comes back at the same moment with a nonce for Vault to sign.
+fn reconnect_delay(attempt: usize) -> Duration {
+    let Some(doublings) = attempt.checked_sub(2) else { return Duration::ZERO };
+    let doublings = u32::try_from(doublings).unwrap_or(u32::MAX);
+    let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
+    let whole = RECONNECT_DELAY_MIN.saturating_mul(factor).min(RECONNECT_DELAY_MAX);
+    let mut random = [0; 2];
+    OsEntropy.fill(&mut random);
+    let share = f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX);
+    whole.mul_f64(0.5 + share / 2.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! The client against a server of a few lines: INFO, TLS, CONNECT, and messages back to whoever subscribed.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use kubefox_core::broker::Unsigned;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::door::Unanswered;
+use crate::shell::tls::ExpectedClient;
+use crate::shell::tls::tests::Authority;
+
+const DNS: &str = "nats.kubefox.svc";
+const URI: &str = "spiffe://cluster.local/ns/kubefox/sa/nats";
+const BROKER: &str = "spiffe://cluster.local/ns/team/sa/a";
+const NONCE: &str = "abcDEF012345-_x";
+const PREFIX: &str = "kf.U.in._inbox";
+
+#[tokio::test]
+async fn a_connection_shows_the_certificate_and_the_signature_of_its_nonce() {
+    let mut world = World::new(signed(), URI).await;
+
+    assert_eq!(world.connect().await, Ok(()));
+
+    let connect = world.connects.recv().await.expect("a CONNECT line");
+    assert_eq!(connect["jwt"], "eyJ");
+    assert_eq!(connect["sig"], data_encoding::BASE64URL_NOPAD.encode(&[7; 64]));
+    let nonce = Nonce::parse(NONCE).expect("a nonce");
+    assert_eq!(*world.door.asked.lock().expect("no panic before"), [Ask::SignNonce { nonce }]);
+}
+
+#[tokio::test]
+async fn a_message_is_published_once_the_server_has_taken_it() {
+    let world = World::new(signed(), URI).await;
+    assert_eq!(world.publish("kf.V.in.U.x", "early").await, Err(NotDone::Refused(Refusal::NotReady)));
+    assert_eq!(world.connect().await, Ok(()));
+    let mut messages = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
+
+    assert_eq!(world.publish("kf.V.in.U.x", "payload").await, Ok(()));
+
+    // The server handles lines in order: what it confirmed is here.
+    let delivery = messages.next().await.expect("a message");
+    assert_eq!((delivery.subject.as_str(), &delivery.payload[..]), ("kf.V.in.U.x", &b"payload"[..]));
+    let too_long = "x".repeat(2 << 20);
+    assert_eq!(world.publish("kf.V.in.U.x", &too_long).await, Err(NotDone::Refused(Refusal::Invalid)));
+}
+
+#[tokio::test]
+async fn a_server_that_is_somebody_else_is_not_connected_to() {
+    let world = World::new(signed(), BROKER).await;
+
+    assert_eq!(world.connect().await, Err(NotDone::Lost(Lost::Connection)));
+    assert_eq!(*world.door.asked.lock().expect("no panic before"), []);
+}
+
+#[tokio::test]
+async fn without_a_signature_there_is_no_connection() {
+    let world = World::new(Ok(Answer::Unsigned(Unsigned::NotBootstrapped)), URI).await;
+    assert_eq!(world.connect().await, Err(NotDone::Refused(Refusal::NotReady)));
+
+    let world = World::new(Err(Unanswered::Busy), URI).await;
+    assert_eq!(world.connect().await, Err(NotDone::Refused(Refusal::NotReady)));
+}
+
+#[tokio::test]
+async fn a_cut_connection_is_told_and_comes_back_with_a_new_signature() {
+    let mut world = World::new(signed(), URI).await;
+    assert_eq!(world.connect().await, Ok(()));
+
+    assert_eq!(world.publish("cut", "").await, Ok(()));
+
+    world.hear(Link::Down).await;
+    world.hear(Link::Up).await;
+    assert_eq!(world.door.asked.lock().expect("no panic before").len(), 2);
+}
+
+#[tokio::test]
+async fn a_new_connection_replaces_the_old_one_whose_subscriptions_end() {
+    let mut world = World::new(signed(), URI).await;
+    assert_eq!(world.connect().await, Ok(()));
+    let mut old = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
+
+    assert_eq!(world.connect().await, Ok(()));
+
+    assert!(old.next().await.is_none());
+    let mut new = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
+    assert_eq!(world.publish("kf.V.in.U.x", "payload").await, Ok(()));
+    assert!(new.next().await.is_some());
+    // The end of the old connection is not the end of the connection.
+    while let Ok(link) = world.links.try_recv() {
+        assert_eq!(link, Link::Up);
+    }
+}
+
+#[test]
+fn the_pause_before_a_reconnect_doubles_to_its_limit() {
+    assert_eq!(reconnect_delay(0), Duration::ZERO);
+    assert_eq!(reconnect_delay(1), Duration::ZERO);
+    for (attempt, whole_ms) in [(2, 100), (3, 200), (7, 3_200), (8, 4_000), (usize::MAX, 4_000)] {
+        let (whole, delay) = (Duration::from_millis(whole_ms), reconnect_delay(attempt));
+        assert!((whole / 2..=whole).contains(&delay), "{attempt}: {delay:?}");
+    }
+}
+
+struct Scripted {
+    answer: Result<Answer, Unanswered>,
+    asked: Mutex<Vec<Ask>>,
+}
+
+impl BrokerDoor for Scripted {
+    fn ask(
+        &self,
+        ask: Ask,
+        _: Option<Zeroizing<Vec<u8>>>,
+        _: Duration,
+    ) -> BoxFuture<'static, Result<Answer, Unanswered>> {
+        self.asked.lock().expect("no panic before").push(ask);
+        let answer = self.answer.clone();
+        async move { answer }.boxed()
+    }
+}
+
+fn signed() -> Result<Answer, Unanswered> {
+    Ok(Answer::Signed { jwt: "eyJ".to_owned(), signature: vec![7; 64] })
+}
+
+/// A client and its server.
+struct World {
+    authority: Authority,
+    nats: Nats,
+    door: Arc<Scripted>,
+    links: mpsc::Receiver<Link>,
+    /// What came in CONNECT lines.
+    connects: mpsc::Receiver<serde_json::Value>,
+}
+
+impl World {
+    async fn new(answer: Result<Answer, Unanswered>, server_uri: &str) -> Self {
+        let authority = Authority::new();
+        let clients = ExpectedClient { ca: authority.pem(), spiffe: BROKER.to_owned() };
+        let mut config =
+            tls::server(&authority.issue(&[DNS], &[server_uri]), Some(&clients)).expect("usable");
+        config.alpn_protocols.clear();
+        let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("nats://{}", port.local_addr().expect("bound"));
+        let (told, connects) = mpsc::channel(16);
+        tokio::spawn(serve(port, TlsAcceptor::from(Arc::new(config)), told));
+        let door = Arc::new(Scripted { answer, asked: Mutex::default() });
+        let (sender, links) = mpsc::channel(16);
+        let server = Server { url, expected: Expected { dns: DNS.to_owned(), spiffe: URI.to_owned() } };
+        Self { authority, nats: Nats::new(server, door.clone(), sender), door, links, connects }
+    }
+
+    async fn connect(&self) -> Result<(), NotDone> {
+        let presentation = self.authority.issue(&[], &[BROKER]);
+        self.nats.carry(NatsRequest::Connect { inbox_prefix: PREFIX.to_owned(), presentation }).await
+    }
+
+    /// Waits for one change; that the first connection stands may be told late.
+    async fn hear(&mut self, expected: Link) {
+        while self.links.recv().await.expect("the client lives") != expected {}
+    }
+
+    async fn publish(&self, subject: &str, payload: &str) -> Result<(), NotDone> {
+        let payload = payload.as_bytes().to_vec();
+        self.nats.carry(NatsRequest::Publish { subject: subject.to_owned(), payload }).await
+    }
+}
+
+async fn serve(port: TcpListener, tls: TlsAcceptor, told: mpsc::Sender<serde_json::Value>) {
+    while let Ok((stream, _)) = port.accept().await {
+        tokio::spawn(connection(stream, tls.clone(), told.clone()));
+    }
+}
+
+/// Speaks NATS until the client goes, or publishes to `cut` and has heard its echo.
+async fn connection(
+    mut stream: TcpStream,
+    tls: TlsAcceptor,
+    told: mpsc::Sender<serde_json::Value>,
+) -> Option<()> {
+    let info = serde_json::json!({
+        "server_id": "x", "server_name": "x", "version": "2.14.5", "go": "go", "proto": 1, "host": "127.0.0.1",
+        "port": 4222, "headers": true, "max_payload": 1 << 20, "auth_required": true, "tls_required": true,
+        "nonce": NONCE, "client_id": 1, "client_ip": "127.0.0.1",
+    });
+    stream.write_all(format!("INFO {info}\r\n").as_bytes()).await.ok()?;
+    let (read, mut write) = tokio::io::split(tls.accept(stream).await.ok()?);
+    let mut read = BufReader::new(read);
+    let mut subscriptions: BTreeMap<String, String> = BTreeMap::new();
+    let mut cut = false;
+    loop {
+        let mut line = String::new();
+        if read.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["CONNECT", json] => told.send(serde_json::from_str(json).expect("JSON")).await.ok()?,
+            ["PING"] => write.write_all(b"PONG\r\n").await.ok()?,
+            ["SUB", subject, id] => drop(subscriptions.insert((*id).to_owned(), (*subject).to_owned())),
+            ["UNSUB", id, ..] => drop(subscriptions.remove(*id)),
+            ["PUB", subject, length] => {
+                let mut payload = vec![0; length.parse::<usize>().expect("a length") + 2];
+                read.read_exact(&mut payload).await.ok()?;
+                for (id, _) in subscriptions.iter().filter(|(_, pattern)| matches(pattern, subject)) {
+                    write.write_all(format!("MSG {subject} {id} {length}\r\n").as_bytes()).await.ok()?;
+                    write.write_all(&payload).await.ok()?;
+                }
+                write.flush().await.ok()?;
+                if cut {
+                    return None;
+                }
+                cut = *subject == "cut";
+            }
+            [] | ["PONG"] => {}
+            other => panic!("this server does not speak {other:?}"),
+        }
+        write.flush().await.ok()?;
+    }
+}
+
+fn matches(pattern: &str, subject: &str) -> bool {
+    pattern == subject || pattern.strip_suffix('>').is_some_and(|prefix| subject.starts_with(prefix))
+}

@@ -1,0 +1,40 @@
+//! What tells a process to end.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// Returns at the next SIGTERM or SIGINT. From its first poll on neither ends the process by itself.
+pub async fn terminated() {
+    let registered =
+        signal(SignalKind::terminate()).and_then(|one| Ok((one, signal(SignalKind::interrupt())?)));
+    match registered {
+        Ok((mut terminate, mut interrupt)) => tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        },
+        Err(error) => {
+            tracing::warn!(%error, "SignalsNotWatched");
+            std::future::pending().await
+        }
+    }
+}
+
+/// Returns when standard input is closed: whoever started this process is gone. What comes in until then is ignored.
+pub async fn stdin_closed() {
+    let (closed, seen) = oneshot::channel();
+    // A thread of its own: the runtime would wait for a blocking read when it shuts down.
+    let reader = std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        // An error is as good as an end: there will be nothing more to read.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = closed.send(());
+    });
+    match reader {
+        Ok(_) => drop(seen.await),
+        Err(error) => {
+            tracing::warn!(%error, "StdinNotWatched");
+            std::future::pending().await
+        }
+    }
+}

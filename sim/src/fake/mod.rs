@@ -1,0 +1,7 @@
+//! Strict fakes: pure, deterministic, loud about what they do not implement. They can be cloned, so that worlds fork.
+
+pub mod disk;
+pub mod kubernetes;
+pub mod nats;
+pub mod review;
+pub mod vault;

@@ -1,0 +1,123 @@
+//! The first explorer: one controller from empty disks, and every call × every fate, one fault at a time, then to
+//! rest. It comes up, or stops with the right reason.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kubefox_core::controller::Call;
+use kubefox_core::fatal::Fatal;
+use kubefox_core::vault;
+
+use super::invariant;
+use super::world::{Fate, Rest, World};
+
+/// What an exploration saw.
+#[derive(Default)]
+pub struct Exploration {
+    /// Worlds that were driven to rest.
+    pub worlds: u32,
+    /// Calls of the run without faults.
+    pub calls: u32,
+    /// How often each call met each fate, by the state that awaited it.
+    pub matrix: BTreeMap<&'static str, BTreeMap<Fate, u32>>,
+    /// Where worlds came to rest.
+    pub rests: BTreeMap<Rest, u32>,
+    /// What should not have been.
+    pub failures: Vec<Failure>,
+}
+
+/// A world that came to rest where it should not, or broke an invariant.
+#[derive(Debug)]
+pub struct Failure {
+    /// Which call of the run without faults.
+    pub call: u32,
+    /// The state that awaited it.
+    pub phase: &'static str,
+    /// What became of it.
+    pub fate: Fate,
+    /// What is wrong.
+    pub wrong: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, phase, fate, wrong } = self;
+        write!(f, "call {call} ({phase}) {fate:?}: {wrong}")
+    }
+}
+
+/// Tries every fate of every call of a first start, one fault at a time.
+#[must_use]
+pub fn one_fault(seed: u64) -> Exploration {
+    let mut exploration = Exploration::default();
+    let mut world = World::new(seed);
+    exploration.come_to_rest(world.clone(), None);
+    loop {
+        let Some(call) = world.next_call() else {
+            if world.waits_for_nothing() || !world.idle() {
+                return exploration;
+            }
+            continue;
+        };
+        let (call, phase) = (call.clone(), world.phase());
+        let number = exploration.calls;
+        exploration.calls += 1;
+        for fate in Fate::FAULTS {
+            *exploration.matrix.entry(phase).or_default().entry(fate).or_default() += 1;
+            let mut fork = world.clone();
+            fork.take(fate);
+            exploration.come_to_rest(fork, Some((number, phase, fate, &call)));
+        }
+        world.take(Fate::Answered);
+    }
+}
+
+impl Exploration {
+    fn come_to_rest(&mut self, mut world: World, fault: Option<(u32, &'static str, Fate, &Call)>) {
+        self.worlds += 1;
+        let rest = world.settle();
+        *self.rests.entry(rest).or_default() += 1;
+        let (call, phase, fate) = match fault {
+            Some((number, phase, fate, _)) => (number, phase, fate),
+            None => (0, "no fault", Fate::Answered),
+        };
+        let mut fail = |wrong: String| self.failures.push(Failure { call, phase, fate, wrong });
+        let expected = fault.map_or(Rest::Serving, |(_, _, fate, call)| expected(call, fate));
+        if rest != expected {
+            fail(format!("came to rest as {rest:?}, expected {expected:?}; it was {}", world.waits_for()));
+        }
+        for invariant in invariant::ALL {
+            if let Err(broken) = (invariant.check)(&world, rest) {
+                fail(format!("{}: {broken}", invariant.name));
+            }
+        }
+    }
+}
+
+/// Only one answer in the whole boot cannot be asked for again: that of the initialization.
+fn expected(call: &Call, fate: Fate) -> Rest {
+    match (call, fate) {
+        (Call::Vault(vault::Call::Initialize), Fate::ReplyLost | Fate::KilledAfter) => {
+            Rest::Stopped(Fatal::InitInterrupted)
+        }
+        (_, Fate::Answered | Fate::RequestLost | Fate::ReplyLost | Fate::KilledBefore | Fate::KilledAfter) => {
+            Rest::Serving
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_single_fault_of_a_first_start_ends_where_it_should() {
+        let exploration = one_fault(1);
+
+        let failures: Vec<String> = exploration.failures.iter().map(ToString::to_string).collect();
+        assert_eq!(failures, Vec::<String>::new());
+        let expected = [(Rest::Serving, exploration.worlds - 2), (Rest::Stopped(Fatal::InitInterrupted), 2)];
+        assert_eq!(exploration.rests, BTreeMap::from(expected));
+        assert_eq!(exploration.worlds, 1 + 4 * exploration.calls);
+    }
+}

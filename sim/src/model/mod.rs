@@ -1,0 +1,11 @@
+//! The model: machines, real adapters and fakes in one loop over virtual time. No async, no sockets, no clock; worlds
+//! are values that fork.
+//!
+//! [`process`] runs one machine as the real driver does, but hands each call to whoever decides its fate; [`world`]
+//! is what a controller lives in; [`explore`] tries every fate of every call.
+
+pub mod explore;
+pub mod invariant;
+pub mod keyring;
+pub mod process;
+pub mod world;

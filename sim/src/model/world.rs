@@ -1,0 +1,353 @@
+//! The world of one controller: Vault, the cluster and the disk of its pod, and whether it is running.
+
+use std::collections::BTreeMap;
+
+use http::{Method, Request as HttpRequest, StatusCode};
+use kubefox_core::controller::{Call, Config, Controller, Notice};
+use kubefox_core::fatal::Fatal;
+use kubefox_core::machine::{Lost, Machine as _, Seed, Standing};
+use kubefox_core::names::{Installation, Namespace, PodName, TrustDomain};
+use kubefox_core::time::{Mono, Now, Unix};
+use kubefox_io::adapter::Entropy;
+use kubefox_io::adapter::role::ControllerAdapter;
+use kubefox_io::disk::Folder;
+use kubefox_io::exchange::{Request, Response};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
+use serde_json::{Value, json};
+
+use super::process::Process;
+use crate::fake::disk::Disk;
+use crate::fake::kubernetes::Kubernetes;
+use crate::fake::vault::{Host, Vault};
+use crate::manifest;
+
+/// When the model's clock starts: 2026-01-01T00:00:00Z.
+const EPOCH: Unix = Unix(1_767_225_600);
+/// What an exchange takes.
+const EXCHANGE_MS: u64 = 1;
+/// Life of projected tokens, and from when on the kubelet replaces them.
+const TOKEN_LIFE_S: u64 = 600;
+const TOKEN_REFRESH_S: u64 = 480;
+/// The API server's own audience.
+const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
+/// A world that takes more steps than this never comes to rest.
+const STEPS_MAX: u32 = 20_000;
+
+/// The platform's namespace, which is also the name of the installation.
+pub const PLATFORM: &str = "kubefox";
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It is carried out, and the answer arrives.
+    Answered,
+    /// It never arrives, and its deadline passes.
+    RequestLost,
+    /// It is carried out, and its deadline passes without an answer.
+    ReplyLost,
+    /// The process dies before it leaves.
+    KilledBefore,
+    /// It is carried out, and the process dies before it hears of it.
+    KilledAfter,
+}
+
+impl Fate {
+    /// Everything that is not as it should be.
+    pub const FAULTS: [Self; 4] = [Self::RequestLost, Self::ReplyLost, Self::KilledBefore, Self::KilledAfter];
+}
+
+/// Where a world comes to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rest {
+    /// Callers are served.
+    Serving,
+    /// The controller has stopped for a reason.
+    Stopped(Fatal),
+    /// It goes on for ever without getting anywhere.
+    Restless,
+}
+
+/// The world.
+#[derive(Clone)]
+pub struct World {
+    /// The time.
+    pub now: Now,
+    /// Vault.
+    pub vault: Vault,
+    /// The API server.
+    pub kubernetes: Kubernetes,
+    /// The directories of the controller's pod.
+    pub disk: Disk,
+    dice: Dice,
+    pod: String,
+    tokens_made: Unix,
+    config: Config,
+    process: Process<Controller, ControllerAdapter>,
+    /// What the controller has told so far, over all its lives.
+    pub notices: Vec<Notice>,
+}
+
+impl World {
+    /// Empty disks, a cluster with `deploy/` applied, and the controller just started.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let now = Now { mono: Mono(0), unix: EPOCH };
+        let mut kubernetes = Kubernetes::new(seed);
+        lay_out(&mut kubernetes, now.unix);
+        let pod = make_pod(&mut kubernetes, now.unix);
+        let mut disk = Disk::default();
+        disk.mount(Folder::State, true);
+        disk.mount(Folder::SealKey, true);
+        let config = config();
+        let mut dice = Dice::new(seed);
+        let process = start(&config, &mut dice, now);
+        let mut world = Self {
+            now,
+            vault: Vault::new(seed),
+            kubernetes,
+            disk,
+            dice,
+            pod,
+            tokens_made: Unix(0),
+            config,
+            process,
+            notices: Vec::new(),
+        };
+        world.kubelet();
+        world
+    }
+
+    /// The call whose fate is next to be decided.
+    #[must_use]
+    pub fn next_call(&self) -> Option<&Call> {
+        self.process.next_call()
+    }
+
+    /// The name of the state the controller is in.
+    #[must_use]
+    pub fn phase(&self) -> &'static str {
+        self.process.machine().phase()
+    }
+
+    /// What the controller waits for.
+    #[must_use]
+    pub fn waits_for(&self) -> &'static str {
+        self.process.machine().waits_for()
+    }
+
+    /// Whether the controller is where it should be, or will never be.
+    #[must_use]
+    pub fn waits_for_nothing(&self) -> bool {
+        match self.process.machine().standing() {
+            Standing::Starting => false,
+            Standing::Ready | Standing::Stopped(_) | Standing::Finished => true,
+        }
+    }
+
+    /// Kills the controller and starts it again: memory gone, everything else as it is.
+    pub fn restart_controller(&mut self) {
+        self.process = start(&self.config, &mut self.dice, self.now);
+    }
+
+    /// Kills Vault and starts it again: sealed.
+    pub fn restart_vault(&mut self) {
+        self.vault.restart();
+    }
+
+    /// Decides the fate of the next call.
+    pub fn take(&mut self, fate: Fate) {
+        self.kubelet();
+        let deadline = self.process.deadline();
+        let Some(request) = self.process.encode(self.now, &mut self.dice) else {
+            // Keys are minted inside the process: its death is all that can go wrong there.
+            if matches!(fate, Fate::KilledBefore | Fate::KilledAfter) {
+                self.restart_controller();
+            }
+            return self.listen();
+        };
+        match fate {
+            Fate::Answered => {
+                let response = self.carry(request);
+                self.pass(EXCHANGE_MS);
+                self.process.answer(self.now, response);
+            }
+            Fate::RequestLost => self.let_deadline_pass(deadline),
+            Fate::ReplyLost => {
+                self.carry(request);
+                self.let_deadline_pass(deadline);
+            }
+            Fate::KilledBefore => self.restart_controller(),
+            Fate::KilledAfter => {
+                self.carry(request);
+                self.restart_controller();
+            }
+        }
+        self.kubelet();
+        self.listen();
+    }
+
+    /// Goes on without faults until the world is at rest.
+    pub fn settle(&mut self) -> Rest {
+        for _ in 0..STEPS_MAX {
+            match self.process.machine().standing() {
+                Standing::Ready => return Rest::Serving,
+                Standing::Stopped(fatal) => return Rest::Stopped(fatal),
+                Standing::Starting | Standing::Finished => {}
+            }
+            if self.process.next_call().is_some() {
+                self.take(Fate::Answered);
+            } else if !self.idle() {
+                return Rest::Restless;
+            }
+        }
+        Rest::Restless
+    }
+
+    /// Jumps to the machine's next time-out. False if it waits for none.
+    pub fn idle(&mut self) -> bool {
+        let Some((at, _)) = self.process.machine().poll_timeout() else { return false };
+        self.pass(at.0.saturating_sub(self.now.mono.0));
+        self.process.timeout(self.now);
+        self.listen();
+        true
+    }
+
+    fn let_deadline_pass(&mut self, deadline: Option<Mono>) {
+        let at = deadline.unwrap_or(self.now.mono);
+        self.pass(at.0.saturating_sub(self.now.mono.0));
+        self.process.lose(self.now, Lost::Deadline);
+    }
+
+    fn pass(&mut self, milliseconds: u64) {
+        self.now.mono = self.now.mono.after_ms(milliseconds);
+        self.now.unix = Unix(EPOCH.0 + self.now.mono.0 / 1_000);
+    }
+
+    fn listen(&mut self) {
+        self.notices.extend(self.process.take_notices());
+    }
+
+    fn carry(&mut self, request: Request) -> Response {
+        match request {
+            Request::Vault(request) => {
+                let token = self.disk.file(Folder::Tokens, "token").map(<[u8]>::to_vec);
+                let reviewer_token = token.as_deref().and_then(|token| std::str::from_utf8(token).ok());
+                let mut host = Host { reviewer: &mut self.kubernetes, reviewer_token };
+                Response::Http(self.vault.handle(self.now.unix, &request, &mut host))
+            }
+            Request::Kubernetes(request) => Response::Http(self.kubernetes.handle(self.now.unix, &request)),
+            Request::Disk(request) => Response::Disk(self.disk.perform(request)),
+            Request::Listener(_) => Response::Listening("127.0.0.1:8443".to_owned()),
+            Request::Bootstrap { .. } | Request::Nats(_) => panic!("a controller has no such peer"),
+        }
+    }
+
+    /// Projects tokens and the seal key, as the kubelet does.
+    fn kubelet(&mut self) {
+        if self.now.unix.0 >= self.tokens_made.0 + TOKEN_REFRESH_S {
+            let audiences = [("token", API_AUDIENCE), ("vault", "kubefox-vault"), ("setup", "kubefox-setup")];
+            let files = audiences.map(|(name, audience)| (name.to_owned(), self.token(audience).into_bytes()));
+            self.disk.project(Folder::Tokens, BTreeMap::from(files));
+            self.tokens_made = self.now.unix;
+        }
+        let secret = self.kubernetes.secret_data(PLATFORM, "kubefox-seal-key");
+        self.disk.project(Folder::SealKey, secret.unwrap_or_default());
+    }
+
+    fn token(&mut self, audience: &str) -> String {
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {
+                "audiences": [audience],
+                "expirationSeconds": TOKEN_LIFE_S,
+                "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "kubefox-0", "uid": self.pod},
+            },
+        });
+        let path = format!("/api/v1/namespaces/{PLATFORM}/serviceaccounts/kubefox/token");
+        let answer = administer(&mut self.kubernetes, self.now.unix, &path, &body);
+        answer["status"]["token"].as_str().expect("a TokenRequest answers a token").to_owned()
+    }
+
+    /// The seal key as the cluster stores it.
+    #[must_use]
+    pub fn stored_seal_key(&self) -> Option<Vec<u8>> {
+        self.kubernetes.secret_data(PLATFORM, "kubefox-seal-key")?.remove("key")
+    }
+
+    /// The root certificate as it is published, PEM.
+    #[must_use]
+    pub fn published_ca(&self) -> Option<Vec<u8>> {
+        self.kubernetes.secret_data(PLATFORM, "kubefox-trust")?.remove("ca.crt")
+    }
+}
+
+/// Randomness that a world carries with it.
+#[derive(Clone)]
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+}
+
+impl Entropy for Dice {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill_bytes(bytes);
+    }
+}
+
+fn start(config: &Config, dice: &mut Dice, now: Now) -> Process<Controller, ControllerAdapter> {
+    let mut seed = [0; 32];
+    dice.fill(&mut seed);
+    let adapter = ControllerAdapter::new(config.installation.clone(), config.namespace.clone());
+    Process::start(config.clone(), Seed(seed), adapter, now)
+}
+
+fn config() -> Config {
+    let namespace = Namespace::parse(PLATFORM).expect("letters are a namespace");
+    Config {
+        pod: PodName::parse("kubefox-0").expect("a pod name"),
+        installation: Installation::parse(PLATFORM).expect("letters are a name"),
+        trust_domain: TrustDomain::parse("cluster.local").expect("a trust domain"),
+        namespace,
+        tenant_namespaces: vec![Namespace::parse("team0").expect("a namespace")],
+        kubernetes_host: "https://10.0.0.1:443".to_owned(),
+        kubernetes_ca: "-----BEGIN CERTIFICATE-----\nMODEL\n-----END CERTIFICATE-----\n".to_owned(),
+        allow_plain_state_dir: false,
+        seal_key_grace_ms: 180_000,
+    }
+}
+
+fn lay_out(kubernetes: &mut Kubernetes, now: Unix) {
+    for text in manifest::PLATFORM {
+        for object in manifest::objects(text).expect("deploy/ holds YAML of kinds that are known") {
+            administer(kubernetes, now, &object.collection, &object.body);
+        }
+    }
+}
+
+fn make_pod(kubernetes: &mut Kubernetes, now: Unix) -> String {
+    let body = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "kubefox-0", "namespace": PLATFORM},
+        "spec": {"serviceAccountName": "kubefox", "containers": [{"name": "none", "image": "none"}]},
+    });
+    let answer = administer(kubernetes, now, &format!("/api/v1/namespaces/{PLATFORM}/pods"), &body);
+    answer["metadata"]["uid"].as_str().expect("a pod has a uid").to_owned()
+}
+
+/// Creates something as the administrator.
+fn administer(kubernetes: &mut Kubernetes, now: Unix, path: &str, body: &Value) -> Value {
+    let request = HttpRequest::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header("authorization", format!("Bearer {}", kubernetes.admin_token()))
+        .header("content-type", "application/json")
+        .body(body.to_string().into_bytes())
+        .expect("a well-formed request");
+    let response = kubernetes.handle(now, &request);
+    let answer: Value = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
+    assert_eq!(response.status(), StatusCode::CREATED, "{path}: {answer}");
+    answer
+}

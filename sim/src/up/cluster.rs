@@ -1,0 +1,146 @@
+//! The administrator's and the kubelet's side of the Kubernetes API, embedded or real.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use data_encoding::BASE64;
+use http::{Method, Request, header};
+use kubefox_core::names::Identity;
+use kubefox_io::shell::http::Http;
+use serde_json::{Value, json};
+
+use crate::manifest::{Object, objects};
+
+/// The API server's own audience.
+pub(super) const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
+/// Life of a projected token, the shortest that the API server grants.
+pub(super) const TOKEN_LIFE: Duration = Duration::from_secs(600);
+/// An API server on this machine answers sooner.
+const REQUEST_WITHIN: Duration = Duration::from_secs(15);
+
+/// An API server with an administrator's credential.
+pub(super) struct Cluster {
+    http: Http,
+    bearer: Option<String>,
+    /// How others reach it.
+    pub(super) url: String,
+    /// Its certificate authority, PEM.
+    pub(super) ca: String,
+}
+
+/// A pod that exists.
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    /// Under whose ServiceAccount it runs.
+    pub(super) identity: Identity,
+    /// Its name.
+    pub(super) name: String,
+    /// Its uid.
+    pub(super) uid: String,
+}
+
+impl Cluster {
+    /// With a client that authenticates by itself, or with a bearer token.
+    #[must_use]
+    pub(super) const fn new(http: Http, bearer: Option<String>, url: String, ca: String) -> Self {
+        Self { http, bearer, url, ca }
+    }
+
+    /// Creates every object of a YAML text; what exists already stays as it is.
+    pub(super) async fn apply(&self, manifest: &str) -> Result<()> {
+        for Object { collection, title, body } in objects(manifest)? {
+            let (status, answer) = self.request(Method::POST, &collection, Some(&body)).await?;
+            if !matches!(status, 201 | 409) {
+                bail!("the API server refused {title} with {status}: {}", message(&answer));
+            }
+        }
+        Ok(())
+    }
+
+    /// The pod of that name, made if it is not there. Nothing schedules it: it only gives tokens a pod to be bound to.
+    pub(super) async fn pod(&self, identity: &Identity, name: &str) -> Result<Pod> {
+        let path = format!("/api/v1/namespaces/{}/pods", identity.namespace);
+        let body = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": identity.namespace.as_str()},
+            "spec": {
+                "serviceAccountName": identity.service_account.as_str(),
+                "containers": [{"name": "none", "image": "none"}],
+            },
+        });
+        let (status, mut answer) = self.request(Method::POST, &path, Some(&body)).await?;
+        if status == 409 {
+            answer = self.request(Method::GET, &format!("{path}/{name}"), None).await?.1;
+        } else if status != 201 {
+            bail!("the API server refused pod {name} with {status}: {}", message(&answer));
+        }
+        let uid = answer.pointer("/metadata/uid").and_then(Value::as_str).context("a pod has a uid")?;
+        Ok(Pod { identity: identity.clone(), name: name.to_owned(), uid: uid.to_owned() })
+    }
+
+    /// What the kubelet asks for a projected token.
+    pub(super) async fn token(&self, pod: &Pod, audience: &str) -> Result<String> {
+        let Identity { namespace, service_account } = &pod.identity;
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {
+                "audiences": [audience],
+                "expirationSeconds": TOKEN_LIFE.as_secs(),
+                "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": pod.name, "uid": pod.uid},
+            },
+        });
+        let (status, answer) = self.request(Method::POST, &path, Some(&body)).await?;
+        if status != 201 {
+            bail!("the API server refused a token of {} with {status}: {}", pod.identity, message(&answer));
+        }
+        let token = answer.pointer("/status/token").and_then(Value::as_str).context("an answer with a token")?;
+        Ok(token.to_owned())
+    }
+
+    /// What a volume of that Secret would show; `None` if there is none.
+    pub(super) async fn secret(&self, namespace: &str, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
+        let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
+        let (status, answer) = self.request(Method::GET, &path, None).await?;
+        match status {
+            200 => {}
+            404 => return Ok(None),
+            other => bail!("reading Secret {name} was answered with {other}: {}", message(&answer)),
+        }
+        let mut files = BTreeMap::new();
+        for (key, value) in answer.get("data").and_then(Value::as_object).into_iter().flatten() {
+            let text = value.as_str().context("a Secret's values are strings")?;
+            files.insert(key.clone(), BASE64.decode(text.as_bytes()).context("a Secret's values are base64")?);
+        }
+        Ok(Some(files))
+    }
+
+    /// What the server says its version is.
+    pub(super) async fn version(&self) -> Result<String> {
+        let (_, answer) = self.request(Method::GET, "/version", None).await?;
+        Ok(answer.get("gitVersion").and_then(Value::as_str).unwrap_or("unknown").to_owned())
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        let mut request = Request::builder().method(&method).uri(path).header(header::ACCEPT, "application/json");
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(bearer) = &self.bearer {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+        }
+        let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
+        let carried = self.http.carry(request.body(body).context("a well-formed request")?);
+        let response = tokio::time::timeout(REQUEST_WITHIN, carried)
+            .await
+            .with_context(|| format!("the API server did not answer {method} {path}"))?
+            .map_err(|lost| anyhow::anyhow!("{method} {path} got no answer: {lost:?}"))?;
+        let status = response.status().as_u16();
+        Ok((status, serde_json::from_slice(response.body()).unwrap_or(Value::Null)))
+    }
+}
+
+fn message(answer: &Value) -> &str {
+    answer.get("message").and_then(Value::as_str).unwrap_or("no message")
+}

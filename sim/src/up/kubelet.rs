@@ -1,0 +1,134 @@
+//! Plays the kubelet: projects tokens and Secrets into the directories that stand for the volumes of pods.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use kubefox_io::disk::{Folder, NewFile, Request, Response};
+use kubefox_io::shell::files::{Directories, perform};
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use super::cluster::{Cluster, Pod, TOKEN_LIFE};
+
+/// How often volumes are brought up to date. A real kubelet takes ten seconds and more.
+const SYNC_EVERY: Duration = Duration::from_millis(100);
+
+/// One volume of a pod.
+pub(super) enum Source {
+    /// Tokens by file name and audience, and the API server's authority as `ca.crt`.
+    Tokens(Vec<(&'static str, String)>),
+    /// A Secret of the pod's namespace, or of the platform's; optional, as in the manifests.
+    Secret {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: &'static str,
+    },
+}
+
+struct Volume {
+    pod: Pod,
+    source: Source,
+    directory: PathBuf,
+    shown: Option<BTreeMap<String, Vec<u8>>>,
+    projected: Option<Instant>,
+}
+
+/// A kubelet at work; it ends when this is dropped.
+pub(super) struct Kubelet(JoinHandle<()>);
+
+impl Drop for Kubelet {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The volumes that a kubelet is to keep.
+#[derive(Default)]
+pub(super) struct Volumes(Vec<Volume>);
+
+impl Volumes {
+    /// Adds a volume, made as an empty directory of mode 0700.
+    pub(super) fn add(&mut self, pod: &Pod, source: Source, directory: &Path) -> Result<()> {
+        make(directory)?;
+        self.0.push(Volume {
+            pod: pod.clone(),
+            source,
+            directory: directory.to_owned(),
+            shown: None,
+            projected: None,
+        });
+        Ok(())
+    }
+
+    /// Projects everything once, then keeps it up to date in the background.
+    pub(super) async fn keep(mut self, cluster: Arc<Cluster>) -> Result<Kubelet> {
+        self.sync(&cluster).await?;
+        Ok(Kubelet(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SYNC_EVERY).await;
+                // An API server that is down for a moment leaves the volumes as they are, as with a real kubelet.
+                if let Err(error) = self.sync(&cluster).await {
+                    tracing::debug!(error = format!("{error:#}"), "VolumesNotSynced");
+                }
+            }
+        })))
+    }
+
+    async fn sync(&mut self, cluster: &Cluster) -> Result<()> {
+        for volume in &mut self.0 {
+            let files = match &volume.source {
+                Source::Tokens(tokens) => {
+                    let fresh = volume.projected.is_some_and(|at| at.elapsed() < TOKEN_LIFE * 4 / 5);
+                    if fresh {
+                        continue;
+                    }
+                    let mut files = BTreeMap::from([("ca.crt".to_owned(), cluster.ca.clone().into_bytes())]);
+                    for (name, audience) in tokens {
+                        let token = cluster.token(&volume.pod, audience).await?;
+                        files.insert((*name).to_owned(), token.into_bytes());
+                    }
+                    Some(files)
+                }
+                Source::Secret { namespace, name } => cluster.secret(namespace, name).await?,
+            };
+            let Some(files) = files else { continue };
+            if volume.shown.as_ref() != Some(&files) {
+                project(&volume.directory, &files)?;
+                volume.shown = Some(files);
+            }
+            volume.projected = Some(Instant::now());
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory that only this user may enter.
+pub(super) fn make(directory: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("{} cannot be made", directory.display()))
+}
+
+fn project(directory: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+    let new_file = |(name, bytes): (&String, &Vec<u8>)| NewFile {
+        name: name.clone(),
+        bytes: Zeroizing::new(bytes.clone()),
+        mode: 0o600,
+    };
+    let directories = Directories { shared: Some(directory.to_owned()), ..Directories::default() };
+    let request = Request::ReplaceAll { folder: Folder::Shared, files: files.iter().map(new_file).collect() };
+    match perform(&directories, &request) {
+        Response::Done => Ok(()),
+        Response::Folder { .. } | Response::Bytes(_) | Response::Pair(_) | Response::Absent => {
+            bail!("{} answered a write with something else", directory.display())
+        }
+        Response::Refused(kind) | Response::Failed(kind) => bail!("{}: {kind}", directory.display()),
+    }
+}

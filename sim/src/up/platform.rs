@@ -1,0 +1,321 @@
+//! The order in which a platform comes up: servers, volumes, controller, NATS, two components, the proof.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use data_encoding::HEXLOWER;
+use kubefox_core::names::{Identity, Namespace, Pem, ServiceAccount};
+use kubefox_io::adapter::Entropy as _;
+use kubefox_io::adapter::certificate::leaf_facts;
+use kubefox_io::shell::entropy::OsEntropy;
+use sha2::{Digest as _, Sha256};
+use tokio::process::Command;
+
+use super::Arguments;
+use super::cluster::{API_AUDIENCE, Cluster};
+use super::kubelet::{Kubelet, Source, Volumes, make};
+use super::process::Process;
+use super::report::{Holder, Proof, Report};
+use super::{embedded, real};
+use crate::manifest;
+
+/// A first start on a busy machine: OpenBao's initialization alone may take nine seconds.
+const CONTROLLER_WITHIN: Duration = Duration::from_secs(180);
+/// An initializer, a broker or a runtime whose servers are up.
+const ROLE_WITHIN: Duration = Duration::from_secs(60);
+/// Bytes of the message of the proof.
+const PAYLOAD_BYTES: usize = 32;
+/// The platform's namespace, which is also the name of the installation.
+const PLATFORM: &str = "kubefox";
+/// The namespace of the two components.
+const TENANT: &str = "team0";
+/// Their service accounts.
+const COMPONENTS: [&str; 2] = ["component-a", "component-b"];
+
+enum Servers {
+    Embedded(Box<embedded::Servers>),
+    Real(Box<real::Servers>),
+}
+
+/// The platform, coming up or up.
+pub(super) struct Platform {
+    servers: Servers,
+    cluster: Arc<Cluster>,
+    directory: PathBuf,
+    kubefox: Option<PathBuf>,
+    kubelet: Option<Kubelet>,
+    /// In the order in which they started.
+    processes: Vec<Process>,
+}
+
+/// A component whose broker serves.
+struct Component {
+    name: &'static str,
+    broker: String,
+    shared: PathBuf,
+}
+
+impl Platform {
+    /// Starts the API server: without it there is nobody to lay anything out with.
+    pub(super) async fn start(arguments: &Arguments, directory: &Path, report: &mut Report) -> Result<Self> {
+        let servers = if arguments.real {
+            let peers = real::Peers::find(arguments.peers.clone())?;
+            Servers::Real(Box::new(real::Servers::start(peers, directory).await?))
+        } else {
+            Servers::Embedded(Box::new(embedded::Servers::start(directory).await?))
+        };
+        let cluster = match &servers {
+            Servers::Embedded(servers) => Arc::clone(&servers.cluster),
+            Servers::Real(servers) => Arc::clone(&servers.cluster),
+        };
+        report.moment("kubernetes", format!("answers on {}", cluster.url));
+        Ok(Self {
+            servers,
+            cluster,
+            directory: directory.to_owned(),
+            kubefox: arguments.kubefox.clone(),
+            kubelet: None,
+            processes: Vec::new(),
+        })
+    }
+
+    /// From here to the message that came back.
+    pub(super) async fn bring_up(&mut self, report: &mut Report) -> Result<()> {
+        for manifest in manifest::PLATFORM {
+            self.cluster.apply(manifest).await?;
+        }
+        report.moment("kubernetes", "the namespaces, accounts and access rules of deploy/ are applied");
+        self.lay_out_volumes().await?;
+        let service_account = self.pod("vault");
+        let vault = match &mut self.servers {
+            Servers::Embedded(servers) => servers.start_vault(&service_account).await?,
+            Servers::Real(servers) => servers.start_vault(&service_account).await?,
+        };
+        report.moment("vault", format!("listens on {vault}"));
+        let versions = match &self.servers {
+            Servers::Embedded(_) => embedded::Servers::versions(),
+            Servers::Real(servers) => servers.versions().await?,
+        };
+        report.versions(versions);
+        let controller = self.start_controller(&vault, report).await?;
+        self.show_trust(report).await?;
+        let nats = self.start_nats(&controller, report).await?;
+        let mut components = Vec::new();
+        for name in COMPONENTS {
+            components.push(self.start_broker(name, &controller, &nats, report).await?);
+        }
+        report.ready();
+        self.prove(&components, report).await
+    }
+
+    /// Ends everything, the last one first.
+    pub(super) async fn stop(mut self) {
+        while let Some(process) = self.processes.pop() {
+            process.stop().await;
+        }
+        drop(self.kubelet.take());
+        match self.servers {
+            Servers::Embedded(_) => {}
+            Servers::Real(servers) => servers.stop().await,
+        }
+    }
+
+    fn pod(&self, volume: &str) -> PathBuf {
+        self.directory.join("pods").join(volume)
+    }
+
+    /// Every pod with its projected tokens and Secrets, as the manifests of `deploy/` have them.
+    async fn lay_out_volumes(&mut self) -> Result<()> {
+        let mut volumes = Volumes::default();
+        let caller = format!("kubefox.{PLATFORM}");
+        let trust = || Source::Secret { namespace: PLATFORM.to_owned(), name: "kubefox-trust" };
+
+        let controller = self.cluster.pod(&identity(PLATFORM, "kubefox")?, "kubefox-0").await?;
+        let api = || ("token", API_AUDIENCE.to_owned());
+        let tokens = vec![api(), ("vault", "kubefox-vault".to_owned()), ("setup", "kubefox-setup".to_owned())];
+        volumes.add(&controller, Source::Tokens(vec![api()]), &self.pod("vault"))?;
+        volumes.add(&controller, Source::Tokens(tokens), &self.pod("controller/tokens"))?;
+        let seal_key = Source::Secret { namespace: PLATFORM.to_owned(), name: "kubefox-seal-key" };
+        volumes.add(&controller, seal_key, &self.pod("controller/seal-key"))?;
+        make(&self.pod("controller/state"))?;
+
+        let nats = self.cluster.pod(&identity(PLATFORM, "nats")?, "nats-0").await?;
+        let mut callers = vec![("nats", nats)];
+        for name in COMPONENTS {
+            callers.push((name, self.cluster.pod(&identity(TENANT, name)?, &format!("{name}-0")).await?));
+        }
+        for (name, pod) in callers {
+            let tokens = Source::Tokens(vec![("kubefox", caller.clone())]);
+            volumes.add(&pod, tokens, &self.pod(&format!("{name}/tokens")))?;
+            volumes.add(&pod, trust(), &self.pod(&format!("{name}/trust")))?;
+            make(&self.pod(&format!("{name}/shared")))?;
+        }
+        self.kubelet = Some(volumes.keep(Arc::clone(&self.cluster)).await?);
+        Ok(())
+    }
+
+    async fn start_controller(&mut self, vault: &str, report: &mut Report) -> Result<String> {
+        let mut command = self.role(&["controller"])?;
+        command.args(["--namespace", PLATFORM, "--tenant-namespaces", TENANT, "--pod-name", "kubefox-0"]);
+        command.args(["--vault-url", vault, "--kubernetes-url", &self.cluster.url, "--listen", "127.0.0.1:0"]);
+        command.arg("--service-account-dir").arg(self.pod("controller/tokens"));
+        command.arg("--seal-key-dir").arg(self.pod("controller/seal-key"));
+        command.arg("--state-dir").arg(self.pod("controller/state")).arg("--allow-plain-state-dir");
+        let mut process = self.spawn("controller", command)?;
+        let serving = process.until("Serving", CONTROLLER_WITHIN, |told| report.hear("controller", told)).await;
+        self.processes.push(process);
+        address(&serving?)
+    }
+
+    /// What the controller has published is what every caller will trust.
+    async fn show_trust(&self, report: &mut Report) -> Result<()> {
+        let secret = self.cluster.secret(PLATFORM, "kubefox-trust").await?.context("kubefox-trust is published")?;
+        let pem = |name: &str| -> Result<Pem> {
+            let bytes = secret.get(name).with_context(|| format!("kubefox-trust has {name}"))?;
+            Ok(Pem::parse(std::str::from_utf8(bytes)?)?)
+        };
+        let (ca, leaf) = (pem("ca.crt")?, pem("tls.crt")?);
+        report.ca(HEXLOWER.encode(&Sha256::digest(ca.as_str().trim().as_bytes())));
+        report.holder(holder("controller", &leaf, "serving certificate")?);
+        Ok(())
+    }
+
+    async fn start_nats(&mut self, controller: &str, report: &mut Report) -> Result<String> {
+        let (shared, ports) = (self.pod("nats/shared"), self.pod("nats/ports"));
+        // What an earlier run left there names ports that nobody listens on.
+        if ports.exists() {
+            std::fs::remove_dir_all(&ports)?;
+        }
+        let mut command = self.role(&["init", "nats"])?;
+        command.args(["--controller-address", controller, "--nats-listen", "127.0.0.1:-1"]);
+        command.arg("--nats-directory").arg(&shared).arg("--nats-ports-dir").arg(&ports);
+        self.add_caller(&mut command, "nats", "--output-dir");
+        let mut process = self.spawn("init-nats", command)?;
+        let status = process.wait(ROLE_WITHIN, |told| report.hear("init nats", told)).await?;
+        if !status.success() {
+            bail!("the NATS initializer ended with {status}; {}", process.last_words());
+        }
+        let address = match &mut self.servers {
+            Servers::Embedded(servers) => servers.start_nats(&shared).await?,
+            Servers::Real(servers) => servers.start_nats(&shared, &ports).await?,
+        };
+        report.moment("nats", format!("listens on {address}, started on what the initializer wrote"));
+        report.holder(holder("nats", &read_pem(&shared.join("tls.crt"))?, "certificate, operator and account JWTs")?);
+        Ok(address)
+    }
+
+    async fn start_broker(
+        &mut self,
+        name: &'static str,
+        controller: &str,
+        nats: &str,
+        report: &mut Report,
+    ) -> Result<Component> {
+        let shared = self.pod(&format!("{name}/shared"));
+        let mut command = self.role(&["broker"])?;
+        command.args(["--controller-address", controller, "--nats-address", nats, "--listen", "127.0.0.1:0"]);
+        self.add_caller(&mut command, name, "--shared-dir");
+        let mut process = self.spawn(name, command)?;
+        let serving = process.until("Serving", ROLE_WITHIN, |told| report.hear(name, told)).await;
+        let connected = match &serving {
+            Ok(_) => process.until("Connected", ROLE_WITHIN, |told| report.hear(name, told)).await,
+            Err(_) => bail!("{name}: {:#}", serving.expect_err("it was just seen to be one")),
+        };
+        self.processes.push(process);
+        connected?;
+        report.holder(holder(name, &read_pem(&shared.join("tls.crt"))?, "user JWT, two certificates, a key in Vault")?);
+        Ok(Component { name, broker: address(&serving?)?, shared })
+    }
+
+    /// A random message goes from one component to the other and comes back.
+    async fn prove(&mut self, components: &[Component], report: &mut Report) -> Result<()> {
+        let [asks, answers] = components else { bail!("the proof needs two components") };
+        let mut echo = self.runtime(answers, &[])?;
+        let subscribed = echo.until("Subscribed", ROLE_WITHIN, |_| {}).await;
+        let mut payload = [0; PAYLOAD_BYTES];
+        OsEntropy.fill(&mut payload);
+        let payload = HEXLOWER.encode(&payload);
+        let to = text(&subscribed?, "user")?;
+        let begun = Instant::now();
+        let mut ask = self.runtime(asks, &["--to", &to, "--payload", &payload])?;
+        let from = text(&ask.until("Subscribed", ROLE_WITHIN, |_| {}).await?, "user")?;
+        let received = echo.until("Received", ROLE_WITHIN, |_| {}).await?;
+        let answered = ask.until("Answered", ROLE_WITHIN, |_| {}).await?;
+        let round_trip_ms = u64::try_from(begun.elapsed().as_millis())?;
+        self.processes.extend([echo, ask]);
+        let same = |told| Ok::<_, anyhow::Error>(text(told, "payload")? == payload);
+        let delivered = same(&received)? && text(&received, "from")? == from;
+        let returned = same(&answered)? && text(&answered, "from")? == to;
+        report.proof(Proof { from, to, payload: payload.clone(), delivered, returned, round_trip_ms });
+        if !(delivered && returned) {
+            bail!("a message arrived that is not the one that was sent");
+        }
+        Ok(())
+    }
+
+    fn runtime(&self, component: &Component, arguments: &[&str]) -> Result<Process> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["role", "runtime", "--broker", &component.broker]).args(arguments);
+        command.arg("--shared-dir").arg(&component.shared);
+        self.spawn(&format!("runtime-{}", component.name), command)
+    }
+
+    /// The command of a role: the production binary if there is one, else this program in its place.
+    fn role(&self, name: &[&str]) -> Result<Command> {
+        let mut command = match &self.kubefox {
+            Some(kubefox) => Command::new(kubefox),
+            None => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("role");
+                command
+            }
+        };
+        command.args(name).args(["--exit-with-stdin", "--status-listen", "127.0.0.1:0", "--log-format", "json"]);
+        let log = self.directory.join("logs").join(format!("{}-termination", name.join("-")));
+        command.arg("--termination-log").arg(log);
+        Ok(command)
+    }
+
+    fn add_caller(&self, command: &mut Command, name: &str, shared: &str) {
+        command.arg("--service-account-dir").arg(self.pod(&format!("{name}/tokens")));
+        command.arg("--trust-dir").arg(self.pod(&format!("{name}/trust")));
+        command.arg(shared).arg(self.pod(&format!("{name}/shared")));
+    }
+
+    fn spawn(&self, name: &str, command: Command) -> Result<Process> {
+        Process::start(name, command, &self.directory.join(format!("logs/{name}.log")))
+    }
+}
+
+fn identity(namespace: &str, service_account: &str) -> Result<Identity> {
+    Ok(Identity {
+        namespace: Namespace::parse(namespace)?,
+        service_account: ServiceAccount::parse(service_account)?,
+    })
+}
+
+fn text(told: &super::process::Told, name: &str) -> Result<String> {
+    let text = told.facts.get(name).and_then(serde_json::Value::as_str);
+    Ok(text.with_context(|| format!("`{}` tells its {name}", told.message))?.to_owned())
+}
+
+fn address(told: &super::process::Told) -> Result<String> {
+    text(told, "address")
+}
+
+fn read_pem(path: &Path) -> Result<Pem> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(Pem::parse(&text)?)
+}
+
+fn holder(who: &str, leaf: &Pem, holds: &str) -> Result<Holder> {
+    let facts = leaf_facts(leaf)?;
+    Ok(Holder {
+        who: who.to_owned(),
+        identity: facts.uris.join(", "),
+        holds: holds.to_owned(),
+        until_unix_s: Some(facts.not_after.0),
+    })
+}

@@ -1,0 +1,226 @@
+//! The real servers: kube-apiserver with etcd, OpenBao, nats-server, each a process on loopback.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use http::{Method, Request};
+use kubefox_io::shell::connector::Target;
+use kubefox_io::shell::host::Real as RealHost;
+use kubefox_io::shell::http::Http;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::process::Command;
+
+use super::cluster::Cluster;
+use super::process::Process;
+
+/// The control plane of Kubernetes starts in about four seconds, and several times that on a busy machine.
+const KUBE_WITHIN: Duration = Duration::from_secs(120);
+/// OpenBao listens after some hundred milliseconds.
+const VAULT_WITHIN: Duration = Duration::from_secs(30);
+/// nats-server writes its ports at once.
+const NATS_WITHIN: Duration = Duration::from_secs(30);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A port that was free may be taken before OpenBao binds it.
+const PORT_TRIES: u32 = 5;
+
+/// Runs a program that does not watch its stdin, and ends it when stdin closes.
+const UNTIL_STDIN_CLOSES: &str =
+    r#"exec 3<&0; "$@" 3<&- </dev/null & child=$!; (cat <&3 >/dev/null; kill "$child" 2>/dev/null) & wait "$child""#;
+
+/// Gives a program, as its pod would, the service-account directory `$0` at the fixed path where Vault looks for it.
+const IN_POD: &str = r#"mount -t tmpfs none /var/run &&
+mkdir -p /var/run/secrets/kubernetes.io/serviceaccount &&
+mount --bind "$0" /var/run/secrets/kubernetes.io/serviceaccount && exec "$@""#;
+
+/// Where the programs are.
+pub(super) struct Peers {
+    kube: PathBuf,
+    bao: PathBuf,
+    nats: PathBuf,
+}
+
+impl Peers {
+    /// Looks into `folder`, or where `tests/peers/build` puts them. A program that is not there is an error.
+    pub(super) fn find(folder: Option<PathBuf>) -> Result<Self> {
+        let folder = match folder {
+            Some(folder) => folder,
+            None => cache()?.join("bin"),
+        };
+        let program = |name: &str| {
+            let path = folder.join(name);
+            if !path.is_file() {
+                bail!("there is no {}: run tests/peers/build, or say where it is with --peers", path.display());
+            }
+            Ok(path)
+        };
+        Ok(Self { kube: program("kube")?, bao: program("bao")?, nats: program("nats-server")? })
+    }
+}
+
+fn cache() -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(folder) = set("KUBEFOX_PEERS") {
+        return Ok(folder);
+    }
+    let caches = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    Ok(caches.context("neither KUBEFOX_PEERS nor XDG_CACHE_HOME nor HOME is set")?.join("kubefox-peers"))
+}
+
+/// The running servers.
+pub(super) struct Servers {
+    peers: Peers,
+    directory: PathBuf,
+    kube: Process,
+    vault: Option<Process>,
+    nats: Option<Process>,
+    /// The API server.
+    pub(super) cluster: Arc<Cluster>,
+}
+
+impl Servers {
+    /// Starts the control plane of Kubernetes; its state is kept in `directory`.
+    pub(super) async fn start(peers: Peers, directory: &Path) -> Result<Self> {
+        let data = directory.join("kube");
+        super::kubelet::make(&data)?;
+        let mut command = Command::new(&peers.kube);
+        command.arg("up").arg("--dir").arg(&data).arg("--exit-with-stdin");
+        let mut kube = Process::start("kube", command, &directory.join("logs/kube.log"))?;
+        let ready = kube.until("READY", KUBE_WITHIN, |_| {}).await?;
+        let url = ready.facts["server"].as_str().context("kube tells where its server is")?.to_owned();
+        let cluster = Arc::new(administrator(&data.join("pki"), url)?);
+        Ok(Self { peers, directory: directory.to_owned(), kube, vault: None, nats: None, cluster })
+    }
+
+    /// Starts OpenBao as a container of the pod whose tokens are in `service_account`. Answers its URL.
+    pub(super) async fn start_vault(&mut self, service_account: &Path) -> Result<String> {
+        let folder = self.directory.join("vault");
+        super::kubelet::make(&folder.join("data"))?;
+        for _ in 0..PORT_TRIES {
+            let (port, cluster_port) = (free_port()?, free_port()?);
+            let url = format!("http://127.0.0.1:{port}");
+            std::fs::write(folder.join("bao.hcl"), configuration(port, cluster_port))?;
+            let mut command = Command::new("sh");
+            command.current_dir(&folder).args(["-c", UNTIL_STDIN_CLOSES, "sh"]);
+            command.args(["unshare", "--map-root-user", "--mount", "sh", "-c", IN_POD]);
+            command.arg(service_account).arg(&self.peers.bao).args(["server", "-config", "bao.hcl"]);
+            for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BAO_") || name.starts_with("VAULT_")) {
+                command.env_remove(name);
+            }
+            let process = Process::start("vault", command, &self.directory.join("logs/vault.log"))?;
+            let process = self.vault.insert(process);
+            if answers(&url).await? {
+                return Ok(url);
+            }
+            let words = process.last_words();
+            if !words.contains("address already in use") {
+                bail!("OpenBao did not answer within {VAULT_WITHIN:?}; {words}");
+            }
+        }
+        bail!("every port that was free was taken before OpenBao bound it");
+    }
+
+    /// Starts nats-server on the volume that the initializer wrote. Answers its address.
+    pub(super) async fn start_nats(&mut self, volume: &Path, ports: &Path) -> Result<String> {
+        super::kubelet::make(ports)?;
+        let mut command = Command::new("sh");
+        command.current_dir(volume).args(["-c", UNTIL_STDIN_CLOSES, "sh"]);
+        command.arg(&self.peers.nats).args(["-c", "nats.conf"]);
+        let process = Process::start("nats", command, &self.directory.join("logs/nats.log"))?;
+        let process = self.nats.insert(process);
+        let until = Instant::now() + NATS_WITHIN;
+        while Instant::now() < until {
+            if let Some(address) = read_ports(ports) {
+                return Ok(address);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        bail!("nats-server did not say where it listens within {NATS_WITHIN:?}; {}", process.last_words());
+    }
+
+    /// Name and version of each server.
+    pub(super) async fn versions(&self) -> Result<[(&'static str, String); 3]> {
+        let first_line = async |program: &Path, argument: &str| -> Result<String> {
+            let output = Command::new(program).arg(argument).output().await?;
+            Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("unknown").to_owned())
+        };
+        Ok([
+            ("vault", first_line(&self.peers.bao, "version").await?),
+            ("kubernetes", self.cluster.version().await?),
+            ("nats", first_line(&self.peers.nats, "--version").await?),
+        ])
+    }
+
+    /// Stops all of them, the last one first.
+    pub(super) async fn stop(self) {
+        for process in [self.nats, self.vault].into_iter().flatten() {
+            process.stop().await;
+        }
+        self.kube.stop().await;
+    }
+}
+
+/// A client with the administrator's certificate.
+fn administrator(pki: &Path, url: String) -> Result<Cluster> {
+    let read = |name: &str| std::fs::read(pki.join(name)).with_context(|| format!("{} is missing", pki.join(name).display()));
+    let ca = read("ca.crt")?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&ca).context("ca.crt is a certificate")?)?;
+    let chain = vec![CertificateDer::from_pem_slice(&read("admin.crt")?).context("admin.crt is a certificate")?];
+    let key = PrivateKeyDer::from_pem_slice(&read("admin.key")?).context("admin.key is a key")?;
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)?;
+    let http = Http::new(Arc::new(RealHost), Target::kubernetes(&url, Arc::new(config))?);
+    Ok(Cluster::new(http, None, url, String::from_utf8(ca)?))
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+fn configuration(port: u16, cluster_port: u16) -> String {
+    format!(
+        r#"storage "raft" {{
+  path                   = "data"
+  node_id                = "kubefox-0"
+  performance_multiplier = 1
+}}
+listener "tcp" {{
+  address     = "127.0.0.1:{port}"
+  tls_disable = true
+}}
+api_addr     = "http://127.0.0.1:{port}"
+cluster_addr = "http://127.0.0.1:{cluster_port}"
+"#
+    )
+}
+
+async fn answers(url: &str) -> Result<bool> {
+    let http = Http::new(Arc::new(RealHost), Target::vault(url)?);
+    let until = Instant::now() + VAULT_WITHIN;
+    while Instant::now() < until {
+        let request = Request::builder().method(Method::GET).uri("/v1/sys/seal-status").body(Vec::new())?;
+        if http.carry(request).await.is_ok_and(|response| response.status().is_success()) {
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(false)
+}
+
+/// nats-server writes `<program>_<pid>.ports`: JSON with the URLs of its listeners.
+fn read_ports(folder: &Path) -> Option<String> {
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
+        if let Some(url) = ports.pointer("/nats/0").and_then(serde_json::Value::as_str) {
+            return url.split_once("://").map(|(_, address)| address.to_owned());
+        }
+    }
+    None
+}

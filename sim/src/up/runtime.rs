@@ -1,0 +1,123 @@
+//! The runtime of a component: sees only the volume that its broker writes, and speaks with its broker alone.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use data_encoding::HEXLOWER;
+use kubefox_core::documents::certificate::BROKER_DNS_NAME;
+use kubefox_core::names::Pem;
+use kubefox_io::exchange::Presentation;
+use kubefox_io::shell::connector::{Connector, Target};
+use kubefox_io::shell::host::Real;
+use kubefox_io::shell::tls::{self, Expected};
+use kubefox_proto::broker::v1::broker_client::BrokerClient;
+use kubefox_proto::broker::v1::{IdentifyRequest, Message, PublishRequest, SubscribeRequest};
+use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
+use zeroize::Zeroizing;
+
+/// A message there and back takes some milliseconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// The subject of the proof.
+const SUBJECT: &str = "proof";
+
+/// A component's runtime that proves that messages arrive.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The volume shared with the broker.
+    #[arg(long)]
+    shared_dir: PathBuf,
+    /// Where the broker listens.
+    #[arg(long)]
+    broker: SocketAddr,
+    /// The user key of another component: send it the payload and wait until it comes back. Without it, send back
+    /// what comes.
+    #[arg(long, requires = "payload")]
+    to: Option<String>,
+    /// What to send, in hexadecimal.
+    #[arg(long)]
+    payload: Option<String>,
+}
+
+/// Runs until the proof is complete, or until stdin closes.
+pub(super) async fn run(arguments: Arguments) -> Result<()> {
+    let mut broker = connect(&arguments).await?;
+    let own = broker.identify(IdentifyRequest {}).await?.into_inner().user;
+    let mut messages = broker.subscribe(SubscribeRequest {}).await?.into_inner();
+    tell("Subscribed", &serde_json::json!({"user": own}));
+    match (arguments.to, arguments.payload) {
+        (Some(to), Some(payload)) => {
+            let payload = HEXLOWER.decode(payload.as_bytes()).context("--payload is hexadecimal")?;
+            ask(&mut broker, &mut messages, to, payload).await
+        }
+        (_, _) => echo(&mut broker, &mut messages).await,
+    }
+}
+
+async fn ask(
+    broker: &mut BrokerClient<Channel>,
+    messages: &mut Streaming<Message>,
+    to: String,
+    payload: Vec<u8>,
+) -> Result<()> {
+    let request = PublishRequest { to: to.clone(), subject: SUBJECT.to_owned(), payload: payload.clone() };
+    broker.publish(request).await?;
+    let answer = tokio::time::timeout(ANSWER_WITHIN, messages.message())
+        .await
+        .with_context(|| format!("no answer came within {ANSWER_WITHIN:?}"))??
+        .context("the broker closed the subscription")?;
+    if answer.from != to || answer.subject != SUBJECT || answer.payload != payload {
+        bail!("another message came than the one that was sent");
+    }
+    tell("Answered", &serde_json::json!({"from": answer.from, "payload": HEXLOWER.encode(&answer.payload)}));
+    Ok(())
+}
+
+async fn echo(broker: &mut BrokerClient<Channel>, messages: &mut Streaming<Message>) -> Result<()> {
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = kubefox_io::shell::signals::stdin_closed() => return Ok(()),
+            message = messages.message() => message?,
+        };
+        let Message { from, subject, payload } = message.context("the broker closed the subscription")?;
+        tell("Received", &serde_json::json!({"from": from, "payload": HEXLOWER.encode(&payload)}));
+        broker.publish(PublishRequest { to: from, subject, payload }).await?;
+    }
+}
+
+async fn connect(arguments: &Arguments) -> Result<BrokerClient<Channel>> {
+    let read = |name: &str| {
+        let path = arguments.shared_dir.join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))
+    };
+    let (leaf, ca) = (Pem::parse(&read("tls.crt")?)?, Pem::parse(&read("ca.crt")?)?);
+    let key = Zeroizing::new(read("tls.key")?.into_bytes());
+    // A runtime's URI is its broker's with `/runtime` behind it.
+    let own = tls::spiffe_id(&leaf)?;
+    let spiffe = own.strip_suffix("/runtime").context("the certificate is not a runtime's")?.to_owned();
+    let expected = Expected { dns: BROKER_DNS_NAME.to_owned(), spiffe };
+    let presentation = Presentation { leaf, ca: ca.clone(), key };
+    let mut config = tls::client(&ca, Some(&presentation), &expected)?;
+    config.alpn_protocols = vec![tls::ALPN_H2.to_vec()];
+    let target = Target::Tls {
+        host: arguments.broker.ip().to_string(),
+        port: arguments.broker.port(),
+        name: tls::server_name(BROKER_DNS_NAME)?,
+        config: Arc::new(config),
+    };
+    let endpoint = Endpoint::from_static("http://broker.kubefox.internal").connect_timeout(Duration::from_secs(5));
+    let channel = endpoint.connect_with_connector(Connector::new(Arc::new(Real), target)).await?;
+    Ok(BrokerClient::new(channel))
+}
+
+/// One JSON line, in the form of the roles' logs.
+fn tell(message: &str, facts: &serde_json::Value) {
+    use std::io::Write as _;
+    let line = serde_json::json!({"level": "INFO", "message": message, "facts": facts.to_string()});
+    // Whoever closed stdout does not want to hear it.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

@@ -1,0 +1,3 @@
+//! End-to-end and contract tests of KubeFox. See `platform.rs`; `peers/` builds the real servers.
+
+#![forbid(unsafe_code)]
