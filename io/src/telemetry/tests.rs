@@ -40,17 +40,39 @@ fn a_step_is_one_line_and_a_new_phase_another() {
     let log = Log::of("debug", || {
         tap.step(at(1), &Cause::Start, &[call("hello")], &Toy::Waiting);
         let done = Event::Done { id: CallId(3), outcome: Outcome::Unknown(Lost::Deadline) };
-        tap.step(at(2), &Cause::Event(done), &[Effect::Notice("look".to_owned())], &Toy::Waiting);
+        let notices = [Effect::Notice(Told::Alone), Effect::Notice(Told::Found { friend: "B".to_owned() })];
+        tap.step(at(2), &Cause::Event(done), &notices, &Toy::Waiting);
     });
 
     let messages: Vec<&str> = log.iter().map(|line| line["message"].as_str().expect("a message")).collect();
-    assert_eq!(messages, ["Step", "Phase", "Step", "Notice"]);
+    assert_eq!(messages, ["Step", "Phase", "Step", "Alone", "Found"]);
     assert_eq!(
         (&log[0]["before"], &log[0]["after"], &log[0]["cause"], &log[0]["effects"]),
         (&"NotStarted".into(), &"Waiting".into(), &"start".into(), &"call 7 \"hello\"".into())
     );
     assert_eq!(log[2]["cause"], "done 3 unknown Deadline");
-    assert_eq!((&log[3]["level"], &log[3]["notice"]), (&"INFO".into(), &"\"look\"".into()));
+    assert_eq!((&log[3]["level"], &log[3]["facts"]), (&"INFO".into(), &"{}".into()));
+    assert_eq!((&log[4]["level"], &log[4]["facts"]), (&"INFO".into(), &r#"{"friend":"B"}"#.into()));
+}
+
+#[test]
+fn the_phases_of_one_deed_are_one_line() {
+    let (mut tap, snapshots) = LogTap::<Toy>::new("toy");
+
+    let log = Log::of("info", || {
+        for machine in [Toy::Waiting, Toy::WaitingLonger, Toy::Serving] {
+            tap.step(at(1), &Cause::Timeout, &[], &machine);
+        }
+    });
+
+    let phases: Vec<_> = log.iter().map(|line| (line["message"].clone(), line["phase"].clone())).collect();
+    let line = |message: &str, phase: serde_json::Value| (message.into(), phase);
+    let null = serde_json::Value::Null;
+    assert_eq!(
+        phases,
+        [line("Phase", "Waiting".into()), line("Phase", "Serving".into()), line("Ready", null)]
+    );
+    assert_eq!(snapshots.borrow().phase, "Serving");
 }
 
 #[test]
@@ -95,10 +117,18 @@ fn libraries_are_capped_whatever_is_chosen() {
     assert_eq!(filter("kubefox=loud").err(), Some(NotLogging::Filter));
 }
 
+/// What the machine tells.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum Told {
+    Alone,
+    Found { friend: String },
+}
+
 /// A machine that is whatever a test says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Toy {
     Waiting,
+    WaitingLonger,
     Serving,
     Stopped,
 }
@@ -109,7 +139,7 @@ impl Machine for Toy {
     type Reply = String;
     type Ask = String;
     type Answer = String;
-    type Notice = String;
+    type Notice = Told;
     type Signal = String;
 
     fn start((): (), _: Seed, _: Now, _: &mut Out<Self>) -> Self {
@@ -127,6 +157,7 @@ impl Machine for Toy {
     fn phase(&self) -> &'static str {
         match self {
             Self::Waiting => "Waiting",
+            Self::WaitingLonger => "Waiting::Longer",
             Self::Serving => "Serving",
             Self::Stopped => "Stopped",
         }
@@ -138,7 +169,7 @@ impl Machine for Toy {
 
     fn standing(&self) -> Standing {
         match self {
-            Self::Waiting => Standing::Starting,
+            Self::Waiting | Self::WaitingLonger => Standing::Starting,
             Self::Serving => Standing::Ready,
             Self::Stopped => Standing::Stopped(Fatal::GaveUp),
         }

@@ -6,9 +6,9 @@ use std::fmt;
 
 use kubefox_core::controller::Call;
 use kubefox_core::fatal::Fatal;
-use kubefox_core::vault;
+use kubefox_core::{state, vault};
 
-use super::invariant;
+use super::invariant::{self, SecondStart};
 use super::world::{Fate, Rest, World};
 
 /// What an exploration saw.
@@ -86,24 +86,29 @@ impl Exploration {
         if rest != expected {
             fail(format!("came to rest as {rest:?}, expected {expected:?}; it was {}", world.waits_for()));
         }
+        let second = SecondStart::of(&world, rest);
         for invariant in invariant::ALL {
-            if let Err(broken) = (invariant.check)(&world, rest) {
+            if let Err(broken) = (invariant.check)(&world, rest, second.as_ref()) {
                 fail(format!("{}: {broken}", invariant.name));
             }
         }
     }
 }
 
-/// Only one answer in the whole boot cannot be asked for again: that of the initialization.
+/// Only one answer in the whole boot cannot be asked for again: that of the initialization. Whoever loses it, or dies
+/// before the envelope is written, has interrupted it.
 fn expected(call: &Call, fate: Fate) -> Rest {
-    match (call, fate) {
-        (Call::Vault(vault::Call::Initialize), Fate::ReplyLost | Fate::KilledAfter) => {
-            Rest::Stopped(Fatal::InitInterrupted)
-        }
-        (_, Fate::Answered | Fate::RequestLost | Fate::ReplyLost | Fate::KilledBefore | Fate::KilledAfter) => {
-            Rest::Serving
-        }
-    }
+    let interrupted = match call {
+        Call::Vault(vault::Call::Initialize) => matches!(fate, Fate::ReplyLost | Fate::KilledAfter),
+        Call::State(state::Call::WriteEnvelope { root: true, .. }) => fate == Fate::KilledBefore,
+        Call::Vault(_)
+        | Call::Kubernetes(_)
+        | Call::State(_)
+        | Call::Volume(_)
+        | Call::Keys(_)
+        | Call::Listener(_) => false,
+    };
+    if interrupted { Rest::Stopped(Fatal::InitInterrupted) } else { Rest::Serving }
 }
 
 #[cfg(test)]
@@ -116,7 +121,7 @@ mod tests {
 
         let failures: Vec<String> = exploration.failures.iter().map(ToString::to_string).collect();
         assert_eq!(failures, Vec::<String>::new());
-        let expected = [(Rest::Serving, exploration.worlds - 2), (Rest::Stopped(Fatal::InitInterrupted), 2)];
+        let expected = [(Rest::Serving, exploration.worlds - 3), (Rest::Stopped(Fatal::InitInterrupted), 3)];
         assert_eq!(exploration.rests, BTreeMap::from(expected));
         assert_eq!(exploration.worlds, 1 + 4 * exploration.calls);
     }

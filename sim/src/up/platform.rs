@@ -188,6 +188,7 @@ impl Platform {
         if ports.exists() {
             std::fs::remove_dir_all(&ports)?;
         }
+        make(&ports)?;
         let mut command = self.role(&["init", "nats"])?;
         command.args(["--controller-address", controller, "--nats-listen", "127.0.0.1:-1"]);
         command.arg("--nats-directory").arg(&shared).arg("--nats-ports-dir").arg(&ports);

@@ -126,7 +126,6 @@ impl Servers {
 
     /// Starts nats-server on the volume that the initializer wrote. Answers its address.
     pub(super) async fn start_nats(&mut self, volume: &Path, ports: &Path) -> Result<String> {
-        super::kubelet::make(ports)?;
         let mut command = Command::new("sh");
         command.current_dir(volume).args(["-c", UNTIL_STDIN_CLOSES, "sh"]);
         command.arg(&self.peers.nats).args(["-c", "nats.conf"]);

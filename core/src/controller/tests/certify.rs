@@ -18,9 +18,15 @@ fn a_certificate_is_published_before_it_is_shown() {
     assert_eq!(bench.boot_flight().expect("a certificate is asked for").call, call);
 
     assert_eq!(bench.step(), [asks_kubernetes(kubernetes::Call::ReadTrust)]);
-    assert_eq!(bench.step(), [asks_kubernetes(kubernetes::Call::CreateTrust { life: life(), trust: trust(1) })]);
+    assert_eq!(
+        bench.step(),
+        [asks_kubernetes(kubernetes::Call::CreateTrust { life: life(), trust: trust(1) })]
+    );
     let (leaf, ca) = (pem("controller 1"), pem("root"));
-    assert_eq!(bench.step(), [Told::Asks(5_000, Call::Listener(listener::Call::Present { leaf, ca, key: KEY }))]);
+    assert_eq!(
+        bench.step(),
+        [Told::Asks(5_000, Call::Listener(listener::Call::Present { leaf, ca, key: KEY }))]
+    );
     assert_eq!(
         bench.step(),
         [

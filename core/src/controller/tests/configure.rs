@@ -207,6 +207,15 @@ fn a_setup_token_that_cannot_be_read_is_waited_for_and_one_that_is_gone_is_not()
     assert_eq!(told, [reads(CONTROLLER, Setting::KubernetesAuth)]);
 }
 
+#[test]
+fn a_second_start_leaves_every_setting_and_document_as_it_was() {
+    let world = World::converged();
+    let standing: Vec<&Value> = world.settings.values().collect();
+    let bench = Bench::at_in(world.clone(), "Serving");
+    assert_eq!(bench.world.settings.values().collect::<Vec<_>>(), standing);
+    assert_eq!(bench.world.jwts, world.jwts);
+}
+
 /// A converged world whose overlay has taken the setup token away.
 fn hardened() -> World {
     let mut world = World::converged();
@@ -238,13 +247,4 @@ fn nats_keys() -> NatsKeys {
         platform_account: key(Prefix::Account, NatsKey::PlatformAccount),
         platform_signer: key(Prefix::Account, NatsKey::PlatformSigner),
     }
-}
-
-#[test]
-fn a_document_is_the_same_value_whoever_reads_it() {
-    let world = World::converged();
-    let standing: Vec<&Value> = world.settings.values().collect();
-    let bench = Bench::at_in(world.clone(), "Serving");
-    assert_eq!(bench.world.settings.values().collect::<Vec<_>>(), standing);
-    assert_eq!(bench.world.jwts, world.jwts);
 }

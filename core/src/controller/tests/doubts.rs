@@ -131,10 +131,10 @@ fn one_missing_answer_of_a_survey_leaves_one_fact_unknown() {
     assert_eq!(bench.machine.phase(), "Login::ReadingControllerJwt", "row 20 does not need it");
 }
 
-/// Longer and longer, and back at once when the machine serves.
 #[test]
 fn the_pause_between_surveys_grows_until_the_machine_serves() {
-    let mut bench = Bench::at_in(World { mount_point: false, ..World::default() }, "Survey::InspectingDirectory");
+    let mut bench =
+        Bench::at_in(World { mount_point: false, ..World::default() }, "Survey::InspectingDirectory");
     for attempt in 0..12 {
         while bench.boot_flight().is_some() {
             bench.done(Outcome::Unknown(Lost::Connection));
@@ -148,6 +148,74 @@ fn the_pause_between_surveys_grows_until_the_machine_serves() {
     bench.world.mount_point = true;
     bench.forward_to("Serving");
     assert_eq!(bench.machine.attempt, Attempt(0));
+}
+
+#[test]
+fn a_health_that_is_not_active_proves_nothing() {
+    for health in [Health::Standby, Health::Sealed, Health::Uninitialized] {
+        for phase in ["SetUp::CheckingBefore", "SetUp::CheckingAfter"] {
+            let mut bench = Bench::at(phase);
+            assert_eq!(bench.done(vault(vault::Reply::Health(health))), []);
+            bench.assert_waits(Wait::Vault);
+        }
+    }
+    let mut bench = Bench::at("Unseal::AwaitingActive");
+    assert_eq!(bench.done(vault(vault::Reply::Health(Health::Standby))), []);
+    bench.assert_pauses(25, Wait::VaultActive);
+    assert_eq!(bench.wait(), [Told::Asks(15_000, Call::Vault(vault::Call::Health))]);
+    bench.done(vault(vault::Reply::Health(Health::Sealed)));
+    bench.assert_waits(Wait::VaultUnsettled);
+}
+
+#[test]
+fn a_token_file_that_holds_no_token_is_waited_for() {
+    for phase in ["Login::ReadingControllerJwt", "Login::ReadingSetupJwt"] {
+        for file in [TokenFile::Empty, TokenFile::Malformed] {
+            let mut bench = Bench::at(phase);
+            assert_eq!(bench.done(token_file(file)), []);
+            bench.assert_waits(Wait::VaultToken);
+        }
+    }
+    let mut bench = Bench::at("Login::ReadingControllerJwt");
+    assert_eq!(bench.done(token_file(TokenFile::Missing)), []);
+    bench.assert_waits(Wait::VaultToken);
+}
+
+#[test]
+#[should_panic(expected = "the driver answered WritingIntent with Vault(Written)")]
+fn an_answer_to_another_call_is_a_fault_of_the_driver() {
+    Bench::at("Begin::WritingIntent").done(vault(vault::Reply::Written));
+}
+
+#[test]
+fn an_answer_that_nobody_awaits_changes_nothing() {
+    let mut bench = Bench::at("Begin::WritingIntent");
+    let before = bench.machine.clone();
+    assert_eq!(bench.answer(CallId(0), state(state::Reply::Written)), []);
+    assert_eq!(bench.answer(CallId(999), state(state::Reply::Written)), []);
+    assert_eq!(bench.machine, before);
+}
+
+#[test]
+fn every_phase_can_be_stored_and_read_back() {
+    for phase in PHASES {
+        let machine = bench_at(phase).machine;
+        let text = serde_json::to_string(&machine).expect("it is data");
+        assert_eq!(
+            serde_json::from_str::<Controller>(&text).expect("it is the same data"),
+            machine,
+            "{phase}"
+        );
+    }
+}
+
+#[test]
+fn a_token_that_is_not_the_one_of_the_initialization_sets_nothing_up() {
+    let mut bench = Bench::at("SetUp::LookingUp");
+    let facts = TokenFacts { path: "auth/token/create".into(), policies: vec!["root".into()] };
+    assert_eq!(bench.done(vault(vault::Reply::Token(facts))), []);
+    bench.assert_waits(Wait::Vault);
+    assert!(!bench.world.settings.contains_key(&Setting::KubernetesAuth));
 }
 
 fn after(phase: &str, outcome: &Outcome<Reply>) -> After {
@@ -181,7 +249,9 @@ fn after(phase: &str, outcome: &Outcome<Reply>) -> After {
             let token = Secret::Own(Own::RootToken);
             After::Asks(asks_vault(vault::Call::LookupSelf { token }), "SetUp::LookingUpAgain")
         }
-        "SetUp::LookingUpAgain" if dead => After::Asks(asks_vault(vault::Call::Health), "SetUp::CheckingAfter"),
+        "SetUp::LookingUpAgain" if dead => {
+            After::Asks(asks_vault(vault::Call::Health), "SetUp::CheckingAfter")
+        }
         "SetUp::ReadingSetting" | "Configure::ReadingSetting" if refusal == Some(Refusal::NotReady) => {
             After::Pauses(25, Wait::Configuration, reading(phase))
         }
@@ -196,10 +266,9 @@ fn after(phase: &str, outcome: &Outcome<Reply>) -> After {
         | "Configure::WritingSetting"
         | "Certify::Issuing" => After::Waits(Wait::Configuration),
         "Login::ReadingControllerJwt" | "Login::ReadingSetupJwt" => After::Waits(Wait::VaultToken),
-        "Login::LoggingInAsController" if !not_there => After::Asks(
-            asks_for_review(Own::VaultJwt, "kubefox-vault"),
-            "Login::ReviewingControllerJwt",
-        ),
+        "Login::LoggingInAsController" if !not_there => {
+            After::Asks(asks_for_review(Own::VaultJwt, "kubefox-vault"), "Login::ReviewingControllerJwt")
+        }
         "Login::LoggingInAsSetup" if !not_there => {
             After::Asks(asks_for_review(Own::SetupJwt, "kubefox-setup"), "Login::ReviewingSetupJwt")
         }
@@ -260,68 +329,4 @@ fn bench_at(phase: &str) -> Bench {
     }
     assert_eq!(bench.machine.phase(), phase);
     bench
-}
-
-#[test]
-fn a_health_that_is_not_active_proves_nothing() {
-    for health in [Health::Standby, Health::Sealed, Health::Uninitialized] {
-        for phase in ["SetUp::CheckingBefore", "SetUp::CheckingAfter"] {
-            let mut bench = Bench::at(phase);
-            assert_eq!(bench.done(vault(vault::Reply::Health(health))), []);
-            bench.assert_waits(Wait::Vault);
-        }
-    }
-    let mut bench = Bench::at("Unseal::AwaitingActive");
-    assert_eq!(bench.done(vault(vault::Reply::Health(Health::Standby))), []);
-    bench.assert_pauses(25, Wait::VaultActive);
-    assert_eq!(bench.wait(), [Told::Asks(15_000, Call::Vault(vault::Call::Health))]);
-    bench.done(vault(vault::Reply::Health(Health::Sealed)));
-    bench.assert_waits(Wait::VaultUnsettled);
-}
-
-#[test]
-fn a_token_file_that_holds_no_token_is_waited_for() {
-    for phase in ["Login::ReadingControllerJwt", "Login::ReadingSetupJwt"] {
-        for file in [TokenFile::Empty, TokenFile::Malformed] {
-            let mut bench = Bench::at(phase);
-            assert_eq!(bench.done(token_file(file)), []);
-            bench.assert_waits(Wait::VaultToken);
-        }
-    }
-    let mut bench = Bench::at("Login::ReadingControllerJwt");
-    assert_eq!(bench.done(token_file(TokenFile::Missing)), []);
-    bench.assert_waits(Wait::VaultToken);
-}
-
-#[test]
-#[should_panic(expected = "the driver answered WritingIntent with Vault(Written)")]
-fn an_answer_to_another_call_is_a_fault_of_the_driver() {
-    Bench::at("Begin::WritingIntent").done(vault(vault::Reply::Written));
-}
-
-#[test]
-fn an_answer_that_nobody_awaits_changes_nothing() {
-    let mut bench = Bench::at("Begin::WritingIntent");
-    let before = bench.machine.clone();
-    assert_eq!(bench.answer(CallId(0), state(state::Reply::Written)), []);
-    assert_eq!(bench.answer(CallId(999), state(state::Reply::Written)), []);
-    assert_eq!(bench.machine, before);
-}
-
-#[test]
-fn every_phase_can_be_stored_and_read_back() {
-    for phase in PHASES {
-        let machine = bench_at(phase).machine;
-        let text = serde_json::to_string(&machine).expect("it is data");
-        assert_eq!(serde_json::from_str::<Controller>(&text).expect("it is the same data"), machine, "{phase}");
-    }
-}
-
-#[test]
-fn a_token_that_is_not_the_one_of_the_initialization_sets_nothing_up() {
-    let mut bench = Bench::at("SetUp::LookingUp");
-    let facts = TokenFacts { path: "auth/token/create".into(), policies: vec!["root".into()] };
-    assert_eq!(bench.done(vault(vault::Reply::Token(facts))), []);
-    bench.assert_waits(Wait::Vault);
-    assert!(!bench.world.settings.contains_key(&Setting::KubernetesAuth));
 }

@@ -243,7 +243,8 @@ pub(super) fn pem(name: &str) -> Pem {
 }
 
 pub(super) fn identity(namespace: &str, service_account: &str) -> Identity {
-    Identity::parse_username(&format!("system:serviceaccount:{namespace}:{service_account}")).expect("an identity")
+    Identity::parse_username(&format!("system:serviceaccount:{namespace}:{service_account}"))
+        .expect("an identity")
 }
 
 pub(super) const fn vault(reply: vault::Reply) -> Outcome<Reply> {

@@ -30,7 +30,10 @@ fn an_envelope_that_cannot_be_written_is_written_again_for_ever_with_the_keys_in
 fn what_was_not_read_back_as_it_was_written_is_written_again() {
     for opened in [Opened::Keys { root: false }, Opened::OtherKey, Opened::Tampered, Opened::NoEnvelope] {
         let mut bench = Bench::at("Initialize::ReadingBack");
-        assert_eq!(bench.done(state(state::Reply::Opened(opened))), [Told::Notes(Notice::EnvelopeNotWritten)]);
+        assert_eq!(
+            bench.done(state(state::Reply::Opened(opened))),
+            [Told::Notes(Notice::EnvelopeNotWritten)]
+        );
         bench.assert_pauses(500, Wait::StateWrite);
         assert_eq!(bench.wait(), [asks_to_write()]);
         assert_eq!(bench.step(), [asks_to_read_back()]);

@@ -1,1 +1,356 @@
-//! Placeholder.
+//! Serving one question: whole lists of calls, every way to be turned away, and who may come.
+
+use serde_json::json;
+
+use super::fixtures::*;
+use crate::bootstrap::{ComponentDocuments, NatsDocuments};
+use crate::controller::NatsKeys;
+use crate::documents::certificate::{COMPONENT_TTL_S, SERVER_TTL_S, request};
+use crate::documents::jwt;
+use crate::documents::nkey::{Prefix, PublicKey};
+use crate::kubernetes::{Pod, Review};
+use crate::names::{Nonce, Uid};
+use crate::retry::{Stream, draw};
+use crate::vault::{AuthRole, Certificate, Login, NatsKey, PkiRole, Setting, StoredJwt};
+use crate::volume::{Token, TokenFile};
+
+const TICKET: Ticket = Ticket(7);
+/// What the world's clock shows when everything serves.
+const BY: Mono = Mono(3_000);
+
+#[test]
+fn nats_gets_its_documents_with_its_own_authority() {
+    let mut bench = serving("kubefox", "nats");
+    let token = slot(Asker::CallerToken);
+    assert_eq!(bench.ask(7, BY, Ask::Nats), [asks(reads_api_token())]);
+    assert_eq!(bench.step_for(TICKET), [asks(reviews())]);
+    assert_eq!(bench.step_for(TICKET), [asks(logs_in(AuthRole::Nats))]);
+    for jwt in StoredJwt::ALL {
+        assert_eq!(bench.step_for(TICKET), [asks(Call::Vault(vault::Call::ReadJwt { token, jwt }))]);
+    }
+    assert_eq!(bench.step_for(TICKET), [asks(issues(PkiRole::Nats, Asker::IssuedKey, &bench))]);
+
+    let [operator, system_account, platform_account] =
+        StoredJwt::ALL.map(|jwt| bench.world.jwts[&jwt].clone());
+    let answer = Answer::Nats(NatsDocuments {
+        operator,
+        system_account,
+        platform_account,
+        certificate: certificate("nats 2", SERVER_TTL_S),
+    });
+    assert_eq!(bench.step_for(TICKET), served(Ask::Nats, answer, &bench));
+    assert!(bench.machine.sessions.is_empty());
+}
+
+#[test]
+fn a_component_gets_a_key_a_user_and_two_certificates() {
+    let mut bench = serving("team0", "app");
+    let setting = user_key();
+    let token = slot(Asker::CallerToken);
+    let read = Call::Vault(vault::Call::Read { token, setting: setting.clone() });
+    let body = json!({"type": "ed25519"});
+    assert_eq!(bench.ask(7, BY, Ask::Component), [asks(reads_api_token())]);
+    assert_eq!(bench.step_for(TICKET), [asks(reviews())]);
+    assert_eq!(bench.step_for(TICKET), [asks(logs_in(AuthRole::Component))]);
+    assert_eq!(bench.step_for(TICKET), [asks(read.clone())]);
+    assert_eq!(bench.step_for(TICKET), [asks(Call::Vault(vault::Call::Write { token, setting, body }))]);
+    assert_eq!(bench.step_for(TICKET), [asks(read)]);
+
+    let (unsigned, expires) = user_jwt(&bench);
+    let sign = vault::Call::Sign {
+        token: Secret::Own(Own::ControllerToken),
+        key: NatsKey::PlatformSigner,
+        input: unsigned.signing_input().into(),
+    };
+    assert_eq!(bench.step_for(TICKET), [asks(Call::Vault(sign))]);
+    assert_eq!(bench.step_for(TICKET), [asks(issues(PkiRole::Component, Asker::IssuedKey, &bench))]);
+    assert_eq!(bench.step_for(TICKET), [asks(issues(PkiRole::Runtime, Asker::RuntimeKey, &bench))]);
+    let answer = Answer::Component(ComponentDocuments {
+        user: PublicKey::encode(Prefix::User, &[5; 32]),
+        user_jwt: unsigned.signed(&[7; 64]),
+        user_jwt_expires: expires,
+        certificate: certificate("component 2", COMPONENT_TTL_S),
+        runtime: certificate("runtime 3", COMPONENT_TTL_S),
+    });
+    assert_eq!(bench.step_for(TICKET), served(Ask::Component, answer, &bench));
+}
+
+#[test]
+fn a_users_jwt_lives_an_hour_give_or_take_a_tenth() {
+    for ticket in 0..200 {
+        let life_s = 3_240 + draw(SEED, Stream::UserJwt, ticket) % 721;
+        assert!((3_240..=3_960).contains(&life_s));
+    }
+    let bench = serving("team0", "app");
+    let (_, expires) = user_jwt(&bench);
+    assert!((3_240..=3_960).contains(&(expires.0 - bench.now.unix.0)));
+}
+
+#[test]
+fn a_nonce_is_signed_with_the_callers_own_key() {
+    let mut bench = serving("team0", "app");
+    bench.world.settings.insert(user_key(), json!({}));
+    assert_eq!(bench.ask(7, BY, nonce()), [asks(reads_api_token())]);
+    bench.step_for(TICKET);
+    assert_eq!(bench.step_for(TICKET), [asks(logs_in(AuthRole::Component))]);
+    assert_eq!(bench.step_for(TICKET), [asks(signs_nonce())]);
+    assert_eq!(bench.step_for(TICKET), served(nonce(), Answer::Signature(vec![7; 64]), &bench));
+}
+
+#[test]
+fn a_key_that_is_missing_at_the_nonce_is_ensured_once() {
+    let mut bench = bench_at(nonce(), 3);
+    let told = bench.step_for(TICKET);
+    let token = slot(Asker::CallerToken);
+    assert_eq!(told, [asks(Call::Vault(vault::Call::Read { token, setting: user_key() }))]);
+    bench.step_for(TICKET);
+    bench.step_for(TICKET);
+    assert_eq!(bench.step_for(TICKET), [asks(signs_nonce())]);
+    let told = bench.done_for(TICKET, Outcome::Refused(Refusal::Invalid));
+    assert_eq!(told, rejected(Some(app()), nonce(), Rejection::VaultUnavailable), "once, and not again");
+}
+
+#[test]
+fn a_signature_that_is_none_is_not_passed_on() {
+    for length in [0, 63, 65] {
+        let mut bench = bench_at(nonce(), 3);
+        let told = bench.done_for(TICKET, vault(vault::Reply::Signature(vec![7; length])));
+        assert_eq!(told, rejected(Some(app()), nonce(), Rejection::VaultUnavailable));
+    }
+    let mut bench = bench_at(Ask::Component, 6);
+    let told = bench.done_for(TICKET, vault(vault::Reply::Signature(vec![7; 63])));
+    assert_eq!(told, rejected(Some(app()), Ask::Component, Rejection::VaultUnavailable));
+}
+
+#[test]
+fn every_doubt_about_a_caller_has_its_rejection() {
+    for ask in [Ask::Nats, Ask::Component, nonce()] {
+        for outcome in doubts() {
+            for (steps, identity) in [(0, None), (1, None), (2, Some(app()))] {
+                let mut bench = bench_at(ask.clone(), steps);
+                let denied = outcome == Outcome::Refused(Refusal::Denied);
+                let rejection = match steps {
+                    0 | 1 => Rejection::ReviewUnavailable,
+                    _ if denied => Rejection::NotEntitled,
+                    _ => Rejection::VaultUnavailable,
+                };
+                let told = bench.done_for(TICKET, outcome.clone());
+                assert_eq!(told, rejected(identity, ask.clone(), rejection), "{steps} {outcome:?}");
+                assert!(bench.machine.sessions.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_vault_denies_to_the_callers_token_the_caller_may_not_have() {
+    let documents = [(Ask::Nats, 3..7), (Ask::Component, 3..9), (nonce(), 3..4)];
+    for (ask, steps) in documents {
+        for steps in steps {
+            for outcome in doubts() {
+                let mut bench = bench_at(ask.clone(), steps);
+                let with_own_authority = ask == Ask::Component && steps == 6;
+                let rejection = match &outcome {
+                    Outcome::Refused(Refusal::Denied) if !with_own_authority => Rejection::NotEntitled,
+                    Outcome::Refused(Refusal::Invalid) if ask == nonce() => continue,
+                    Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_) => Rejection::VaultUnavailable,
+                };
+                let told = bench.done_for(TICKET, outcome.clone());
+                assert_eq!(told, rejected(Some(app()), ask.clone(), rejection), "{steps} {outcome:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_caller_is_who_both_the_api_server_and_vault_say() {
+    let pod = Pod { name: PodName::parse("app-1").expect("a name"), uid: Uid::parse("1-2").expect("a uid") };
+    for (review, identity, rejection) in [
+        (Review::Refused, None, Rejection::TokenRefused),
+        (Review::Authenticated { identity: app(), pod: None }, Some(app()), Rejection::TokenUnbound),
+    ] {
+        let mut bench = bench_at(Ask::Component, 1);
+        let told = bench.done_for(TICKET, kubernetes(kubernetes::Reply::Review(review)));
+        assert_eq!(told, rejected(identity, Ask::Component, rejection));
+    }
+    let mut bench = bench_at(Ask::Component, 1);
+    let review = Review::Authenticated { identity: app(), pod: Some(pod) };
+    bench.done_for(TICKET, kubernetes(kubernetes::Reply::Review(review)));
+    let login = Login { identity: identity("team0", "other"), lease_s: 120 };
+    let told = bench.done_for(TICKET, vault(vault::Reply::LoggedIn(login)));
+    assert_eq!(told, rejected(Some(app()), Ask::Component, Rejection::NotEntitled));
+}
+
+#[test]
+fn the_controllers_own_missing_token_is_not_the_callers_fault() {
+    for file in [TokenFile::Missing, TokenFile::Empty, TokenFile::Malformed] {
+        let mut bench = bench_at(Ask::Component, 0);
+        let told = bench.done_for(TICKET, token_file(file));
+        assert_eq!(told, rejected(None, Ask::Component, Rejection::ReviewUnavailable));
+    }
+}
+
+#[test]
+fn what_is_stored_and_does_not_fit_is_not_given_out() {
+    for standing in [json!({}), json!({"public_key": 5}), json!({"public_key": "AA=="}), json!(null)] {
+        let mut bench = bench_at(Ask::Component, 3);
+        let told = bench.done_for(TICKET, vault(vault::Reply::Setting(Some(standing))));
+        assert_eq!(told, rejected(Some(app()), Ask::Component, Rejection::VaultUnavailable));
+    }
+    let mut bench = bench_at(Ask::Nats, 3);
+    let told = bench.done_for(TICKET, vault(vault::Reply::Jwt(None)));
+    assert_eq!(told, rejected(Some(app()), Ask::Nats, Rejection::VaultUnavailable));
+}
+
+#[test]
+fn a_request_of_a_session_ends_with_the_caller_and_after_five_seconds_at_most() {
+    for (by, expected) in [(Mono(200), Mono(200)), (Mono(1_000_000), Mono(5_150))] {
+        let mut bench = serving("team0", "app");
+        assert_eq!(bench.now.mono, Mono(150));
+        let told = bench.ask(7, by, Ask::Component);
+        assert_eq!(told, [Told::AsksFor(TICKET, expected, reads_api_token())]);
+    }
+}
+
+#[test]
+fn whoever_comes_while_as_many_as_possible_are_served_is_told_to_come_back() {
+    let mut bench = serving("team0", "app");
+    for ticket in 0..SESSIONS_MAX as u64 {
+        assert_eq!(bench.ask(ticket, BY, Ask::Component).len(), 1);
+    }
+    assert_eq!(
+        bench.ask(900, BY, Ask::Component),
+        [
+            Told::Notes(Notice::Rejected { identity: None, ask: Ask::Component, rejection: Rejection::Busy }),
+            Told::Answers(Ticket(900), Answer::Rejected(Rejection::Busy)),
+        ]
+    );
+    bench.event(Event::Withdrawn { ticket: Ticket(0) });
+    let told = bench.ask(901, BY, Ask::Component);
+    assert_eq!(told, [Told::AsksFor(Ticket(901), BY, reads_api_token())]);
+}
+
+#[test]
+fn nobody_is_served_before_everything_stands() {
+    for phase in
+        ["Survey::ReadingState", "Initialize::Initializing", "SetUp::Revoking", "Certify::Presenting"]
+    {
+        let mut bench = Bench::at(phase);
+        let told = bench.ask(7, BY, Ask::Nats);
+        assert_eq!(told, rejected(None, Ask::Nats, Rejection::NotServing), "{phase}");
+    }
+}
+
+#[test]
+fn a_question_that_was_withdrawn_gets_no_answer() {
+    let mut bench = bench_at(Ask::Component, 4);
+    let id = bench.flights.last().expect("a call").id;
+    assert_eq!(bench.event(Event::Withdrawn { ticket: TICKET }), []);
+    assert!(bench.machine.sessions.is_empty());
+    assert_eq!(bench.answer(id, vault(vault::Reply::Written)), []);
+}
+
+#[test]
+fn questions_do_not_wait_for_each_other_nor_for_the_boot() {
+    let mut bench = serving("team0", "app");
+    bench.wait();
+    assert_eq!(bench.machine.phase(), "Watch::ReadingSealStatus");
+    let by = bench.now.in_ms(2_000);
+    for ticket in [1, 2] {
+        bench.ask(ticket, by, Ask::Component);
+    }
+    for ticket in [2, 1] {
+        while bench.machine.sessions.contains_key(&Ticket(ticket)) {
+            bench.step_for(Ticket(ticket));
+        }
+    }
+    assert_eq!(bench.step(), []);
+    assert_eq!(bench.machine.phase(), "Serving");
+}
+
+/// A machine that serves, and one caller.
+fn serving(namespace: &str, service_account: &str) -> Bench {
+    let mut bench = Bench::at("Serving");
+    bench.world.caller = identity(namespace, service_account);
+    bench
+}
+
+/// A session of `team0/app` after so many good answers.
+fn bench_at(ask: Ask, steps: usize) -> Bench {
+    let mut bench = serving("team0", "app");
+    bench.ask(7, BY, ask);
+    for _ in 0..steps {
+        bench.step_for(TICKET);
+    }
+    assert!(bench.machine.sessions.contains_key(&TICKET));
+    bench
+}
+
+fn app() -> Identity {
+    identity("team0", "app")
+}
+
+fn nonce() -> Ask {
+    Ask::SignNonce { nonce: Nonce::parse("abcDEF012345-_x").expect("a nonce") }
+}
+
+fn user_key() -> Setting {
+    Setting::NatsKey(NatsKey::User(app()))
+}
+
+const fn slot(name: Asker) -> Secret {
+    Secret::Of(TICKET, name)
+}
+
+const fn asks(call: Call) -> Told {
+    Told::AsksFor(TICKET, BY, call)
+}
+
+const fn reads_api_token() -> Call {
+    Call::Volume(volume::Call::ReadToken { token: Token::Api, into: Secret::Own(Own::ApiJwt) })
+}
+
+fn reviews() -> Call {
+    let audience = "kubefox.blue".into();
+    Call::Kubernetes(kubernetes::Call::ReviewToken { token: slot(Asker::CallerJwt), audience })
+}
+
+const fn logs_in(role: AuthRole) -> Call {
+    Call::Vault(vault::Call::Login { role, jwt: slot(Asker::CallerJwt), into: slot(Asker::CallerToken) })
+}
+
+fn issues(role: PkiRole, into: Asker, bench: &Bench) -> Call {
+    let ttl_s = crate::documents::certificate::ttl_s(role);
+    let request = request(role, &bench.world.caller, &config().trust_domain, ttl_s);
+    Call::Vault(vault::Call::Issue { token: slot(Asker::CallerToken), request, into: slot(into) })
+}
+
+fn signs_nonce() -> Call {
+    let input = b"abcDEF012345-_x".to_vec();
+    Call::Vault(vault::Call::Sign { token: slot(Asker::CallerToken), key: NatsKey::User(app()), input })
+}
+
+fn user_jwt(bench: &Bench) -> (jwt::Unsigned, Unix) {
+    let NatsKeys { platform_signer, platform_account, .. } =
+        bench.machine.memory.keys.as_ref().expect("it is configured");
+    let user = PublicKey::encode(Prefix::User, &[5; 32]);
+    let issued = bench.now.unix;
+    let expires = Unix(issued.0 + 3_240 + draw(SEED, Stream::UserJwt, TICKET.0) % 721);
+    (jwt::user(&user, platform_signer, platform_account, &app(), issued, expires), expires)
+}
+
+fn certificate(name: &str, ttl_s: u64) -> Certificate {
+    Certificate { leaf: pem(name), ca: pem("root"), not_after: Unix(UNIX + ttl_s) }
+}
+
+fn served(ask: Ask, answer: Answer, bench: &Bench) -> [Told; 2] {
+    let identity = bench.world.caller.clone();
+    [Told::Notes(Notice::Served { identity, ask }), Told::Answers(TICKET, answer)]
+}
+
+fn rejected(identity: Option<Identity>, ask: Ask, rejection: Rejection) -> [Told; 2] {
+    [
+        Told::Notes(Notice::Rejected { identity, ask, rejection }),
+        Told::Answers(TICKET, Answer::Rejected(rejection)),
+    ]
+}

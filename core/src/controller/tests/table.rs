@@ -26,7 +26,8 @@ fn row_3_a_file_that_cannot_be_used_is_never_replaced() {
         (State::OtherInstallation, Fatal::WrongInstallation),
         (State::Foreign { life: life() }, Fatal::ForeignInit),
     ] {
-        let silent = Facts { state: Known::Fact(state.clone()), mount_point: Known::Fact(true), ..Facts::default() };
+        let silent =
+            Facts { state: Known::Fact(state.clone()), mount_point: Known::Fact(true), ..Facts::default() };
         assert_decides(silent, stops(3, fatal));
         assert_decides(Facts { state: Known::Fact(state), ..sealed() }, stops(3, fatal));
     }
@@ -51,7 +52,10 @@ fn row_4_a_vault_that_does_not_answer_or_contradicts_itself_is_waited_for() {
 fn row_4_another_seal_is_foreign() {
     let shamir = |shamir, seal: SealStatus| Known::Fact(SealStatus { shamir, ..seal });
     assert_decides(Facts { seal: shamir(false, untouched()), ..clean() }, stops(4, Fatal::ForeignSeal));
-    assert_decides(Facts { seal: shamir(false, initialized(true)), ..sealed() }, stops(4, Fatal::ForeignSeal));
+    assert_decides(
+        Facts { seal: shamir(false, initialized(true)), ..sealed() },
+        stops(4, Fatal::ForeignSeal),
+    );
     for (shares, threshold) in [(5, 3), (2, 1), (1, 2), (0, 0)] {
         let seal = Known::Fact(SealStatus { shares, threshold, ..initialized(true) });
         assert_decides(Facts { seal, ..sealed() }, stops(4, Fatal::ForeignSeal));
@@ -84,7 +88,10 @@ fn row_5_a_life_begins_only_where_there_was_none() {
 fn row_6_an_initialized_vault_without_a_file_is_not_ours_to_touch() {
     assert_decides(half(clean()), stops(6, Fatal::ForeignInit));
     for facts in [sealed(), active()] {
-        assert_decides(Facts { state: Known::Fact(State::Absent), ..facts }, stops(6, Fatal::EnvelopeMissing));
+        assert_decides(
+            Facts { state: Known::Fact(State::Absent), ..facts },
+            stops(6, Fatal::EnvelopeMissing),
+        );
     }
 }
 
@@ -93,8 +100,16 @@ fn row_7_objects_of_another_life_stop_a_life_that_began() {
     for begun in [intent(), sent()] {
         for life in [None, Some(other_life())] {
             for facts in [
-                Facts { secret: Known::Fact(Some(secret(life.clone()))), committed: Known::Unknown, ..begun.clone() },
-                Facts { committed: Known::Fact(Some(marked(life.clone()))), secret: Known::Unknown, ..begun.clone() },
+                Facts {
+                    secret: Known::Fact(Some(secret(life.clone()))),
+                    committed: Known::Unknown,
+                    ..begun.clone()
+                },
+                Facts {
+                    committed: Known::Fact(Some(marked(life.clone()))),
+                    secret: Known::Unknown,
+                    ..begun.clone()
+                },
             ] {
                 assert_decides(facts, stops(7, Fatal::EarlierLife));
             }
@@ -115,7 +130,8 @@ fn row_8_what_was_committed_is_never_initialized_again() {
     for begun in [intent(), sent()] {
         let facts = Facts { committed: committed.clone(), ..begun };
         assert_decides(facts.clone(), stops(8, Fatal::StorageLost));
-        for facts in [half(facts.clone()), with_vault(facts.clone(), &sealed()), with_vault(facts, &active())] {
+        for facts in [half(facts.clone()), with_vault(facts.clone(), &sealed()), with_vault(facts, &active())]
+        {
             assert_decides(facts, stops(8, Fatal::DiskRolledBack));
         }
     }
@@ -197,9 +213,7 @@ fn rows_14_and_15_the_seal_key_has_its_grace_and_no_more() {
         assert_decides(of(Known::Fact(SealKeyFile::Malformed)), stops(15, Fatal::SealKeyMalformed));
         let tampered = Facts { opened: Known::Fact(Opened::Tampered), ..facts.clone() };
         assert_decides(tampered, stops(15, Fatal::EnvelopeCorrupt));
-        for opened in
-            [Known::Unknown, Known::Fact(Opened::OtherKey), Known::Fact(Opened::NoEnvelope)]
-        {
+        for opened in [Known::Unknown, Known::Fact(Opened::OtherKey), Known::Fact(Opened::NoEnvelope)] {
             assert_decides(Facts { opened, ..facts.clone() }, waits(14, Wait::StateFile));
         }
     }

@@ -120,17 +120,22 @@ fn assert_evidence(facts: &Facts, allow_plain: bool, decision: &Decision) {
         Verdict::Stop(_) => assert_ne!(*facts, Facts::default(), "nothing known is no reason to stop"),
         Verdict::Wait(wait) => assert!(is_missing(*wait, facts), "{}", shown()),
     }
-    let directory = facts.mount_point == Known::Fact(true) || (allow_plain && facts.mount_point != Known::Unknown);
+    let directory =
+        facts.mount_point == Known::Fact(true) || (allow_plain && facts.mount_point != Known::Unknown);
     if directory && envelope && (uninitialized || half) {
-        assert_eq!(*decision, Decision { row: 12, verdict: Verdict::Stop(Fatal::StorageLost) }, "{}", shown());
+        assert_eq!(
+            *decision,
+            Decision { row: 12, verdict: Verdict::Stop(Fatal::StorageLost) },
+            "{}",
+            shown()
+        );
     }
 }
 
 /// Whether what is waited for is what is missing.
 fn is_missing(wait: Wait, facts: &Facts) -> bool {
-    let api_silent = facts.secret == Known::Unknown
-        || facts.committed == Known::Unknown
-        || facts.trust == Known::Unknown;
+    let api_silent =
+        facts.secret == Known::Unknown || facts.committed == Known::Unknown || facts.trust == Known::Unknown;
     match wait {
         Wait::StateDirectory => facts.mount_point == Known::Unknown,
         Wait::StateFile => {

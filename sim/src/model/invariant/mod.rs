@@ -13,7 +13,32 @@ pub struct Invariant {
     /// Its name, as it is reported.
     pub name: &'static str,
     /// `Err` says how it is broken.
-    pub check: fn(&World, Rest) -> Result<(), String>,
+    pub check: fn(&World, Rest, Option<&SecondStart>) -> Result<(), String>,
+}
+
+/// What becomes of a world that serves if Vault and the controller are both killed and start again.
+pub struct SecondStart {
+    /// The world after it.
+    pub world: World,
+    /// Where it came to rest.
+    pub rest: Rest,
+}
+
+impl SecondStart {
+    /// `None` for a world that does not serve.
+    #[must_use]
+    pub fn of(world: &World, rest: Rest) -> Option<Self> {
+        match rest {
+            Rest::Serving => {}
+            Rest::Stopped(_) | Rest::Restless => return None,
+        }
+        let mut world = world.clone();
+        world.notices.clear();
+        world.restart_vault();
+        world.restart_controller();
+        let rest = world.settle();
+        Some(Self { world, rest })
+    }
 }
 
 /// All of them.

@@ -1,8 +1,9 @@
 //! There is at most one root certificate, and what is published is that one.
 
+use super::SecondStart;
 use crate::model::world::{Rest, World};
 
-pub(super) fn check(world: &World, rest: Rest) -> Result<(), String> {
+pub(super) fn check(world: &World, rest: Rest, _second: Option<&SecondStart>) -> Result<(), String> {
     let issuers = world.vault.issuer_certificates();
     if issuers.len() > 1 {
         return Err(format!("{} root certificates", issuers.len()));

@@ -3,28 +3,16 @@
 use kubefox_core::controller::Notice;
 use kubefox_core::controller::table::Verdict;
 
+use super::SecondStart;
 use crate::model::world::{Rest, World};
 
-pub(super) fn check(world: &World, rest: Rest) -> Result<(), String> {
-    match rest {
-        Rest::Serving => {}
-        Rest::Stopped(_) | Rest::Restless => return Ok(()),
+pub(super) fn check(world: &World, _rest: Rest, second: Option<&SecondStart>) -> Result<(), String> {
+    let Some(SecondStart { world: next, rest }) = second else { return Ok(()) };
+    if *rest != Rest::Serving {
+        return Err(format!("after a restart of both it came to rest as {rest:?}: {}", next.waits_for()));
     }
-    let mut next = world.clone();
-    next.notices.clear();
-    next.restart_vault();
-    next.restart_controller();
-    match next.settle() {
-        Rest::Serving => {}
-        rest @ (Rest::Stopped(_) | Rest::Restless) => {
-            return Err(format!("after a restart of both it came to rest as {rest:?}: {}", next.waits_for()));
-        }
-    }
-    let unsealed = next.notices.iter().any(|notice| match notice {
-        Notice::Decided(decision) => decision.verdict == Verdict::Unseal,
-        _other => false,
-    });
-    if !unsealed {
+    let unsealed = |notice: &Notice| matches!(notice, Notice::Decided(decision) if decision.verdict == Verdict::Unseal);
+    if !next.notices.iter().any(unsealed) {
         return Err("after a restart of both it served without having unsealed".to_owned());
     }
     if next.published_ca() != world.published_ca() {
