@@ -66,7 +66,11 @@ impl Cluster {
             "metadata": {"name": name, "namespace": identity.namespace.as_str()},
             "spec": {
                 "serviceAccountName": identity.service_account.as_str(),
-                "containers": [{"name": "none", "image": "none"}],
+                "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [{
+                    "name": "none", "image": "none",
+                    "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                }],
             },
         });
         let (status, mut answer) = self.request(Method::POST, &path, Some(&body)).await?;
