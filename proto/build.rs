@@ -7,8 +7,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let descriptors = protox::compile(files, ["proto"])?;
     // `Debug` of a message would print tokens and keys.
-    tonic_prost_build::configure()
-        .skip_debug(["."])
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().skip_debug(["."]).compile_fds(descriptors)?;
     Ok(())
 }

@@ -201,14 +201,20 @@ impl Rejection {
             Self::TokenRefused => {
                 "Project the token with audience `kubefox.<installation>` and read the file again at each attempt."
             }
-            Self::TokenUnbound => "Use a projected token of a running pod, not one made by `kubectl create token`.",
+            Self::TokenUnbound => {
+                "Use a projected token of a running pod, not one made by `kubectl create token`."
+            }
             Self::NotEntitled => {
                 "Run the pod under the platform's service account, or list its namespace in `--tenant-namespaces`."
             }
             Self::NonceMalformed => "Send the `nonce` of NATS' INFO line unchanged.",
             Self::NotServing => "Wait; the controller's /readyz says what it waits for.",
-            Self::ReviewUnavailable => "Wait; if it lasts, check that the controller may create tokenreviews.",
-            Self::VaultUnavailable => "Wait; the controller unseals Vault by itself, its /readyz says what is missing.",
+            Self::ReviewUnavailable => {
+                "Wait; if it lasts, check that the controller may create tokenreviews."
+            }
+            Self::VaultUnavailable => {
+                "Wait; the controller unseals Vault by itself, its /readyz says what is missing."
+            }
             Self::Busy => "Try again after a pause that grows.",
         }
     }

@@ -143,23 +143,37 @@ impl Fatal {
     #[must_use]
     pub const fn cause(self) -> &'static str {
         match self {
-            Self::StateNotPersistent => "The state directory is not a volume of its own, so it would not survive the pod.",
-            Self::EnvelopeCorrupt => "boot.state is not what was written: it does not parse, or its seal is broken.",
+            Self::StateNotPersistent => {
+                "The state directory is not a volume of its own, so it would not survive the pod."
+            }
+            Self::EnvelopeCorrupt => {
+                "boot.state is not what was written: it does not parse, or its seal is broken."
+            }
             Self::EnvelopeMissing => "Vault is initialized and there is no boot.state to unseal it with.",
             Self::WrongInstallation => "The state or the cluster's objects belong to another installation.",
             Self::ForeignInit => "Somebody else initialized this Vault; its unseal key is not ours.",
             Self::ForeignSeal => "Vault has another seal than one Shamir key share.",
-            Self::EarlierLife => "Kubernetes objects of an earlier life exist, and the state that belongs to them does not.",
+            Self::EarlierLife => {
+                "Kubernetes objects of an earlier life exist, and the state that belongs to them does not."
+            }
             Self::StorageLost => "Vault's storage is empty, and keys exist for a Vault that held data.",
-            Self::DiskRolledBack => "The cluster says that the unseal key was safe, and boot.state is from before that.",
-            Self::InitInterrupted => "Vault was initialized, and its answer with the unseal key was lost before it was safe.",
-            Self::HalfInitialized => "Vault was killed inside its own initialization and can neither finish nor repeat it.",
+            Self::DiskRolledBack => {
+                "The cluster says that the unseal key was safe, and boot.state is from before that."
+            }
+            Self::InitInterrupted => {
+                "Vault was initialized, and its answer with the unseal key was lost before it was safe."
+            }
+            Self::HalfInitialized => {
+                "Vault was killed inside its own initialization and can neither finish nor repeat it."
+            }
             Self::SealKeyMissing => "The Secret with the seal key is not mounted.",
             Self::SealKeyMalformed => "The mounted seal key is not 32 bytes.",
             Self::SealKeyReplaced => "The mounted seal key is not the one that the envelope is under.",
             Self::WrongVault => "Vault refuses the unseal key of our envelope: it is another Vault.",
             Self::SetupStranded => "Vault refuses our login although the API server accepts our token.",
-            Self::ForeignConfiguration => "Something in Vault is not as we made it and cannot be repaired by writing.",
+            Self::ForeignConfiguration => {
+                "Something in Vault is not as we made it and cannot be repaired by writing."
+            }
             Self::TrustReplaced => "The published root certificate is not Vault's.",
             Self::Unforeseen => "The facts fit no row of the boot table.",
             Self::TrustMissing => "The controller's certificate or its authority's is not mounted.",
@@ -180,34 +194,80 @@ impl Fatal {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::StateNotPersistent => "Mount a PersistentVolume at --state-dir, or allow a plain directory with --allow-plain-state-dir.",
-            Self::EnvelopeCorrupt => "Do not restart Vault if it is unsealed: take a snapshot first; then restore boot.state from a backup.",
-            Self::EnvelopeMissing => "Do not restart Vault if it is unsealed: take a snapshot first; then restore boot.state from a backup.",
+            Self::StateNotPersistent => {
+                "Mount a PersistentVolume at --state-dir, or allow a plain directory with --allow-plain-state-dir."
+            }
+            Self::EnvelopeCorrupt => {
+                "Do not restart Vault if it is unsealed: take a snapshot first; then restore boot.state from a backup."
+            }
+            Self::EnvelopeMissing => {
+                "Do not restart Vault if it is unsealed: take a snapshot first; then restore boot.state from a backup."
+            }
             Self::WrongInstallation => "Mount the volume of this installation, or correct --installation.",
-            Self::ForeignInit => "Find out who reached Vault's API; remove its data and boot.state only if nothing in it is needed.",
-            Self::ForeignSeal => "Configure Vault without a seal stanza and let the controller initialize it.",
-            Self::EarlierLife => "Restore the volumes that belong to them, or delete kubefox-seal-key, kubefox-committed and kubefox-trust for a new life.",
-            Self::StorageLost => "Restore Vault's volume; only for a new, empty life delete boot.state and the three kubefox objects.",
-            Self::DiskRolledBack => "Restore the newer volume; do not restart Vault if it is unsealed, take a snapshot first.",
+            Self::ForeignInit => {
+                "Find out who reached Vault's API; remove its data and boot.state only if nothing in it is needed."
+            }
+            Self::ForeignSeal => {
+                "Configure Vault without a seal stanza and let the controller initialize it."
+            }
+            Self::EarlierLife => {
+                "Restore the volumes that belong to them, or delete kubefox-seal-key, kubefox-committed and kubefox-trust for a new life."
+            }
+            Self::StorageLost => {
+                "Restore Vault's volume; only for a new, empty life delete boot.state and the three kubefox objects."
+            }
+            Self::DiskRolledBack => {
+                "Restore the newer volume; do not restart Vault if it is unsealed, take a snapshot first."
+            }
             Self::InitInterrupted => "No data was ever stored: start once with --recover-interrupted-init.",
             Self::HalfInitialized => "No data was ever stored: start once with --recover-interrupted-init.",
-            Self::SealKeyMissing => "Restore the Secret kubefox-seal-key; without it the envelope cannot be opened. Do not restart Vault if it is unsealed.",
-            Self::SealKeyMalformed => "Restore the Secret kubefox-seal-key from a backup. Do not restart Vault if it is unsealed.",
-            Self::SealKeyReplaced => "Restore the Secret kubefox-seal-key that belongs to this volume. Do not restart Vault if it is unsealed.",
+            Self::SealKeyMissing => {
+                "Restore the Secret kubefox-seal-key; without it the envelope cannot be opened. Do not restart Vault if it is unsealed."
+            }
+            Self::SealKeyMalformed => {
+                "Restore the Secret kubefox-seal-key from a backup. Do not restart Vault if it is unsealed."
+            }
+            Self::SealKeyReplaced => {
+                "Restore the Secret kubefox-seal-key that belongs to this volume. Do not restart Vault if it is unsealed."
+            }
             Self::WrongVault => "Mount the volume of Vault that belongs to this boot.state.",
-            Self::SetupStranded => "Check that Vault reaches the API server and may review tokens; its own pod's token must be mounted.",
-            Self::ForeignConfiguration => "Compare the setting named in the log with the documentation, and remove what was made by hand.",
-            Self::TrustReplaced => "Find out who wrote kubefox-trust; delete it only if every client may trust Vault's root instead.",
-            Self::Unforeseen => "Report the recording that was written; do not restart Vault if it is unsealed, take a snapshot first.",
-            Self::TrustMissing => "Mount the Secret kubefox-trust; the controller publishes it when it is ready.",
-            Self::TrustNotPem => "Restore the Secret kubefox-trust; the controller publishes it again if it is deleted.",
-            Self::TrustExpired => "See why the controller does not renew its certificate, and check this node's clock.",
+            Self::SetupStranded => {
+                "Check that Vault reaches the API server and may review tokens; its own pod's token must be mounted."
+            }
+            Self::ForeignConfiguration => {
+                "Compare the setting named in the log with the documentation, and remove what was made by hand."
+            }
+            Self::TrustReplaced => {
+                "Find out who wrote kubefox-trust; delete it only if every client may trust Vault's root instead."
+            }
+            Self::Unforeseen => {
+                "Report the recording that was written; do not restart Vault if it is unsealed, take a snapshot first."
+            }
+            Self::TrustMissing => {
+                "Mount the Secret kubefox-trust; the controller publishes it when it is ready."
+            }
+            Self::TrustNotPem => {
+                "Restore the Secret kubefox-trust; the controller publishes it again if it is deleted."
+            }
+            Self::TrustExpired => {
+                "See why the controller does not renew its certificate, and check this node's clock."
+            }
             Self::TrustForeign => "Mount ca.crt and tls.crt from the same Secret kubefox-trust.",
-            Self::TokenMissing => "Project a token with audience `kubefox.<installation>` into --service-account-dir as `kubefox`.",
-            Self::TokenMalformed => "Project a token with audience `kubefox.<installation>` into --service-account-dir as `kubefox`.",
-            Self::TokenRefused => "Check the token's audience `kubefox.<installation>`, and that the pod still exists.",
-            Self::NotEntitled => "Run the pod under the platform's service account, or list its namespace in --tenant-namespaces.",
-            Self::DocumentsMalformed => "Run the same version of kubefox everywhere; if it is, report the recording.",
+            Self::TokenMissing => {
+                "Project a token with audience `kubefox.<installation>` into --service-account-dir as `kubefox`."
+            }
+            Self::TokenMalformed => {
+                "Project a token with audience `kubefox.<installation>` into --service-account-dir as `kubefox`."
+            }
+            Self::TokenRefused => {
+                "Check the token's audience `kubefox.<installation>`, and that the pod still exists."
+            }
+            Self::NotEntitled => {
+                "Run the pod under the platform's service account, or list its namespace in --tenant-namespaces."
+            }
+            Self::DocumentsMalformed => {
+                "Run the same version of kubefox everywhere; if it is, report the recording."
+            }
             Self::VolumeNotWritable => "Mount a writable emptyDir with medium Memory as the shared volume.",
             Self::GaveUp => "The log and the termination message say what was waited for last.",
         }

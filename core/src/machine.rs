@@ -31,7 +31,10 @@ use crate::fatal::Fatal;
 use crate::time::{Mono, Now};
 
 /// What crosses the boundary of a machine: it can be compared, hashed, printed, stored and replayed.
-pub trait Data: Clone + Debug + PartialEq + Eq + Hash + Serialize + DeserializeOwned + Send + 'static {}
+pub trait Data:
+    Clone + Debug + PartialEq + Eq + Hash + Serialize + DeserializeOwned + Send + 'static
+{
+}
 impl<T: Clone + Debug + PartialEq + Eq + Hash + Serialize + DeserializeOwned + Send + 'static> Data for T {}
 
 /// A role of the platform as a sans-IO state machine. The laws are in the module's documentation.

@@ -203,11 +203,16 @@ impl Identity {
     /// # Errors
     /// [`Invalid`] if it is the name of anything but a ServiceAccount.
     pub fn parse_username(username: &str) -> Result<Self, Invalid> {
-        const NOT: Invalid =
-            Invalid { what: "a service account's user name", rule: "system:serviceaccount:<namespace>:<name>" };
+        const NOT: Invalid = Invalid {
+            what: "a service account's user name",
+            rule: "system:serviceaccount:<namespace>:<name>",
+        };
         let rest = username.strip_prefix("system:serviceaccount:").ok_or(NOT)?;
         let (namespace, service_account) = rest.split_once(':').ok_or(NOT)?;
-        Ok(Self { namespace: Namespace::parse(namespace)?, service_account: ServiceAccount::parse(service_account)? })
+        Ok(Self {
+            namespace: Namespace::parse(namespace)?,
+            service_account: ServiceAccount::parse(service_account)?,
+        })
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use kubefox_core::machine::{CallId, Effect, Event, Lost, Machine, Out, Outcome, Refusal, Seed, Standing, Ticket};
+use kubefox_core::machine::{
+    CallId, Effect, Event, Lost, Machine, Out, Outcome, Refusal, Seed, Standing, Ticket,
+};
 use kubefox_core::secret::Secret;
 use kubefox_core::time::{Mono, Now};
 use tokio::sync::mpsc;

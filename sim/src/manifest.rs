@@ -47,8 +47,11 @@ fn object(body: Value) -> Result<Object> {
         }
         other => anyhow::bail!("{other} {name}: no path is known for objects of this kind"),
     };
-    let collection =
-        if namespaced { format!("/{group}/namespaces/{namespace}/{plural}") } else { format!("/{group}/{plural}") };
+    let collection = if namespaced {
+        format!("/{group}/namespaces/{namespace}/{plural}")
+    } else {
+        format!("/{group}/{plural}")
+    };
     let title = format!("{kind} {name}");
     Ok(Object { collection, title, body })
 }

@@ -121,7 +121,9 @@ impl Apply {
                     Applied::Turn(Turn::Ask(Self { step: Step::Reading, writes, tries, ..self }))
                 }
                 Outcome::Ok(reply) => panic!("the driver answered Writing with {reply:?}"),
-                Outcome::Refused(Refusal::Conflict | Refusal::NotReady) | Outcome::Unknown(_) => self.look_again(),
+                Outcome::Refused(Refusal::Conflict | Refusal::NotReady) | Outcome::Unknown(_) => {
+                    self.look_again()
+                }
                 Outcome::Refused(_) => Applied::Turn(Turn::Wait(Wait::Configuration)),
             },
         }
@@ -140,7 +142,8 @@ impl Apply {
             context.memory.accessor = Some(accessor);
         }
         let wanted = self.wanted(context);
-        let stands = standing.as_ref().is_some_and(|standing| differences(standing, &wanted.stands).is_empty());
+        let stands =
+            standing.as_ref().is_some_and(|standing| differences(standing, &wanted.stands).is_empty());
         if stands {
             if let Setting::NatsKey(key) = &setting {
                 match public_key(key, standing.as_ref()) {

@@ -104,9 +104,9 @@ impl Certify {
                 {
                     Turn::Ask(Self::ReadingTrust(certificate))
                 }
-                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(_))) | Outcome::Refused(_) | Outcome::Unknown(_) => {
-                    Turn::Wait(Wait::Configuration)
-                }
+                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(_)))
+                | Outcome::Refused(_)
+                | Outcome::Unknown(_) => Turn::Wait(Wait::Configuration),
                 Outcome::Ok(reply) => panic!("the driver answered Issuing with {reply:?}"),
             },
             Self::ReadingTrust(certificate) => match outcome {
@@ -159,6 +159,8 @@ fn trust(certificate: &Certificate) -> Trust {
 fn life(context: &Context<'_>) -> LifeId {
     match &context.memory.facts.state {
         Known::Fact(State::Envelope { life, .. }) => life.clone(),
-        state @ (Known::Unknown | Known::Fact(_)) => panic!("nothing is certified before the envelope is there, and the survey found {state:?}"),
+        state @ (Known::Unknown | Known::Fact(_)) => {
+            panic!("nothing is certified before the envelope is there, and the survey found {state:?}")
+        }
     }
 }

@@ -43,9 +43,8 @@ impl Commit {
 
     pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
         match outcome {
-            Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Created)) | Outcome::Refused(Refusal::Conflict) => {
-                Turn::Survey
-            }
+            Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Created))
+            | Outcome::Refused(Refusal::Conflict) => Turn::Survey,
             Outcome::Ok(reply) => panic!("the driver answered Creating with {reply:?}"),
             // Only the first commit is worth waiting for: unsealing does not need the API server.
             Outcome::Refused(_) | Outcome::Unknown(_) if self.again => {

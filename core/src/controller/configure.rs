@@ -85,7 +85,9 @@ impl Configure {
             Self::LoggingInForSetup(login) => match login.done(outcome, context) {
                 LoggedIn::Turn(turn) => turn.map(Self::LoggingInForSetup),
                 LoggedIn::NoToken => Turn::Ask(Self::Applying(Apply::begin(Scope::Platform, SERVING, false))),
-                LoggedIn::Done { .. } => Turn::Ask(Self::Applying(Apply::begin(Scope::Platform, SETUP, true))),
+                LoggedIn::Done { .. } => {
+                    Turn::Ask(Self::Applying(Apply::begin(Scope::Platform, SETUP, true)))
+                }
             },
             Self::Applying(apply) => {
                 let (token, may_write) = apply.authority();

@@ -48,9 +48,10 @@ impl CreateKey {
         match self.step {
             Step::Rehearsing => (Call::State(state::Call::Rehearse), WRITE_MS),
             Step::Minting => (Call::Keys(keys::Call::MintSealKey { into: key }), MINT_MS),
-            Step::Creating => {
-                (Call::Kubernetes(kubernetes::Call::CreateSealKey { life: self.life.clone(), key }), REMOTE_MS)
-            }
+            Step::Creating => (
+                Call::Kubernetes(kubernetes::Call::CreateSealKey { life: self.life.clone(), key }),
+                REMOTE_MS,
+            ),
         }
     }
 
@@ -65,12 +66,16 @@ impl CreateKey {
     pub(super) fn done(self, outcome: Outcome<Reply>, _context: &mut Context<'_>) -> Turn<Self> {
         match self.step {
             Step::Rehearsing => match outcome {
-                Outcome::Ok(Reply::State(state::Reply::Written)) => Turn::Ask(Self { step: Step::Minting, ..self }),
+                Outcome::Ok(Reply::State(state::Reply::Written)) => {
+                    Turn::Ask(Self { step: Step::Minting, ..self })
+                }
                 Outcome::Ok(reply) => panic!("the driver answered Rehearsing with {reply:?}"),
                 Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::StateWrite),
             },
             Step::Minting => match outcome {
-                Outcome::Ok(Reply::Keys(keys::Reply::Minted(_))) => Turn::Ask(Self { step: Step::Creating, ..self }),
+                Outcome::Ok(Reply::Keys(keys::Reply::Minted(_))) => {
+                    Turn::Ask(Self { step: Step::Creating, ..self })
+                }
                 Outcome::Ok(reply) => panic!("the driver answered Minting with {reply:?}"),
                 Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::StateWrite),
             },

@@ -68,7 +68,9 @@ impl Initialize {
         let key = Secret::Own(Own::SealKey);
         match self.step {
             Step::Rehearsing => (Call::State(state::Call::Rehearse), LOCAL_MS),
-            Step::WritingSent => (Call::State(state::Call::WriteSent { life, attempt: self.attempt }), LOCAL_MS),
+            Step::WritingSent => {
+                (Call::State(state::Call::WriteSent { life, attempt: self.attempt }), LOCAL_MS)
+            }
             Step::Initializing => (Call::Vault(vault::Call::Initialize), INITIALIZE_MS),
             Step::WritingForeign => (Call::State(state::Call::WriteForeign { life }), LOCAL_MS),
             Step::WritingEnvelope => {
@@ -98,7 +100,9 @@ impl Initialize {
             Step::WritingForeign => match outcome {
                 Outcome::Ok(Reply::State(state::Reply::Written)) => Turn::Stop(Fatal::ForeignInit),
                 Outcome::Ok(reply) => panic!("the driver answered WritingForeign with {reply:?}"),
-                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Pause(self, REWRITE_PAUSE_MS, Wait::StateWrite),
+                Outcome::Refused(_) | Outcome::Unknown(_) => {
+                    Turn::Pause(self, REWRITE_PAUSE_MS, Wait::StateWrite)
+                }
             },
             Step::WritingEnvelope => match outcome {
                 Outcome::Ok(Reply::State(state::Reply::Written)) => {
@@ -113,9 +117,9 @@ impl Initialize {
                     context.notices.push(Notice::Initialized { life: self.life });
                     Turn::Survey
                 }
-                Outcome::Ok(Reply::State(state::Reply::Opened(_))) | Outcome::Refused(_) | Outcome::Unknown(_) => {
-                    self.write_again(context)
-                }
+                Outcome::Ok(Reply::State(state::Reply::Opened(_)))
+                | Outcome::Refused(_)
+                | Outcome::Unknown(_) => self.write_again(context),
                 Outcome::Ok(reply) => panic!("the driver answered ReadingBack with {reply:?}"),
             },
         }

@@ -127,9 +127,9 @@ impl Login {
                 Outcome::Refused(_) => LoggedIn::Turn(Turn::Ask(Self { step: Step::Reviewing, ..self })),
             },
             Step::Reviewing => match outcome {
-                Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Authenticated { .. }))) => {
-                    LoggedIn::Turn(refused(context))
-                }
+                Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Authenticated {
+                    ..
+                }))) => LoggedIn::Turn(refused(context)),
                 Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Refused)))
                 | Outcome::Refused(_)
                 | Outcome::Unknown(_) => LoggedIn::Turn(unproved(context)),

@@ -41,8 +41,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::calls::{Answer, Ask, Call, Config, NatsKeys, Notice, Reply, Signal};
 use self::begin::Begin;
+pub use self::calls::{Answer, Ask, Call, Config, NatsKeys, Notice, Reply, Signal};
 use self::certify::Certify;
 use self::commit::Commit;
 use self::configure::Configure;
@@ -208,8 +208,12 @@ impl Machine for Controller {
             Boot::Finished => Standing::Finished,
             Boot::Stopped(fatal) => Standing::Stopped(*fatal),
             Boot::Serving(_) => Standing::Ready,
-            Boot::Awaiting(..) | Boot::Pausing(..) | Boot::Waiting(..) if self.memory.serving => Standing::Ready,
-            Boot::StandingBy | Boot::Awaiting(..) | Boot::Pausing(..) | Boot::Waiting(..) => Standing::Starting,
+            Boot::Awaiting(..) | Boot::Pausing(..) | Boot::Waiting(..) if self.memory.serving => {
+                Standing::Ready
+            }
+            Boot::StandingBy | Boot::Awaiting(..) | Boot::Pausing(..) | Boot::Waiting(..) => {
+                Standing::Starting
+            }
         }
     }
 }
@@ -307,11 +311,14 @@ impl Controller {
     /// Ends as soon as nothing is lost by it.
     fn stop_if_asked(&mut self, out: &mut Out<Self>) {
         let precious = match &self.boot {
-            Boot::Awaiting(_, Deed::Initialize(initialize)) | Boot::Pausing(_, _, Deed::Initialize(initialize)) => {
-                initialize.holds_the_only_copy()
-            }
+            Boot::Awaiting(_, Deed::Initialize(initialize))
+            | Boot::Pausing(_, _, Deed::Initialize(initialize)) => initialize.holds_the_only_copy(),
             Boot::Stopped(_) | Boot::Finished => return,
-            Boot::StandingBy | Boot::Awaiting(..) | Boot::Pausing(..) | Boot::Waiting(..) | Boot::Serving(_) => false,
+            Boot::StandingBy
+            | Boot::Awaiting(..)
+            | Boot::Pausing(..)
+            | Boot::Waiting(..)
+            | Boot::Serving(_) => false,
         };
         if self.stopping && !precious {
             self.boot = Boot::Finished;
@@ -431,7 +438,9 @@ impl Deed {
             Self::Survey(_) => "looks at Vault, the state directory and the cluster",
             Self::Begin(_) => "waiting for the state directory to take the intent of a new life",
             Self::CreateKey(_) => "waiting for the cluster to store the seal key",
-            Self::Initialize(_) => "waiting for Vault to be initialized and its unseal key to be safe on the disk",
+            Self::Initialize(_) => {
+                "waiting for Vault to be initialized and its unseal key to be safe on the disk"
+            }
             Self::Commit(_) => "waiting for the cluster to record that the unseal key is safe",
             Self::Unseal(_) => "waiting for Vault to be unsealed",
             Self::SetUp(_) => "waiting for Vault: set-up with the root token, which then dies",

@@ -64,7 +64,10 @@ enum State {
     IssuingNats([String; 3]),
     IssuingComponent(User),
     IssuingRuntime(User, Certificate),
-    SigningNonce { nonce: Nonce, key_ensured: bool },
+    SigningNonce {
+        nonce: Nonce,
+        key_ensured: bool,
+    },
 }
 
 /// A component's user at NATS.
@@ -120,7 +123,9 @@ impl Session {
             State::ReadingJwt(read) => {
                 Call::Vault(vault::Call::ReadJwt { token, jwt: StoredJwt::ALL[read.len()] })
             }
-            State::ReadingUserKey => Call::Vault(vault::Call::Read { token, setting: self.user_key_setting() }),
+            State::ReadingUserKey => {
+                Call::Vault(vault::Call::Read { token, setting: self.user_key_setting() })
+            }
             State::WritingUserKey => {
                 let body = serde_json::json!({"type": "ed25519"});
                 Call::Vault(vault::Call::Write { token, setting: self.user_key_setting(), body })
@@ -146,10 +151,12 @@ impl Session {
     pub(super) fn done(self, outcome: Outcome<Reply>, view: &View<'_>) -> Verdict {
         match self.state.clone() {
             State::ReadingApiToken => match outcome {
-                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Read))) => self.then(State::Reviewing),
-                Outcome::Ok(Reply::Volume(volume::Reply::Token(_))) | Outcome::Refused(_) | Outcome::Unknown(_) => {
-                    self.reject(Rejection::ReviewUnavailable)
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Read))) => {
+                    self.then(State::Reviewing)
                 }
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(_)))
+                | Outcome::Refused(_)
+                | Outcome::Unknown(_) => self.reject(Rejection::ReviewUnavailable),
                 Outcome::Ok(reply) => panic!("the driver answered ReadingApiToken with {reply:?}"),
             },
             State::Reviewing => self.reviewed(outcome),
@@ -165,9 +172,8 @@ impl Session {
             State::SigningUser(user, unsigned) => match outcome {
                 Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => {
                     match <[u8; SIGNATURE_LEN]>::try_from(signature) {
-                        Ok(signature) => {
-                            self.then(State::IssuingComponent(User { jwt: unsigned.signed(&signature), ..user }))
-                        }
+                        Ok(signature) => self
+                            .then(State::IssuingComponent(User { jwt: unsigned.signed(&signature), ..user })),
                         Err(_) => self.reject(Rejection::VaultUnavailable),
                     }
                 }
@@ -226,7 +232,10 @@ impl Session {
 
     fn reviewed(mut self, outcome: Outcome<Reply>) -> Verdict {
         match outcome {
-            Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Authenticated { identity, pod }))) => {
+            Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Authenticated {
+                identity,
+                pod,
+            }))) => {
                 self.identity = Some(identity);
                 match pod {
                     Some(_) => self.then(State::ExchangingToken),
@@ -281,7 +290,9 @@ impl Session {
     fn read_user_key(self, outcome: Outcome<Reply>, view: &View<'_>) -> Verdict {
         let standing = match outcome {
             Outcome::Ok(Reply::Vault(vault::Reply::Setting(Some(standing)))) => standing,
-            Outcome::Ok(Reply::Vault(vault::Reply::Setting(None))) => return self.then(State::WritingUserKey),
+            Outcome::Ok(Reply::Vault(vault::Reply::Setting(None))) => {
+                return self.then(State::WritingUserKey);
+            }
             outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
                 return self.refused_by_vault(outcome);
             }
@@ -298,7 +309,8 @@ impl Session {
         let spread_s = draw(view.seed, Stream::UserJwt, self.ticket.0) % (USER_JWT_S_SPREAD + 1);
         let expires = Unix(issued.0 + USER_JWT_S_MIN + spread_s);
         let NatsKeys { platform_signer, platform_account, .. } = view.keys;
-        let unsigned = jwt::user(&key, platform_signer, platform_account, self.known_identity(), issued, expires);
+        let unsigned =
+            jwt::user(&key, platform_signer, platform_account, self.known_identity(), issued, expires);
         self.then(State::SigningUser(User { key, jwt: String::new(), expires }, unsigned))
     }
 

@@ -23,8 +23,8 @@ use super::turn::{Context, Turn};
 use crate::machine::{Outcome, Refusal};
 use crate::names::LifeId;
 use crate::secret::{Own, Secret};
-use crate::vault::{self, Health};
 use crate::state;
+use crate::vault::{self, Health};
 
 /// A local, durable write.
 const LOCAL_MS: u64 = 10_000;
@@ -127,9 +127,8 @@ impl SetUp {
             Step::CheckingBefore => self.active(outcome, Step::Revoking),
             Step::Revoking => match outcome {
                 // Refused means that it is dead already; whether it is, the lookup says.
-                Outcome::Ok(Reply::Vault(vault::Reply::Revoked)) | Outcome::Refused(Refusal::Unauthenticated) => {
-                    self.then(Step::LookingUpAgain)
-                }
+                Outcome::Ok(Reply::Vault(vault::Reply::Revoked))
+                | Outcome::Refused(Refusal::Unauthenticated) => self.then(Step::LookingUpAgain),
                 Outcome::Ok(reply) => panic!("the driver answered Revoking with {reply:?}"),
                 Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Vault),
             },
@@ -169,9 +168,9 @@ impl SetUp {
     fn active(self, outcome: Outcome<Reply>, next: Step) -> Turn<Self> {
         match outcome {
             Outcome::Ok(Reply::Vault(vault::Reply::Health(Health::Active))) => self.then(next),
-            Outcome::Ok(Reply::Vault(vault::Reply::Health(_))) | Outcome::Refused(_) | Outcome::Unknown(_) => {
-                Turn::Wait(Wait::Vault)
-            }
+            Outcome::Ok(Reply::Vault(vault::Reply::Health(_)))
+            | Outcome::Refused(_)
+            | Outcome::Unknown(_) => Turn::Wait(Wait::Vault),
             Outcome::Ok(reply) => panic!("the driver answered {:?} with {reply:?}", self.step),
         }
     }

@@ -104,7 +104,9 @@ impl Store {
                 let unsigned = self.unsigned(jwt, context);
                 self.then(Step::SigningJwt(jwt, unsigned))
             }
-            (Step::ReadingAccount(account), vault::Reply::Account { exists: true }) => self.after_account(account),
+            (Step::ReadingAccount(account), vault::Reply::Account { exists: true }) => {
+                self.after_account(account)
+            }
             (Step::ReadingAccount(account), vault::Reply::Account { exists: false }) if self.may_write => {
                 self.then(Step::GeneratingPassword(account))
             }
@@ -122,7 +124,9 @@ impl Store {
                 let writes = self.writes + 1;
                 Self { writes, ..self }.look_again()
             }
-            (Step::GeneratingPassword(account), vault::Reply::Password) => self.then(Step::WritingAccount(account)),
+            (Step::GeneratingPassword(account), vault::Reply::Password) => {
+                self.then(Step::WritingAccount(account))
+            }
             (step, reply) => panic!("the driver answered {step:?} with {reply:?}"),
         }
     }
@@ -152,10 +156,12 @@ impl Store {
         }
         let pauses = self.pauses + 1;
         let step = match self.step {
-            Step::ReadingJwt(jwt) | Step::SigningJwt(jwt, _) | Step::WritingJwt(jwt, _) => Step::ReadingJwt(jwt),
-            Step::ReadingAccount(account) | Step::GeneratingPassword(account) | Step::WritingAccount(account) => {
-                Step::ReadingAccount(account)
+            Step::ReadingJwt(jwt) | Step::SigningJwt(jwt, _) | Step::WritingJwt(jwt, _) => {
+                Step::ReadingJwt(jwt)
             }
+            Step::ReadingAccount(account)
+            | Step::GeneratingPassword(account)
+            | Step::WritingAccount(account) => Step::ReadingAccount(account),
         };
         Stored::Turn(Turn::Pause(Self { step, pauses, ..self }, UPGRADING_PAUSE_MS, Wait::Configuration))
     }
@@ -192,7 +198,9 @@ impl Store {
                 jwt::operator(operator, system_account, context.config.installation.as_str(), issued)
             }
             StoredJwt::SystemAccount => jwt::system_account(system_account, operator, issued),
-            StoredJwt::PlatformAccount => jwt::platform_account(platform_account, operator, platform_signer, issued),
+            StoredJwt::PlatformAccount => {
+                jwt::platform_account(platform_account, operator, platform_signer, issued)
+            }
         }
     }
 }

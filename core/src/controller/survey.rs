@@ -114,7 +114,9 @@ impl Survey {
             (Step::InspectingDirectory, Reply::State(state::Reply::Directory { mount_point })) => {
                 facts.mount_point = Known::Fact(mount_point);
             }
-            (Step::ReadingState, Reply::State(state::Reply::State(state))) => facts.state = Known::Fact(state),
+            (Step::ReadingState, Reply::State(state::Reply::State(state))) => {
+                facts.state = Known::Fact(state)
+            }
             (Step::ReadingSealStatus, Reply::Vault(vault::Reply::SealStatus(seal))) => {
                 facts.seal = Known::Fact(seal);
             }

@@ -168,9 +168,13 @@ impl Wait {
             Self::Vault => "waiting for Vault to answer",
             Self::VaultUnsettled => "waiting for Vault: its answers about initialization do not agree yet",
             Self::ApiToken => "waiting for the projected token of the Kubernetes API",
-            Self::ApiServer => "waiting for the Kubernetes API server: it does not answer or does not allow a read",
+            Self::ApiServer => {
+                "waiting for the Kubernetes API server: it does not answer or does not allow a read"
+            }
             Self::SealKeyVolume => "waiting for the Secret kubefox-seal-key to appear in its volume",
-            Self::SealHeld => "Vault stays sealed: a person has put the file hold-seal into the state directory",
+            Self::SealHeld => {
+                "Vault stays sealed: a person has put the file hold-seal into the state directory"
+            }
             Self::VaultActive => "waiting for Vault to become active after the unseal",
             Self::StateWrite => "waiting for the state directory: boot.state cannot be written",
             Self::Login => "waiting for Vault to accept the controller's login",
@@ -280,7 +284,9 @@ fn begun(facts: &Facts, vault: Vault, life: &LifeId, sent: Option<u32>) -> Decis
     let row = if sent.is_some() { 10 } else { 9 };
     match (vault, sent) {
         (Vault::Uninitialized, _) => {}
-        (Vault::HalfInitialized | Vault::Sealed | Vault::Unsealed, None) => return stop(9, Fatal::ForeignInit),
+        (Vault::HalfInitialized | Vault::Sealed | Vault::Unsealed, None) => {
+            return stop(9, Fatal::ForeignInit);
+        }
         (Vault::HalfInitialized, Some(_)) => return stop(11, Fatal::HalfInitialized),
         (Vault::Sealed, Some(_)) => return stop(11, Fatal::InitInterrupted),
         (Vault::Unsealed, Some(_)) => return stop(11, Fatal::ForeignInit),

@@ -40,10 +40,14 @@ impl Watch {
 
     pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
         match outcome {
-            Outcome::Ok(Reply::Vault(vault::Reply::SealStatus(status))) if status.initialized && !status.sealed => {
+            Outcome::Ok(Reply::Vault(vault::Reply::SealStatus(status)))
+                if status.initialized && !status.sealed =>
+            {
                 Turn::Serve
             }
-            Outcome::Ok(Reply::Vault(vault::Reply::SealStatus(_))) | Outcome::Refused(_) | Outcome::Unknown(_) => {
+            Outcome::Ok(Reply::Vault(vault::Reply::SealStatus(_)))
+            | Outcome::Refused(_)
+            | Outcome::Unknown(_) => {
                 context.memory.serving = false;
                 Turn::Survey
             }

@@ -77,11 +77,7 @@ pub fn request(
     CertificateRequest {
         role,
         common_name: service_dns_name(role, &identity.namespace),
-        dns_names: if role == PkiRole::Component {
-            vec![BROKER_DNS_NAME.to_string()]
-        } else {
-            Vec::new()
-        },
+        dns_names: if role == PkiRole::Component { vec![BROKER_DNS_NAME.to_string()] } else { Vec::new() },
         uri: uri(role, identity, trust_domain),
         ttl_s,
     }
@@ -99,12 +95,7 @@ mod tests {
             let identity = Identity::parse_username(&username).expect("an identity");
             let request = request(role, &identity, &trust_domain, ttl_s(role));
             assert_eq!(request.role, role);
-            (
-                request.common_name,
-                request.dns_names.join(","),
-                request.uri,
-                request.ttl_s,
-            )
+            (request.common_name, request.dns_names.join(","), request.uri, request.ttl_s)
         };
         let says = |common_name: Option<&str>, dns_names: &str, uri: &str, ttl_s| {
             (
@@ -125,21 +116,11 @@ mod tests {
         );
         assert_eq!(
             asked(PkiRole::Opensearch, "kubefox", "opensearch"),
-            says(
-                Some("opensearch.kubefox.svc"),
-                "",
-                "ns/kubefox/sa/opensearch",
-                2_592_000
-            )
+            says(Some("opensearch.kubefox.svc"), "", "ns/kubefox/sa/opensearch", 2_592_000)
         );
         assert_eq!(
             asked(PkiRole::Collector, "kubefox", "collector"),
-            says(
-                Some("collector.kubefox.svc"),
-                "",
-                "ns/kubefox/sa/collector",
-                2_592_000
-            )
+            says(Some("collector.kubefox.svc"), "", "ns/kubefox/sa/collector", 2_592_000)
         );
         assert_eq!(
             asked(PkiRole::Agent, "kubefox", "agent"),

@@ -50,28 +50,14 @@ impl Unsigned {
 /// The operator, self-signed: the root of trust of NATS, which names the system account.
 #[must_use]
 pub fn operator(operator: &PublicKey, system_account: &PublicKey, name: &str, issued: Unix) -> Unsigned {
-    let standard = Standard {
-        exp: None,
-        jti: None,
-        iat: issued.0,
-        iss: operator,
-        name,
-        sub: operator,
-    };
+    let standard = Standard { exp: None, jti: None, iat: issued.0, iss: operator, name, sub: operator };
     encode(standard, claims::operator(system_account))
 }
 
 /// The system account, signed by the operator. It admits no connection.
 #[must_use]
 pub fn system_account(account: &PublicKey, operator: &PublicKey, issued: Unix) -> Unsigned {
-    let standard = Standard {
-        exp: None,
-        jti: None,
-        iat: issued.0,
-        iss: operator,
-        name: "SYS",
-        sub: account,
-    };
+    let standard = Standard { exp: None, jti: None, iat: issued.0, iss: operator, name: "SYS", sub: account };
     encode(standard, claims::system_account())
 }
 
@@ -84,14 +70,8 @@ pub fn platform_account(
     signer: &PublicKey,
     issued: Unix,
 ) -> Unsigned {
-    let standard = Standard {
-        exp: None,
-        jti: None,
-        iat: issued.0,
-        iss: operator,
-        name: "platform",
-        sub: account,
-    };
+    let standard =
+        Standard { exp: None, jti: None, iat: issued.0, iss: operator, name: "platform", sub: account };
     encode(standard, claims::platform_account(signer))
 }
 
@@ -107,14 +87,8 @@ pub fn user(
     expires: Unix,
 ) -> Unsigned {
     let name = format!("{identity}");
-    let standard = Standard {
-        exp: Some(expires.0),
-        jti: None,
-        iat: issued.0,
-        iss: signer,
-        name: &name,
-        sub: user,
-    };
+    let standard =
+        Standard { exp: Some(expires.0), jti: None, iat: issued.0, iss: signer, name: &name, sub: user };
     encode(standard, claims::user(platform_account))
 }
 
@@ -141,13 +115,7 @@ struct Payload<'a, N> {
 
 fn encode<N: Serialize>(standard: Standard<'_>, nats: N) -> Unsigned {
     let jti = identifier(&standard);
-    let payload = compact(&Payload {
-        standard: Standard {
-            jti: Some(&jti),
-            ..standard
-        },
-        nats,
-    });
+    let payload = compact(&Payload { standard: Standard { jti: Some(&jti), ..standard }, nats });
     Unsigned(format!(
         "{}.{}",
         BASE64URL_NOPAD.encode(HEADER.as_bytes()),
@@ -192,28 +160,15 @@ mod tests {
     #[test]
     fn the_operator_is_this_text() {
         let keys = Keys::new();
-        let jwt = operator(
-            &keys.public(Who::Operator),
-            &keys.public(Who::System),
-            "kubefox",
-            ISSUED,
-        );
-        assert_golden(
-            &jwt,
-            keys.pair(Who::Operator),
-            include_str!("../../tests/golden/operator.jwt"),
-        );
+        let jwt = operator(&keys.public(Who::Operator), &keys.public(Who::System), "kubefox", ISSUED);
+        assert_golden(&jwt, keys.pair(Who::Operator), include_str!("../../tests/golden/operator.jwt"));
     }
 
     #[test]
     fn the_system_account_is_this_text() {
         let keys = Keys::new();
         let jwt = system_account(&keys.public(Who::System), &keys.public(Who::Operator), ISSUED);
-        assert_golden(
-            &jwt,
-            keys.pair(Who::Operator),
-            include_str!("../../tests/golden/account-system.jwt"),
-        );
+        assert_golden(&jwt, keys.pair(Who::Operator), include_str!("../../tests/golden/account-system.jwt"));
     }
 
     #[test]
@@ -233,11 +188,7 @@ mod tests {
     fn a_user_is_this_text() {
         let keys = Keys::new();
         let jwt = user_of(&keys);
-        assert_golden(
-            &jwt,
-            keys.pair(Who::Signer),
-            include_str!("../../tests/golden/user.jwt"),
-        );
+        assert_golden(&jwt, keys.pair(Who::Signer), include_str!("../../tests/golden/user.jwt"));
     }
 
     #[test]
@@ -293,12 +244,7 @@ mod tests {
     fn a_name_cannot_leave_its_string() {
         let keys = Keys::new();
         let name = "\",\"sub\":\"x</b>&\u{2028}\u{2029}\n\u{1}";
-        let jwt = operator(
-            &keys.public(Who::Operator),
-            &keys.public(Who::System),
-            name,
-            ISSUED,
-        );
+        let jwt = operator(&keys.public(Who::Operator), &keys.public(Who::System), name, ISSUED);
 
         let payload = payload_of(&jwt);
 
@@ -367,10 +313,7 @@ mod tests {
 
     fn payload_of(jwt: &Unsigned) -> String {
         let (header, payload) = jwt.0.split_once('.').expect("two parts");
-        assert_eq!(
-            BASE64URL_NOPAD.decode(header.as_bytes()).expect("base64url"),
-            HEADER.as_bytes()
-        );
+        assert_eq!(BASE64URL_NOPAD.decode(header.as_bytes()).expect("base64url"), HEADER.as_bytes());
         String::from_utf8(BASE64URL_NOPAD.decode(payload.as_bytes()).expect("base64url")).expect("UTF-8")
     }
 

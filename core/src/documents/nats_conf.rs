@@ -27,9 +27,8 @@ pub fn nats_conf(
     directory: &str,
     ports_file_dir: Option<&str>,
 ) -> String {
-    let ports_file = ports_file_dir
-        .map(|path| format!("ports_file_dir: {}\n", quoted(path)))
-        .unwrap_or_default();
+    let ports_file =
+        ports_file_dir.map(|path| format!("ports_file_dir: {}\n", quoted(path))).unwrap_or_default();
     let file = |name| quoted(&format!("{}/{name}", directory.trim_end_matches('/')));
     format!(
         r#"listen: {listen}
@@ -145,44 +144,18 @@ mod tests {
         let value = |text: &str| Token::Quoted(text.to_string());
         let file = |name| value(&format!("{}/{name}", directory.trim_end_matches('/')));
         let mut tokens = Vec::new();
-        tokens.extend([
-            word("listen:"),
-            value(listen),
-            word("ports_file_dir:"),
-            value(ports),
-        ]);
-        tokens.extend([
-            word("server_name:"),
-            value("nats-0"),
-            word("operator:"),
-            value(operator),
-        ]);
-        tokens.extend([
-            word("system_account:"),
-            word(system),
-            word("resolver:"),
-            word("MEMORY"),
-        ]);
+        tokens.extend([word("listen:"), value(listen), word("ports_file_dir:"), value(ports)]);
+        tokens.extend([word("server_name:"), value("nats-0"), word("operator:"), value(operator)]);
+        tokens.extend([word("system_account:"), word(system), word("resolver:"), word("MEMORY")]);
         tokens.extend([word("resolver_preload:"), word("{")]);
         tokens.extend([word(&format!("{system}:")), value(system_jwt)]);
         tokens.extend([word(&format!("{platform}:")), value(platform_jwt), word("}")]);
         tokens.extend(["resolver_pinned_accounts:", "[", platform, "]"].map(word));
         tokens.extend(["authorization", "{", "timeout:", "6", "}"].map(word));
         tokens.extend(["max_payload:", "1048576", "max_control_line:", "4096", "tls", "{"].map(word));
-        tokens.extend([
-            word("cert_file:"),
-            file("tls.crt"),
-            word("key_file:"),
-            file("tls.key"),
-        ]);
+        tokens.extend([word("cert_file:"), file("tls.crt"), word("key_file:"), file("tls.key")]);
         tokens.extend([word("ca_file:"), file("ca.crt"), word("verify:"), word("true")]);
-        tokens.extend([
-            word("timeout:"),
-            word("5"),
-            word("min_version:"),
-            value("1.3"),
-            word("}"),
-        ]);
+        tokens.extend([word("timeout:"), word("5"), word("min_version:"), value("1.3"), word("}")]);
         tokens
     }
 
@@ -232,9 +205,7 @@ mod tests {
             'r' => '\r',
             'x' => {
                 let digits: String = rest.by_ref().take(2).collect();
-                u8::from_str_radix(&digits, 16)
-                    .expect("two hexadecimal digits")
-                    .into()
+                u8::from_str_radix(&digits, 16).expect("two hexadecimal digits").into()
             }
             itself @ ('"' | '\\') => itself,
             other => panic!("the server knows no escape {other:?}"),

@@ -82,10 +82,7 @@ impl PublicKey {
     /// [`Invalid`] if it is anything else.
     pub fn from_base64(prefix: Prefix, text: &str) -> Result<Self, Invalid> {
         const RULE: &str = "32 bytes in standard base64";
-        let invalid = Invalid {
-            what: prefix.what(),
-            rule: RULE,
-        };
+        let invalid = Invalid { what: prefix.what(), rule: RULE };
         let bytes = BASE64.decode(text.as_bytes()).map_err(|_| invalid.clone())?;
         let raw = bytes.as_slice().try_into().map_err(|_| invalid)?;
         Ok(Self::encode(prefix, raw))
@@ -101,9 +98,7 @@ impl PublicKey {
         if text.len() != TEXT_LEN {
             return Err(invalid("56 characters"));
         }
-        let bytes = BASE32_NOPAD
-            .decode(text.as_bytes())
-            .map_err(|_| invalid("A-Z and 2-7 only"))?;
+        let bytes = BASE32_NOPAD.decode(text.as_bytes()).map_err(|_| invalid("A-Z and 2-7 only"))?;
         let (body, checksum) = bytes.split_at(DECODED_LEN - 2);
         if crc16(body).to_le_bytes() != checksum {
             return Err(invalid("the checksum must fit"));
@@ -121,10 +116,7 @@ impl PublicKey {
     pub fn parse_as(prefix: Prefix, text: &str) -> Result<Self, Invalid> {
         let key = Self::parse(text)?;
         if key.prefix() != prefix {
-            return Err(Invalid {
-                what: prefix.what(),
-                rule: "the first letter must be of that kind",
-            });
+            return Err(Invalid { what: prefix.what(), rule: "the first letter must be of that kind" });
         }
         Ok(key)
     }
@@ -142,12 +134,8 @@ impl PublicKey {
     /// The raw Ed25519 public key.
     #[must_use]
     pub fn raw(&self) -> [u8; RAW_LEN] {
-        let bytes = BASE32_NOPAD
-            .decode(self.0.as_bytes())
-            .expect("only base32 becomes a PublicKey");
-        bytes[1..=RAW_LEN]
-            .try_into()
-            .expect("56 characters of base32 are 35 bytes")
+        let bytes = BASE32_NOPAD.decode(self.0.as_bytes()).expect("only base32 becomes a PublicKey");
+        bytes[1..=RAW_LEN].try_into().expect("56 characters of base32 are 35 bytes")
     }
 
     /// The key as text.
@@ -187,11 +175,7 @@ impl From<PublicKey> for String {
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
-            if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ 0x1021
-            }
+            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
         })
     })
 }
@@ -268,21 +252,10 @@ mod tests {
         assert_eq!(refused(&good[1..]), Err("56 characters"));
         assert_eq!(refused(&alloc::format!("{good}=")), Err("56 characters"));
         assert_eq!(refused(&good.to_lowercase()), Err("A-Z and 2-7 only"));
-        assert_eq!(
-            refused(&alloc::format!("{}\n", &good[1..])),
-            Err("A-Z and 2-7 only")
-        );
-        assert_eq!(
-            refused(&alloc::format!("O{}", &good[1..])),
-            Err("the checksum must fit")
-        );
-        let server = KeyPair::new_from_raw(KeyPairType::Server, [7; 32])
-            .expect("a seed")
-            .public_key();
-        assert_eq!(
-            refused(&server),
-            Err("the key of an operator, an account or a user")
-        );
+        assert_eq!(refused(&alloc::format!("{}\n", &good[1..])), Err("A-Z and 2-7 only"));
+        assert_eq!(refused(&alloc::format!("O{}", &good[1..])), Err("the checksum must fit"));
+        let server = KeyPair::new_from_raw(KeyPairType::Server, [7; 32]).expect("a seed").public_key();
+        assert_eq!(refused(&server), Err("the key of an operator, an account or a user"));
     }
 
     #[test]

@@ -13,9 +13,7 @@ use crate::vault::AuthRole;
 #[must_use]
 pub fn policy(role: AuthRole, accessor: &Accessor, platform_namespace: &Namespace) -> String {
     // In this order: a namespace is in lower case and cannot spell the other placeholder.
-    template(role)
-        .replace("NAMESPACE", platform_namespace.as_str())
-        .replace("ACCESSOR", accessor.as_str())
+    template(role).replace("NAMESPACE", platform_namespace.as_str()).replace("ACCESSOR", accessor.as_str())
 }
 
 const fn template(role: AuthRole) -> &'static str {
@@ -55,10 +53,7 @@ mod tests {
             (AuthRole::Opensearch, "opensearch.platform.svc"),
             (AuthRole::Collector, "collector.platform.svc"),
         ] {
-            assert!(
-                text(role).contains(&format!(r#""common_name"        = ["{name}"]"#)),
-                "{role:?}"
-            );
+            assert!(text(role).contains(&format!(r#""common_name"        = ["{name}"]"#)), "{role:?}");
         }
         assert!(!text(AuthRole::Component).contains("common_name"));
         assert!(!text(AuthRole::Agent).contains("common_name"));
@@ -80,13 +75,7 @@ mod tests {
             (format!("nats/sign/user.{namespace}.{name}"), "update"),
             (format!("environments/data/{namespace}/*"), "read"),
         ];
-        assert_eq!(
-            rules,
-            expected
-                .map(|(path, may)| (path, String::from(may)))
-                .into_iter()
-                .collect()
-        );
+        assert_eq!(rules, expected.map(|(path, may)| (path, String::from(may))).into_iter().collect());
     }
 
     #[test]
@@ -97,24 +86,14 @@ mod tests {
         assert_eq!(rules["sys/policies/acl/+"], "read");
         assert_eq!(rules["auth/kubernetes/role/controller-setup"], "read");
         assert_eq!(rules["auth/kubernetes/config"], "read");
-        for role in AuthRole::ALL
-            .into_iter()
-            .filter(|role| *role != AuthRole::ControllerSetup)
-        {
-            assert_eq!(
-                rules[&format!("sys/policies/acl/{}", role.as_str())],
-                "read,update",
-                "{role:?}"
-            );
+        for role in AuthRole::ALL.into_iter().filter(|role| *role != AuthRole::ControllerSetup) {
+            assert_eq!(rules[&format!("sys/policies/acl/{}", role.as_str())], "read,update", "{role:?}");
         }
     }
 
     #[test]
     fn only_setup_writes_configuration() {
-        for role in AuthRole::ALL
-            .into_iter()
-            .filter(|role| *role != AuthRole::ControllerSetup)
-        {
+        for role in AuthRole::ALL.into_iter().filter(|role| *role != AuthRole::ControllerSetup) {
             for (path, may) in rules(&text(role)) {
                 let configuration = ["sys/", "auth/kubernetes/", "pki/roles", "pki/root", "nats-jwt/"];
                 if configuration.iter().any(|prefix| path.starts_with(prefix)) {
@@ -127,34 +106,21 @@ mod tests {
     #[test]
     fn no_wildcard_covers_a_key() {
         for role in AuthRole::ALL {
-            for path in rules(&text(role))
-                .into_keys()
-                .filter(|path| path.starts_with("nats/"))
-            {
+            for path in rules(&text(role)).into_keys().filter(|path| path.starts_with("nats/")) {
                 assert!(!path.contains(['*', '+']), "{role:?}: {path}");
-                assert!(
-                    !path.ends_with("/config") && !path.starts_with("nats/export"),
-                    "{role:?}: {path}"
-                );
+                assert!(!path.ends_with("/config") && !path.starts_with("nats/export"), "{role:?}: {path}");
             }
         }
     }
 
     fn text(role: AuthRole) -> String {
         let accessor = Accessor::parse("auth_kubernetes_1a2b3c4d").expect("an accessor");
-        policy(
-            role,
-            &accessor,
-            &Namespace::parse("platform").expect("a namespace"),
-        )
+        policy(role, &accessor, &Namespace::parse("platform").expect("a namespace"))
     }
 
     /// Each path with its capabilities, by commas.
     fn rules(text: &str) -> BTreeMap<String, String> {
-        let code: Vec<&str> = text
-            .lines()
-            .map(|line| line.split('#').next().unwrap_or_default())
-            .collect();
+        let code: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or_default()).collect();
         let code = code.join("\n");
         let mut rules = BTreeMap::new();
         for rule in code.split("path \"").skip(1) {

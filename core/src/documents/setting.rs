@@ -72,17 +72,8 @@ pub fn bootstrap_settings() -> Vec<Setting> {
 /// What the role `controller-setup` makes, in order: everything but what decides about that role itself.
 #[must_use]
 pub fn platform_settings() -> Vec<Setting> {
-    let roles = || {
-        AuthRole::ALL
-            .into_iter()
-            .filter(|role| *role != AuthRole::ControllerSetup)
-    };
-    let keys = [
-        NatsKey::Operator,
-        NatsKey::SystemAccount,
-        NatsKey::PlatformAccount,
-        NatsKey::PlatformSigner,
-    ];
+    let roles = || AuthRole::ALL.into_iter().filter(|role| *role != AuthRole::ControllerSetup);
+    let keys = [NatsKey::Operator, NatsKey::SystemAccount, NatsKey::PlatformAccount, NatsKey::PlatformSigner];
     let mut settings = Vec::new();
     settings.extend(Mount::ALL.map(Setting::Mount));
     settings.extend(roles().map(Setting::Policy));
@@ -111,11 +102,9 @@ pub fn wanted(setting: &Setting, plan: &Plan, accessor: &Accessor) -> Wanted {
         }
         Setting::AuthRole(role) => Wanted::repaired(role::auth_role(*role, plan)),
         Setting::Mount(mount) => Wanted::fixed(mount_body(*mount)),
-        Setting::RootCertificate => Wanted {
-            body: root_certificate(),
-            stands: json!({"issuers": [ROOT_ISSUER]}),
-            overwrite: false,
-        },
+        Setting::RootCertificate => {
+            Wanted { body: root_certificate(), stands: json!({"issuers": [ROOT_ISSUER]}), overwrite: false }
+        }
         Setting::PkiRole(role) => Wanted::repaired(role::pki_role(*role, plan, accessor)),
         Setting::NatsKey(_) => Wanted {
             body: json!({"type": "ed25519"}),
@@ -143,11 +132,7 @@ fn collect_differences(have: &Value, stands: &Value, path: &str, found: &mut Vec
         return;
     };
     for (name, member) in members {
-        let path = if path.is_empty() {
-            name.clone()
-        } else {
-            format!("{path}.{name}")
-        };
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         collect_differences(have.get(name).unwrap_or(&Value::Null), member, &path, found);
     }
 }
@@ -155,20 +140,12 @@ fn collect_differences(have: &Value, stands: &Value, path: &str, found: &mut Vec
 impl Wanted {
     /// Read back as it is written; a difference is repaired by writing it again.
     fn repaired(body: Value) -> Self {
-        Self {
-            stands: body.clone(),
-            body,
-            overwrite: true,
-        }
+        Self { stands: body.clone(), body, overwrite: true }
     }
 
     /// Read back as it is written; a difference is foreign.
     fn fixed(body: Value) -> Self {
-        Self {
-            stands: body.clone(),
-            body,
-            overwrite: false,
-        }
+        Self { stands: body.clone(), body, overwrite: false }
     }
 }
 
@@ -206,22 +183,11 @@ mod tests {
         for setting in all_settings() {
             let wanted = wanted(&setting, &plan, &accessor());
 
-            assert!(
-                wanted.body.is_object() && wanted.stands.is_object(),
-                "{setting:?}"
-            );
+            assert!(wanted.body.is_object() && wanted.stands.is_object(), "{setting:?}");
             if !matches!(setting, Setting::RootCertificate | Setting::NatsKey(_)) {
-                assert_eq!(
-                    differences(&wanted.body, &wanted.stands),
-                    Vec::<String>::new(),
-                    "{setting:?}"
-                );
+                assert_eq!(differences(&wanted.body, &wanted.stands), Vec::<String>::new(), "{setting:?}");
             }
-            assert_ne!(
-                differences(&json!({}), &wanted.stands),
-                Vec::<String>::new(),
-                "{setting:?}"
-            );
+            assert_ne!(differences(&json!({}), &wanted.stands), Vec::<String>::new(), "{setting:?}");
         }
     }
 
@@ -233,11 +199,7 @@ mod tests {
                 setting,
                 Setting::KubernetesAuth | Setting::Mount(_) | Setting::RootCertificate | Setting::NatsKey(_)
             );
-            assert_eq!(
-                wanted(&setting, &plan, &accessor()).overwrite,
-                !create_only,
-                "{setting:?}"
-            );
+            assert_eq!(wanted(&setting, &plan, &accessor()).overwrite, !create_only, "{setting:?}");
         }
     }
 
@@ -300,10 +262,7 @@ mod tests {
                 "key_type": "ec", "key_bits": 256, "ttl": 315_356_400,
             })
         );
-        assert_eq!(
-            body(Setting::NatsKey(NatsKey::Operator)),
-            json!({"type": "ed25519"})
-        );
+        assert_eq!(body(Setting::NatsKey(NatsKey::Operator)), json!({"type": "ed25519"}));
     }
 
     #[test]
@@ -326,10 +285,7 @@ mod tests {
             differing(json!({"a": "1", "b": {"c": {"d": [2, 1]}, "e": true}, "f": {}, "g": 1})),
             ["a", "b.c.d", "f", "g.h"]
         );
-        assert_eq!(
-            differing(json!({"a": 1, "b": {"e": true}, "g": {"h": 1}})),
-            ["b.c.d"]
-        );
+        assert_eq!(differing(json!({"a": 1, "b": {"e": true}, "g": {"h": 1}})), ["b.c.d"]);
         assert_eq!(differing(json!(null)), ["a", "b.c.d", "b.e", "g.h"]);
         assert_eq!(differences(&json!([1]), &json!([2])), [""]);
     }

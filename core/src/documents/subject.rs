@@ -56,10 +56,7 @@ pub fn inbox_prefix(own: &PublicKey) -> String {
 /// # Errors
 /// [`Invalid`] if it is the subject of a reply or of anything else.
 pub fn parse(subject: &str) -> Result<Message, Invalid> {
-    const NOT: Invalid = Invalid {
-        what: "the subject of a message",
-        rule: "kf.<to>.in.<from>.<tail>",
-    };
+    const NOT: Invalid = Invalid { what: "the subject of a message", rule: "kf.<to>.in.<from>.<tail>" };
     let rest = subject.strip_prefix("kf.").ok_or(NOT)?;
     let (to, rest) = rest.split_once(".in.").ok_or(NOT)?;
     let (from, tail) = rest.split_once('.').ok_or(NOT)?;
@@ -74,9 +71,7 @@ pub fn parse(subject: &str) -> Result<Message, Invalid> {
 /// speak for the one who asks.
 #[must_use]
 pub fn is_reply_to(asker: &PublicKey, subject: &str) -> bool {
-    let random = subject
-        .strip_prefix(&inbox_prefix(asker))
-        .and_then(|rest| rest.strip_prefix('.'));
+    let random = subject.strip_prefix(&inbox_prefix(asker)).and_then(|rest| rest.strip_prefix('.'));
     random.is_some_and(|random| SubjectTail::parse(random).is_ok())
 }
 

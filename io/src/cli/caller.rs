@@ -58,10 +58,12 @@ impl Caller {
 
     /// What the certificate of one of the platform's services must say.
     pub(super) fn expected(&self, role: PkiRole, account: AuthRole) -> Expected {
-        let account = platform_service_account(account).expect("the platform's services have accounts of their own");
+        let account =
+            platform_service_account(account).expect("the platform's services have accounts of their own");
         let service_account = ServiceAccount::parse(account).expect("they are named in lower-case letters");
         let identity = Identity { namespace: self.platform_namespace.clone(), service_account };
-        let dns = service_dns_name(role, &self.platform_namespace).expect("the platform's services have names");
+        let dns =
+            service_dns_name(role, &self.platform_namespace).expect("the platform's services have names");
         Expected { dns, spiffe: uri(role, &identity, &self.trust_domain) }
     }
 }

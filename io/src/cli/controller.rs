@@ -76,7 +76,10 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
     let kubernetes_host = kubernetes_url(arguments.kubernetes_url)?;
     let ca_path = arguments.service_account_dir.join("ca.crt");
     let ca = std::fs::read_to_string(&ca_path).map_err(|error| {
-        Unusable(format!("{}: {error}; project kube-root-ca.crt into --service-account-dir", ca_path.display()))
+        Unusable(format!(
+            "{}: {error}; project kube-root-ca.crt into --service-account-dir",
+            ca_path.display()
+        ))
     })?;
     let pem = Pem::parse(&ca).map_err(|error| Unusable(format!("{}: {error}", ca_path.display())))?;
     let trust = tls::kubernetes(&pem).map_err(|error| Unusable(format!("{}: {error}", ca_path.display())))?;
@@ -86,8 +89,9 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
         pod: arguments.pod_name,
         installation: match arguments.installation {
             Some(installation) => installation,
-            None => Installation::parse(arguments.namespace.as_str())
-                .map_err(|error| Unusable(format!("--installation is not given and --namespace is {error}")))?,
+            None => Installation::parse(arguments.namespace.as_str()).map_err(|error| {
+                Unusable(format!("--installation is not given and --namespace is {error}"))
+            })?,
         },
         trust_domain: arguments.trust_domain,
         namespace: arguments.namespace,
@@ -126,7 +130,8 @@ fn kubernetes_url(given: Option<String>) -> Result<String, Unusable> {
         return Ok(url);
     }
     let variable = |name: &str| {
-        std::env::var(name).map_err(|_| Unusable(format!("neither --kubernetes-url nor {name} is set: is this a pod?")))
+        std::env::var(name)
+            .map_err(|_| Unusable(format!("neither --kubernetes-url nor {name} is set: is this a pod?")))
     };
     let (host, port) = (variable("KUBERNETES_SERVICE_HOST")?, variable("KUBERNETES_SERVICE_PORT")?);
     Ok(if host.contains(':') { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") })

@@ -42,7 +42,12 @@ fn explore(seed: u64) -> ExitCode {
         "{} worlds came to rest in {:.1} s: {}",
         exploration.worlds,
         begun.elapsed().as_secs_f64(),
-        exploration.rests.iter().map(|(rest, worlds)| format!("{worlds} {rest:?}")).collect::<Vec<_>>().join(", ")
+        exploration
+            .rests
+            .iter()
+            .map(|(rest, worlds)| format!("{worlds} {rest:?}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     ));
     if exploration.failures.is_empty() {
         return ExitCode::SUCCESS;
@@ -56,7 +61,10 @@ fn explore(seed: u64) -> ExitCode {
 
 /// Calls by the state that awaits them × what became of them.
 fn show(exploration: &Exploration) {
-    say(&format!("{:<34}{:>13}{:>11}{:>14}{:>13}", "awaiting", "request lost", "reply lost", "killed before", "killed after"));
+    say(&format!(
+        "{:<34}{:>13}{:>11}{:>14}{:>13}",
+        "awaiting", "request lost", "reply lost", "killed before", "killed after"
+    ));
     for (phase, fates) in &exploration.matrix {
         let count = |fate| fates.get(&fate).copied().unwrap_or_default();
         let [request_lost, reply_lost, killed_before, killed_after] = Fate::FAULTS.map(count);

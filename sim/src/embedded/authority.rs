@@ -61,18 +61,12 @@ impl Authority {
 
         let key = KeyPair::generate()?;
         let mut server = CertificateParams::new(NAMES.map(str::to_owned).to_vec())?;
-        server
-            .distinguished_name
-            .push(DnType::CommonName, "kube-apiserver");
+        server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         server.use_authority_key_identifier_extension = true;
         let certificate = server.signed_by(&key, &Issuer::from_params(&ca, &ca_key))?;
-        Ok(Self {
-            ca: ca_certificate.pem(),
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        })
+        Ok(Self { ca: ca_certificate.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
     }
 
     /// The CA certificate that clients verify the server with, as PEM.
@@ -137,14 +131,11 @@ mod tests {
         let ca = CertificateDer::from_pem_slice(authority.ca.as_bytes()).expect("PEM");
         roots.add(ca).expect("a CA certificate");
         let provider = Arc::new(crypto::ring::default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .expect("roots");
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().expect("roots");
         let certificate = CertificateDer::from_pem_slice(authority.certificate.as_bytes()).expect("PEM");
         let name = ServerName::try_from(name).expect("a name");
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_795_465_234));
-        verifier
-            .verify_server_cert(&certificate, &[], &name, &[], now)
-            .is_ok()
+        verifier.verify_server_cert(&certificate, &[], &name, &[], now).is_ok()
     }
 }

@@ -55,12 +55,7 @@ pub async fn serve(
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
     let tasks = Tasks::default();
-    tasks.spawn(accept(
-        listener,
-        tls.map(TlsAcceptor::from),
-        handler,
-        tasks.clone(),
-    ));
+    tasks.spawn(accept(listener, tls.map(TlsAcceptor::from), handler, tasks.clone()));
     Ok(Served { address, tasks })
 }
 
@@ -74,10 +69,7 @@ impl Drop for Served {
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, handler: Handler, tasks: Tasks) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let place = Arc::clone(&places)
-            .acquire_owned()
-            .await
-            .expect("nobody closes the semaphore");
+        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes the semaphore");
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (tls, handler, inner) = (tls.clone(), Arc::clone(&handler), tasks.clone());
@@ -113,14 +105,8 @@ async fn converse(
     tasks: Tasks,
 ) {
     let mut builder = auto::Builder::new(tasks);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PATIENCE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PATIENCE);
     let service = service_fn(|request| {
         let handler = Arc::clone(&handler);
         async move { Ok::<_, Infallible>(answer(request, &handler).await) }
@@ -146,10 +132,7 @@ fn refusal(code: StatusCode) -> Response<Full<Bytes>> {
     let text = code.canonical_reason().unwrap_or("refused");
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = code;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("text/plain"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain"));
     response
 }
 
@@ -204,10 +187,7 @@ mod tests {
         let mut running = JoinSet::new();
         running.spawn(connection);
 
-        let response = sender
-            .send_request(post("/there", b"hello".to_vec()))
-            .await
-            .expect("an answer");
+        let response = sender.send_request(post("/there", b"hello".to_vec())).await.expect("an answer");
 
         assert_eq!(
             (response.status(), read(response).await),
@@ -223,21 +203,15 @@ mod tests {
         let stream = TcpStream::connect(served.address).await.expect("it listens");
         let name = ServerName::try_from("127.0.0.1").expect("a name");
         let connector = TlsConnector::from(Arc::new(trusting(authority.ca_pem())));
-        let stream = connector
-            .connect(name, stream)
-            .await
-            .expect("the certificate is trusted");
+        let stream = connector.connect(name, stream).await.expect("the certificate is trusted");
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .expect("HTTP/2");
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
         let mut running = JoinSet::new();
         running.spawn(connection);
 
-        let response = sender
-            .send_request(post("https://127.0.0.1/there", b"hello".to_vec()))
-            .await
-            .expect("an answer");
+        let response =
+            sender.send_request(post("https://127.0.0.1/there", b"hello".to_vec())).await.expect("an answer");
 
         assert_eq!(
             (response.status(), read(response).await),
@@ -253,10 +227,8 @@ mod tests {
         let mut running = JoinSet::new();
         running.spawn(connection);
 
-        let response = sender
-            .send_request(post("/", vec![b'x'; BODY_BYTES_MAX + 1]))
-            .await
-            .expect("an answer");
+        let response =
+            sender.send_request(post("/", vec![b'x'; BODY_BYTES_MAX + 1])).await.expect("an answer");
 
         assert_eq!(
             (response.status(), read(response).await),
@@ -273,14 +245,9 @@ mod tests {
         drop(served);
 
         let mut buffer = [0; 1];
-        let rest = timeout(PATIENCE, open.read(&mut buffer))
-            .await
-            .expect("the connection ends");
+        let rest = timeout(PATIENCE, open.read(&mut buffer)).await.expect("the connection ends");
         assert!(matches!(rest, Ok(0) | Err(_)), "the open connection is closed");
-        assert!(
-            TcpStream::connect(address).await.is_err(),
-            "nobody listens any more"
-        );
+        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
     }
 
     fn echo() -> Handler {
@@ -300,9 +267,7 @@ mod tests {
 
     fn post(uri: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
         let request = Request::post(uri).header(header::HOST, "127.0.0.1");
-        request
-            .body(Full::new(Bytes::from(body)))
-            .expect("a well-formed request")
+        request.body(Full::new(Bytes::from(body))).expect("a well-formed request")
     }
 
     async fn read(response: Response<Incoming>) -> String {
@@ -320,10 +285,7 @@ mod tests {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder =
             rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let mut config = builder
-            .expect("ring has them")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config = builder.expect("ring has them").with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec()];
         config
     }

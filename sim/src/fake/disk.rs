@@ -49,12 +49,15 @@ impl Disk {
                 None => Response::Absent,
             },
             Request::Read { folder, name, limit_bytes } => match self.file(folder, name) {
-                Some(bytes) if bytes.len() as u64 > limit_bytes => Response::Refused(std::io::ErrorKind::FileTooLarge),
+                Some(bytes) if bytes.len() as u64 > limit_bytes => {
+                    Response::Refused(std::io::ErrorKind::FileTooLarge)
+                }
                 Some(bytes) => Response::Bytes(Zeroizing::new(bytes.to_vec())),
                 None => Response::Absent,
             },
             Request::ReadPair { folder, names, limit_bytes } => {
-                let read = names.map(|name| self.file(folder, name).map(|bytes| Zeroizing::new(bytes.to_vec())));
+                let read =
+                    names.map(|name| self.file(folder, name).map(|bytes| Zeroizing::new(bytes.to_vec())));
                 let too_large = |bytes: &Option<Zeroizing<Vec<u8>>>| {
                     bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 > limit_bytes)
                 };
@@ -72,8 +75,10 @@ impl Disk {
             },
             Request::ReplaceAll { folder, files } => match self.folders.get_mut(&folder) {
                 Some(directory) => {
-                    directory.files =
-                        files.into_iter().map(|NewFile { name, bytes, mode: _ }| (name, bytes.to_vec())).collect();
+                    directory.files = files
+                        .into_iter()
+                        .map(|NewFile { name, bytes, mode: _ }| (name, bytes.to_vec()))
+                        .collect();
                     Response::Done
                 }
                 None => Response::Refused(std::io::ErrorKind::NotFound),

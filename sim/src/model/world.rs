@@ -247,7 +247,8 @@ impl World {
     fn kubelet(&mut self) {
         if self.now.unix.0 >= self.tokens_made.0 + TOKEN_REFRESH_S {
             let audiences = [("token", API_AUDIENCE), ("vault", "kubefox-vault"), ("setup", "kubefox-setup")];
-            let files = audiences.map(|(name, audience)| (name.to_owned(), self.token(audience).into_bytes()));
+            let files =
+                audiences.map(|(name, audience)| (name.to_owned(), self.token(audience).into_bytes()));
             self.disk.project(Folder::Tokens, BTreeMap::from(files));
             self.tokens_made = self.now.unix;
         }

@@ -99,12 +99,17 @@ impl Cluster {
         if status != 201 {
             bail!("the API server refused a token of {} with {status}: {}", pod.identity, message(&answer));
         }
-        let token = answer.pointer("/status/token").and_then(Value::as_str).context("an answer with a token")?;
+        let token =
+            answer.pointer("/status/token").and_then(Value::as_str).context("an answer with a token")?;
         Ok(token.to_owned())
     }
 
     /// What a volume of that Secret would show; `None` if there is none.
-    pub(super) async fn secret(&self, namespace: &str, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
+    pub(super) async fn secret(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
         let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
         let (status, answer) = self.request(Method::GET, &path, None).await?;
         match status {
@@ -115,7 +120,8 @@ impl Cluster {
         let mut files = BTreeMap::new();
         for (key, value) in answer.get("data").and_then(Value::as_object).into_iter().flatten() {
             let text = value.as_str().context("a Secret's values are strings")?;
-            files.insert(key.clone(), BASE64.decode(text.as_bytes()).context("a Secret's values are base64")?);
+            files
+                .insert(key.clone(), BASE64.decode(text.as_bytes()).context("a Secret's values are base64")?);
         }
         Ok(Some(files))
     }
@@ -127,7 +133,8 @@ impl Cluster {
     }
 
     async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let mut request = Request::builder().method(&method).uri(path).header(header::ACCEPT, "application/json");
+        let mut request =
+            Request::builder().method(&method).uri(path).header(header::ACCEPT, "application/json");
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }

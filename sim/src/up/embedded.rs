@@ -39,7 +39,8 @@ pub(super) struct Servers {
 impl Servers {
     /// Starts the API server; its state is kept in `directory`.
     pub(super) async fn start(directory: &Path) -> Result<Self> {
-        let authority = Kept::open(directory.join("authority.json"), || Authority::new().map_err(Into::into))?;
+        let authority =
+            Kept::open(directory.join("authority.json"), || Authority::new().map_err(Into::into))?;
         let kubernetes = Kept::open(directory.join("kubernetes.json"), || Ok(Kubernetes::new(seed()?)))?;
         let admin = kubernetes.value.admin_token().to_owned();
         let kubernetes = Arc::new(Mutex::new(kubernetes));
@@ -106,8 +107,9 @@ struct Kept<T> {
 impl<T: Serialize + DeserializeOwned> Kept<T> {
     fn open(file: PathBuf, make: impl FnOnce() -> Result<T>) -> Result<Self> {
         let value = match std::fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .with_context(|| format!("{} is not of this version; remove the state directory", file.display()))?,
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
+                format!("{} is not of this version; remove the state directory", file.display())
+            })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => make()?,
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
         };
@@ -120,7 +122,8 @@ impl<T: Serialize + DeserializeOwned> Kept<T> {
         use std::os::unix::fs::OpenOptionsExt as _;
         let temporary = self.file.with_extension("tmp");
         let options = std::fs::File::options().create(true).write(true).truncate(true).mode(0o600).clone();
-        let file = options.open(&temporary).with_context(|| format!("{} cannot be written", temporary.display()))?;
+        let file =
+            options.open(&temporary).with_context(|| format!("{} cannot be written", temporary.display()))?;
         serde_json::to_writer(std::io::BufWriter::new(file), &self.value)?;
         std::fs::rename(&temporary, &self.file)?;
         Ok(())

@@ -116,7 +116,10 @@ async fn up(arguments: Arguments) -> Result<()> {
     if proved.is_ok() {
         report.finish();
         if !arguments.once {
-            report.moment("up", format!("Ctrl-C ends it; the logs are in {}", directory.join("logs").display()));
+            report.moment(
+                "up",
+                format!("Ctrl-C ends it; the logs are in {}", directory.join("logs").display()),
+            );
             terminated().await;
         }
     }

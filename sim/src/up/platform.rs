@@ -134,7 +134,8 @@ impl Platform {
 
         let controller = self.cluster.pod(&identity(PLATFORM, "kubefox")?, "kubefox-0").await?;
         let api = || ("token", API_AUDIENCE.to_owned());
-        let tokens = vec![api(), ("vault", "kubefox-vault".to_owned()), ("setup", "kubefox-setup".to_owned())];
+        let tokens =
+            vec![api(), ("vault", "kubefox-vault".to_owned()), ("setup", "kubefox-setup".to_owned())];
         volumes.add(&controller, Source::Tokens(vec![api()]), &self.pod("vault"))?;
         volumes.add(&controller, Source::Tokens(tokens), &self.pod("controller/tokens"))?;
         let seal_key = Source::Secret { namespace: PLATFORM.to_owned(), name: "kubefox-seal-key" };
@@ -159,19 +160,28 @@ impl Platform {
     async fn start_controller(&mut self, vault: &str, report: &mut Report) -> Result<String> {
         let mut command = self.role(&["controller"])?;
         command.args(["--namespace", PLATFORM, "--tenant-namespaces", TENANT, "--pod-name", "kubefox-0"]);
-        command.args(["--vault-url", vault, "--kubernetes-url", &self.cluster.url, "--listen", "127.0.0.1:0"]);
+        command.args([
+            "--vault-url",
+            vault,
+            "--kubernetes-url",
+            &self.cluster.url,
+            "--listen",
+            "127.0.0.1:0",
+        ]);
         command.arg("--service-account-dir").arg(self.pod("controller/tokens"));
         command.arg("--seal-key-dir").arg(self.pod("controller/seal-key"));
         command.arg("--state-dir").arg(self.pod("controller/state")).arg("--allow-plain-state-dir");
         let mut process = self.spawn("controller", command)?;
-        let serving = process.until("Serving", CONTROLLER_WITHIN, |told| report.hear("controller", told)).await;
+        let serving =
+            process.until("Serving", CONTROLLER_WITHIN, |told| report.hear("controller", told)).await;
         self.processes.push(process);
         address(&serving?)
     }
 
     /// What the controller has published is what every caller will trust.
     async fn show_trust(&self, report: &mut Report) -> Result<()> {
-        let secret = self.cluster.secret(PLATFORM, "kubefox-trust").await?.context("kubefox-trust is published")?;
+        let secret =
+            self.cluster.secret(PLATFORM, "kubefox-trust").await?.context("kubefox-trust is published")?;
         let pem = |name: &str| -> Result<Pem> {
             let bytes = secret.get(name).with_context(|| format!("kubefox-trust has {name}"))?;
             Ok(Pem::parse(std::str::from_utf8(bytes)?)?)
@@ -203,7 +213,11 @@ impl Platform {
             Servers::Real(servers) => servers.start_nats(&shared, &ports).await?,
         };
         report.moment("nats", format!("listens on {address}, started on what the initializer wrote"));
-        report.holder(holder("nats", &read_pem(&shared.join("tls.crt"))?, "certificate, operator and account JWTs")?);
+        report.holder(holder(
+            "nats",
+            &read_pem(&shared.join("tls.crt"))?,
+            "certificate, operator and account JWTs",
+        )?);
         Ok(address)
     }
 
@@ -226,7 +240,11 @@ impl Platform {
         };
         self.processes.push(process);
         connected?;
-        report.holder(holder(name, &read_pem(&shared.join("tls.crt"))?, "user JWT, two certificates, a key in Vault")?);
+        report.holder(holder(
+            name,
+            &read_pem(&shared.join("tls.crt"))?,
+            "user JWT, two certificates, a key in Vault",
+        )?);
         Ok(Component { name, broker: address(&serving?)?, shared })
     }
 
@@ -273,7 +291,13 @@ impl Platform {
                 command
             }
         };
-        command.args(name).args(["--exit-with-stdin", "--status-listen", "127.0.0.1:0", "--log-format", "json"]);
+        command.args(name).args([
+            "--exit-with-stdin",
+            "--status-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
         let log = self.directory.join("logs").join(format!("{}-termination", name.join("-")));
         command.arg("--termination-log").arg(log);
         Ok(command)

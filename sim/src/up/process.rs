@@ -79,15 +79,17 @@ impl Process {
         match heard.await {
             Ok(Some(told)) => Ok(told),
             Ok(None) => bail!("{} ended before it told `{message}`; {}", self.name, self.last_words()),
-            Err(_) => bail!("{} did not tell `{message}` within {within:?}; {}", self.name, self.last_words()),
+            Err(_) => {
+                bail!("{} did not tell `{message}` within {within:?}; {}", self.name, self.last_words())
+            }
         }
     }
 
     /// Waits until it ends by itself.
     pub(super) async fn wait(&mut self, within: Duration, mut hear: impl FnMut(&Told)) -> Result<ExitStatus> {
-        let status = tokio::time::timeout(within, self.child.wait())
-            .await
-            .with_context(|| format!("{} did not end within {within:?}; {}", self.name, self.last_words()))??;
+        let status = tokio::time::timeout(within, self.child.wait()).await.with_context(|| {
+            format!("{} did not end within {within:?}; {}", self.name, self.last_words())
+        })??;
         while let Some(told) = self.told.recv().await {
             hear(&told);
         }
@@ -189,7 +191,8 @@ mod tests {
         command.args(["-c", "echo disk on fire >&2; exit 3"]);
         let mut process = Process::start("sh", command, &log).expect("sh is everywhere");
 
-        let error = process.until("Serving", Duration::from_secs(10), |_| {}).await.expect_err("it never tells");
+        let error =
+            process.until("Serving", Duration::from_secs(10), |_| {}).await.expect_err("it never tells");
 
         assert!(format!("{error:#}").contains("disk on fire"), "{error:#}");
     }

@@ -29,8 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PORT_TRIES: u32 = 5;
 
 /// Runs a program that does not watch its stdin, and ends it when stdin closes.
-const UNTIL_STDIN_CLOSES: &str =
-    r#"exec 3<&0; "$@" 3<&- </dev/null & child=$!; (cat <&3 >/dev/null; kill "$child" 2>/dev/null) & wait "$child""#;
+const UNTIL_STDIN_CLOSES: &str = r#"exec 3<&0; "$@" 3<&- </dev/null & child=$!; (cat <&3 >/dev/null; kill "$child" 2>/dev/null) & wait "$child""#;
 
 /// Gives a program, as its pod would, the service-account directory `$0` at the fixed path where Vault looks for it.
 const IN_POD: &str = r#"mount -t tmpfs none /var/run &&
@@ -54,7 +53,10 @@ impl Peers {
         let program = |name: &str| {
             let path = folder.join(name);
             if !path.is_file() {
-                bail!("there is no {}: run tests/peers/build, or say where it is with --peers", path.display());
+                bail!(
+                    "there is no {}: run tests/peers/build, or say where it is with --peers",
+                    path.display()
+                );
             }
             Ok(path)
         };
@@ -108,7 +110,9 @@ impl Servers {
             command.current_dir(&folder).args(["-c", UNTIL_STDIN_CLOSES, "sh"]);
             command.args(["unshare", "--map-root-user", "--mount", "sh", "-c", IN_POD]);
             command.arg(service_account).arg(&self.peers.bao).args(["server", "-config", "bao.hcl"]);
-            for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("BAO_") || name.starts_with("VAULT_")) {
+            for (name, _) in
+                std::env::vars().filter(|(name, _)| name.starts_with("BAO_") || name.starts_with("VAULT_"))
+            {
                 command.env_remove(name);
             }
             let process = Process::start("vault", command, &self.directory.join("logs/vault.log"))?;
@@ -165,16 +169,20 @@ impl Servers {
 
 /// A client with the administrator's certificate.
 fn administrator(pki: &Path, url: String) -> Result<Cluster> {
-    let read = |name: &str| std::fs::read(pki.join(name)).with_context(|| format!("{} is missing", pki.join(name).display()));
+    let read = |name: &str| {
+        std::fs::read(pki.join(name)).with_context(|| format!("{} is missing", pki.join(name).display()))
+    };
     let ca = read("ca.crt")?;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&ca).context("ca.crt is a certificate")?)?;
-    let chain = vec![CertificateDer::from_pem_slice(&read("admin.crt")?).context("admin.crt is a certificate")?];
+    let chain =
+        vec![CertificateDer::from_pem_slice(&read("admin.crt")?).context("admin.crt is a certificate")?];
     let key = PrivateKeyDer::from_pem_slice(&read("admin.key")?).context("admin.key is a key")?;
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)?;
+    let config =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)?;
     let http = Http::new(Arc::new(RealHost), Target::kubernetes(&url, Arc::new(config))?);
     Ok(Cluster::new(http, None, url, String::from_utf8(ca)?))
 }

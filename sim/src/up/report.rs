@@ -95,7 +95,8 @@ impl Report {
         let at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let what = what.into();
         if !self.json {
-            let (dim, bold, plain) = if self.color { ("\x1b[2m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+            let (dim, bold, plain) =
+                if self.color { ("\x1b[2m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
             say(&format!("{dim}{:>7.3} s{plain}  {bold}{who:<11}{plain} {what}", at_ms as f64 / 1_000.0));
         }
         self.facts.timeline.push(Moment { at_ms, who: who.to_owned(), what });
@@ -123,13 +124,19 @@ impl Report {
             "Swept" => {
                 let found = number("roots_found");
                 self.facts.roots_found = self.facts.roots_found.max(found);
-                self.moment(who, format!("no token with policy root lives ({} found)", found.unwrap_or_default()));
+                self.moment(
+                    who,
+                    format!("no token with policy root lives ({} found)", found.unwrap_or_default()),
+                );
             }
             "Configured" => {
                 self.facts.boot.writes = number("writes");
                 let operator = facts.pointer("/keys/operator").and_then(Value::as_str);
                 self.facts.operator = operator.map(str::to_owned);
-                self.moment(who, format!("Vault's settings stand, {} written", number("writes").unwrap_or_default()));
+                self.moment(
+                    who,
+                    format!("Vault's settings stand, {} written", number("writes").unwrap_or_default()),
+                );
             }
             "Serving" => {
                 let address = facts.get("address").and_then(Value::as_str).unwrap_or("?");
@@ -137,11 +144,14 @@ impl Report {
             }
             "Served" => {
                 let asked = facts.get("ask").map(verdict).unwrap_or_default();
-                let identity = |part: &str| facts.pointer(part).and_then(Value::as_str).unwrap_or("?").to_owned();
-                let (namespace, account) = (identity("/identity/namespace"), identity("/identity/service_account"));
+                let identity =
+                    |part: &str| facts.pointer(part).and_then(Value::as_str).unwrap_or("?").to_owned();
+                let (namespace, account) =
+                    (identity("/identity/namespace"), identity("/identity/service_account"));
                 self.moment(who, format!("gave {namespace}/{account} what it asked for: {asked}"));
             }
-            "Rejected" | "Waiting" | "Drift" | "EnvelopeNotWritten" | "SealKeyDeletion" | "CommittedMissing" => {
+            "Rejected" | "Waiting" | "Drift" | "EnvelopeNotWritten" | "SealKeyDeletion"
+            | "CommittedMissing" => {
                 self.moment(who, format!("{}: {facts}", told.message));
             }
             "Written" => self.moment(who, "its files are on the shared volume"),
@@ -173,7 +183,10 @@ impl Report {
 
     /// The message went there and came back.
     pub(super) fn proof(&mut self, proof: Proof) {
-        self.moment("up", format!("{} random bytes went A → B → A in {} ms", proof.payload.len() / 2, proof.round_trip_ms));
+        self.moment(
+            "up",
+            format!("{} random bytes went A → B → A in {} ms", proof.payload.len() / 2, proof.round_trip_ms),
+        );
         self.facts.ok = proof.delivered && proof.returned && self.facts.roots_found == Some(0);
         self.facts.proof = Some(proof);
     }
@@ -189,7 +202,9 @@ impl Report {
             say(&format!("  {who:<12} {identity:<52} {holds:<46} {until}"));
         };
         row("who", "identity", "holds", "until");
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
         for Holder { who, identity, holds, until_unix_s } in &self.facts.holders {
             let until = until_unix_s.map_or_else(|| "-".to_owned(), |until| span(until.saturating_sub(now)));
             row(who, identity, holds, &until);
@@ -199,7 +214,11 @@ impl Report {
         say(&format!("  root certificate  sha256:{}", text(&self.facts.ca)));
         say(&format!("  NATS operator     {}", text(&self.facts.operator)));
         let versions = self.facts.versions.iter().map(|(name, version)| format!("{name} {version}"));
-        say(&format!("  servers           {} ({})", versions.collect::<Vec<_>>().join(" · "), self.facts.servers));
+        say(&format!(
+            "  servers           {} ({})",
+            versions.collect::<Vec<_>>().join(" · "),
+            self.facts.servers
+        ));
     }
 }
 

@@ -109,7 +109,8 @@ async fn connect(arguments: &Arguments) -> Result<BrokerClient<Channel>> {
         name: tls::server_name(BROKER_DNS_NAME)?,
         config: Arc::new(config),
     };
-    let endpoint = Endpoint::from_static("http://broker.kubefox.internal").connect_timeout(Duration::from_secs(5));
+    let endpoint =
+        Endpoint::from_static("http://broker.kubefox.internal").connect_timeout(Duration::from_secs(5));
     let channel = endpoint.connect_with_connector(Connector::new(Arc::new(Real), target)).await?;
     Ok(BrokerClient::new(channel))
 }

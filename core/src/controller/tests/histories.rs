@@ -15,10 +15,25 @@ use crate::volume::{SealKeyFile, TokenFile};
 /// More steps than any way to the end has once the world is well.
 const HEALING_STEPS_MAX: usize = 2_000;
 
+/// Where a wrong step cannot be taken back.
+const DEEDS: [&str; 9] = [
+    "CreateKey::Creating",
+    "Initialize::WritingSent",
+    "Initialize::Initializing",
+    "Initialize::WritingEnvelope",
+    "Initialize::ReadingBack",
+    "Commit::Creating",
+    "SetUp::LookingUpAgain",
+    "SetUp::WritingEnvelope",
+    "Serving",
+];
+
 #[derive(Clone, Copy, Debug)]
 enum Action {
     /// So many calls of the boot are answered well.
     Go(u8),
+    /// All of them are, until one of [`DEEDS`] is awaited.
+    GoTo(u8),
     /// The call of the boot ends in some way.
     Answer(How),
     /// A call of a session ends in some way.
@@ -71,6 +86,7 @@ proptest! {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         12 => (1_u8..40).prop_map(Action::Go),
+        6 => any::<u8>().prop_map(Action::GoTo),
         12 => how().prop_map(Action::Answer),
         8 => how().prop_map(Action::AnswerSession),
         2 => Just(Action::ApplyLate),
@@ -118,6 +134,15 @@ impl History {
     fn act(&mut self, action: Action) {
         match action {
             Action::Go(steps) => (0..steps).for_each(|_| self.answer_boot(How::Well)),
+            Action::GoTo(pick) => {
+                let deed = DEEDS[usize::from(pick) % DEEDS.len()];
+                let there = |history: &Self| history.bench.machine.phase() == deed;
+                (0..150).for_each(|_| {
+                    if !there(self) {
+                        self.answer_boot(How::Well)
+                    }
+                });
+            }
             Action::Answer(how) => self.answer_boot(how),
             Action::AnswerSession(how) => self.answer_session(how),
             Action::ApplyLate => {
@@ -367,15 +392,7 @@ impl History {
                         && *outcome == kubernetes(kubernetes::Reply::Committed(None))
                 }));
             }
-            Call::State(state::Call::WriteEnvelope { root: true, .. }) => {
-                let after = heard.iter().rposition(|(call, _)| *call == Call::Vault(vault::Call::Initialize));
-                let after = after.expect("nothing is sealed that was not just made");
-                assert_eq!(heard[after].1, vault(vault::Reply::Initialized));
-                assert!(heard[after + 1..].iter().all(|(call, outcome)| {
-                    matches!(call, Call::State(state::Call::WriteEnvelope { .. } | state::Call::Open { .. }))
-                        && *outcome != opened(true)
-                }));
-            }
+            Call::State(state::Call::WriteEnvelope { root: true, .. }) => assert_keys_are_new(heard),
             Call::State(state::Call::WriteEnvelope { root: false, .. }) => {
                 let dead = |call: &Call, outcome: &Outcome<Reply>| {
                     matches!(call, Call::Vault(vault::Call::LookupSelf { .. }))
@@ -415,6 +432,18 @@ impl History {
             )),
             Call::Vault(_) | Call::Kubernetes(_) | Call::State(_) | Call::Volume(_) | Call::Keys(_) => {}
         }
+    }
+}
+
+/// Nothing was done since Vault gave the keys but to write them and to read them back.
+fn assert_keys_are_new(heard: &[(Call, Outcome<Reply>)]) {
+    let given = heard.iter().rposition(|(call, _)| *call == Call::Vault(vault::Call::Initialize));
+    let given = given.expect("nothing is sealed that was not just made");
+    assert_eq!(heard[given].1, vault(vault::Reply::Initialized));
+    let read_back = state(state::Reply::Opened(Opened::Keys { root: true }));
+    for (call, outcome) in &heard[given + 1..] {
+        assert!(matches!(call, Call::State(state::Call::WriteEnvelope { .. } | state::Call::Open { .. })));
+        assert_ne!(*outcome, read_back, "what was read back is not written again");
     }
 }
 

@@ -43,92 +43,111 @@ fn a_fact_that_becomes_unknown_only_ever_turns_a_deed_into_a_wait_or_an_earlier_
 
 /// What must be known, and how, for each verdict.
 fn assert_evidence(facts: &Facts, allow_plain: bool, decision: &Decision) {
+    let seen = Seen(facts);
     let shown = || format!("{decision:?} for {facts:?}");
-    let uninitialized = facts.init == Known::Fact(InitStatus::Uninitialized)
-        && matches!(&facts.seal, Known::Fact(seal) if !seal.initialized && seal.shamir);
-    let initialized = facts.init == Known::Fact(InitStatus::Initialized)
-        && matches!(&facts.seal, Known::Fact(seal) if seal.initialized && seal.shamir);
-    let half = facts.init == Known::Fact(InitStatus::NoSealConfiguration);
-    let begun = |life: &LifeId| match &facts.state {
-        Known::Fact(State::Intent { life: own } | State::Sent { life: own, .. }) => own == life,
-        Known::Fact(
-            State::Absent
-            | State::Foreign { .. }
-            | State::Envelope { .. }
-            | State::Corrupt
-            | State::OtherInstallation,
-        )
-        | Known::Unknown => false,
+    let volume = match facts.mount_point {
+        Known::Fact(mount_point) => mount_point || allow_plain,
+        Known::Unknown => false,
     };
-    let envelope = matches!(facts.state, Known::Fact(State::Envelope { .. }));
-    let opens = |wanted| matches!(facts.opened, Known::Fact(Opened::Keys { root }) if wanted == root);
-    let sealed = |wanted| matches!(&facts.seal, Known::Fact(seal) if seal.sealed == wanted);
-    let key_fits = matches!(
-        (&facts.state, &facts.mounted),
-        (Known::Fact(State::Envelope { key, .. }), Known::Fact(SealKeyFile::Present(mounted))) if key == mounted
-    );
-
     if !matches!(decision.verdict, Verdict::Wait(_) | Verdict::Stop(_)) {
-        let volume = facts.mount_point == Known::Fact(true);
-        assert!(volume || (allow_plain && facts.mount_point == Known::Fact(false)), "{}", shown());
+        assert!(volume, "{}", shown());
     }
-    match &decision.verdict {
-        Verdict::Begin => {
-            assert!(uninitialized, "{}", shown());
-            assert_eq!(facts.state, Known::Fact(State::Absent), "{}", shown());
-            assert_eq!(facts.secret, Known::Fact(None), "{}", shown());
-            assert_eq!(facts.committed, Known::Fact(None), "{}", shown());
-            assert_eq!(facts.trust, Known::Fact(false), "{}", shown());
-        }
-        Verdict::CreateSealKey { life } => {
-            assert!(uninitialized && begun(life), "{}", shown());
-            assert_eq!(facts.secret, Known::Fact(None), "{}", shown());
-            assert_eq!(facts.committed, Known::Fact(None), "{}", shown());
-        }
-        Verdict::Initialize { life, attempt } => {
-            assert!(uninitialized && begun(life), "{}", shown());
-            assert_eq!(facts.committed, Known::Fact(None), "{}", shown());
-            let Known::Fact(Some(SealKeyObject { marked, key: Some(key) })) = &facts.secret else {
-                panic!("{}", shown())
-            };
-            assert_eq!(marked.life.as_ref(), Some(life), "{}", shown());
-            assert_eq!(facts.mounted, Known::Fact(SealKeyFile::Present(key.clone())), "{}", shown());
-            let sole = matches!(facts.state, Known::Fact(State::Intent { .. }));
-            assert_eq!(*attempt == 1, sole, "{}", shown());
-        }
-        Verdict::Commit { again, .. } => {
-            assert!(initialized && envelope && key_fits && opens(!again), "{}", shown());
-            assert_eq!(facts.committed, Known::Fact(None), "{}", shown());
-        }
-        Verdict::Unseal => {
-            assert!(initialized && envelope && key_fits && sealed(true), "{}", shown());
-            assert!(opens(false) || opens(true), "{}", shown());
-            assert_eq!(facts.hold, Known::Fact(false), "{}", shown());
-            assert!(opens(false) || matches!(facts.committed, Known::Fact(Some(_))), "{}", shown());
-        }
-        Verdict::FinishSetUp { .. } => {
-            assert!(initialized && envelope && key_fits && sealed(false) && opens(true), "{}", shown());
-            assert!(matches!(facts.committed, Known::Fact(Some(_))), "{}", shown());
-        }
-        Verdict::LogIn { .. } => {
-            assert!(initialized && envelope && key_fits && sealed(false) && opens(false), "{}", shown());
-        }
-        Verdict::Stop(Fatal::StorageLost) => {
-            let committed = matches!(facts.committed, Known::Fact(Some(_)));
-            assert!((uninitialized || half) && (envelope || committed), "{}", shown());
-        }
-        Verdict::Stop(_) => assert_ne!(*facts, Facts::default(), "nothing known is no reason to stop"),
-        Verdict::Wait(wait) => assert!(is_missing(*wait, facts), "{}", shown()),
-    }
-    let directory =
-        facts.mount_point == Known::Fact(true) || (allow_plain && facts.mount_point != Known::Unknown);
-    if directory && envelope && (uninitialized || half) {
+    if volume && seen.envelope() && (seen.uninitialized() || seen.half()) {
         assert_eq!(
             *decision,
             Decision { row: 12, verdict: Verdict::Stop(Fatal::StorageLost) },
             "{}",
             shown()
         );
+    }
+    let committed = matches!(facts.committed, Known::Fact(Some(_)));
+    let evident = match &decision.verdict {
+        Verdict::Begin => {
+            seen.uninitialized()
+                && facts.state == Known::Fact(State::Absent)
+                && facts.secret == Known::Fact(None)
+                && facts.committed == Known::Fact(None)
+                && facts.trust == Known::Fact(false)
+        }
+        Verdict::CreateSealKey { life } => {
+            seen.uninitialized()
+                && seen.begun(life)
+                && facts.secret == Known::Fact(None)
+                && facts.committed == Known::Fact(None)
+        }
+        Verdict::Initialize { life, attempt } => {
+            let sole = matches!(facts.state, Known::Fact(State::Intent { .. }));
+            seen.uninitialized()
+                && seen.begun(life)
+                && seen.stored_key_is_mounted(life)
+                && facts.committed == Known::Fact(None)
+                && (*attempt == 1) == sole
+        }
+        Verdict::Commit { again, .. } => {
+            seen.initialized() && seen.opens(!again) && facts.committed == Known::Fact(None)
+        }
+        Verdict::Unseal => {
+            seen.initialized()
+                && seen.sealed(true)
+                && facts.hold == Known::Fact(false)
+                && (seen.opens(false) || (seen.opens(true) && committed))
+        }
+        Verdict::FinishSetUp { .. } => {
+            seen.initialized() && seen.sealed(false) && seen.opens(true) && committed
+        }
+        Verdict::LogIn { .. } => seen.initialized() && seen.sealed(false) && seen.opens(false),
+        Verdict::Stop(Fatal::StorageLost) => {
+            (seen.uninitialized() || seen.half()) && (seen.envelope() || committed)
+        }
+        Verdict::Stop(_) => facts.mount_point != Known::Unknown,
+        Verdict::Wait(wait) => is_missing(*wait, facts),
+    };
+    assert!(evident, "{}", shown());
+}
+
+/// What a survey proves; silence proves nothing.
+struct Seen<'a>(&'a Facts);
+
+impl Seen<'_> {
+    fn uninitialized(&self) -> bool {
+        self.0.init == Known::Fact(InitStatus::Uninitialized)
+            && matches!(&self.0.seal, Known::Fact(seal) if !seal.initialized && seal.shamir)
+    }
+
+    fn initialized(&self) -> bool {
+        self.0.init == Known::Fact(InitStatus::Initialized)
+            && matches!(&self.0.seal, Known::Fact(seal) if seal.initialized && seal.shamir && seal.shares == 1)
+    }
+
+    fn half(&self) -> bool {
+        self.0.init == Known::Fact(InitStatus::NoSealConfiguration)
+    }
+
+    fn sealed(&self, sealed: bool) -> bool {
+        matches!(&self.0.seal, Known::Fact(seal) if seal.sealed == sealed)
+    }
+
+    fn envelope(&self) -> bool {
+        matches!(self.0.state, Known::Fact(State::Envelope { .. }))
+    }
+
+    fn begun(&self, life: &LifeId) -> bool {
+        self.0.state == Known::Fact(State::Intent { life: life.clone() })
+            || self.0.state == Known::Fact(State::Sent { life: life.clone(), attempt: 1 })
+    }
+
+    /// With the mounted key, which is the envelope's.
+    fn opens(&self, root: bool) -> bool {
+        let Known::Fact(State::Envelope { key, .. }) = &self.0.state else { return false };
+        self.0.mounted == Known::Fact(SealKeyFile::Present(key.clone()))
+            && self.0.opened == Known::Fact(Opened::Keys { root })
+    }
+
+    fn stored_key_is_mounted(&self, life: &LifeId) -> bool {
+        let Known::Fact(Some(SealKeyObject { marked, key: Some(key) })) = &self.0.secret else {
+            return false;
+        };
+        marked.life.as_ref() == Some(life) && self.0.mounted == Known::Fact(SealKeyFile::Present(key.clone()))
     }
 }
 

@@ -15,31 +15,18 @@ pub const MAX_SUBSCRIPTIONS: i64 = 1_000;
 pub const MAX_PAYLOAD_BYTES: i64 = 1 << 20;
 
 const UNLIMITED: i64 = -1;
-const NOTHING: Rule = Rule {
-    allow: &[],
-    deny: &[">"],
-};
+const NOTHING: Rule = Rule { allow: &[], deny: &[">"] };
 
 pub(super) fn operator(system_account: &PublicKey) -> impl Serialize {
     #[derive(Serialize)]
     struct Operator<'a> {
         system_account: &'a PublicKey,
     }
-    Typed {
-        body: Operator { system_account },
-        kind: "operator",
-        version: VERSION,
-    }
+    Typed { body: Operator { system_account }, kind: "operator", version: VERSION }
 }
 
 pub(super) fn system_account() -> impl Serialize {
-    account(
-        Limits {
-            disallow_bearer: true,
-            ..Limits::per_connection(UNLIMITED, UNLIMITED)
-        },
-        None,
-    )
+    account(Limits { disallow_bearer: true, ..Limits::per_connection(UNLIMITED, UNLIMITED) }, None)
 }
 
 pub(super) fn platform_account(signer: &PublicKey) -> impl Serialize {
@@ -49,14 +36,8 @@ pub(super) fn platform_account(signer: &PublicKey) -> impl Serialize {
         role: "component",
         template: Template {
             permissions: Permissions {
-                publish: Rule {
-                    allow: &MAY_PUBLISH,
-                    deny: &[],
-                },
-                subscribe: Rule {
-                    allow: &MAY_SUBSCRIBE,
-                    deny: &[],
-                },
+                publish: Rule { allow: &MAY_PUBLISH, deny: &[] },
+                subscribe: Rule { allow: &MAY_SUBSCRIBE, deny: &[] },
             },
             limits: Limits::per_connection(MAX_SUBSCRIPTIONS, MAX_PAYLOAD_BYTES),
             allowed_connection_types: ["STANDARD"],
@@ -78,43 +59,21 @@ pub(super) fn user(platform_account: &PublicKey) -> impl Serialize {
         permissions: Permissions,
         issuer_account: &'a PublicKey,
     }
-    let none = Rule {
-        allow: &[],
-        deny: &[],
-    };
+    let none = Rule { allow: &[], deny: &[] };
     let body = User {
-        permissions: Permissions {
-            publish: none,
-            subscribe: none,
-        },
+        permissions: Permissions { publish: none, subscribe: none },
         issuer_account: platform_account,
     };
-    Typed {
-        body,
-        kind: "user",
-        version: VERSION,
-    }
+    Typed { body, kind: "user", version: VERSION }
 }
 
 /// The version of claims that is written; a server refuses a higher one than it knows.
 pub(super) const VERSION: u8 = 2;
 
 fn account(limits: Limits, signing_keys: Option<[Scope<'_>; 1]>) -> Typed<Account<'_>> {
-    let default_permissions = Permissions {
-        publish: NOTHING,
-        subscribe: NOTHING,
-    };
-    let body = Account {
-        limits,
-        signing_keys,
-        default_permissions,
-        authorization: Authorization {},
-    };
-    Typed {
-        body,
-        kind: "account",
-        version: VERSION,
-    }
+    let default_permissions = Permissions { publish: NOTHING, subscribe: NOTHING };
+    let body = Account { limits, signing_keys, default_permissions, authorization: Authorization {} };
+    Typed { body, kind: "account", version: VERSION }
 }
 
 #[derive(Serialize)]
@@ -152,13 +111,7 @@ struct Limits {
 
 impl Limits {
     fn per_connection(subs: i64, payload: i64) -> Self {
-        Self {
-            subs,
-            data: UNLIMITED,
-            payload,
-            disallow_bearer: false,
-            conn: 0,
-        }
+        Self { subs, data: UNLIMITED, payload, disallow_bearer: false, conn: 0 }
     }
 }
 

@@ -96,33 +96,20 @@ pub fn decode(text: &str) -> Result<Claims, Malformed> {
     else {
         return Err(Malformed::Structure);
     };
-    let bytes = |part: &str| {
-        BASE64URL_NOPAD
-            .decode(part.as_bytes())
-            .map_err(|_| Malformed::Structure)
-    };
+    let bytes = |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).map_err(|_| Malformed::Structure);
     let (header, payload, signature) = (bytes(header)?, bytes(payload)?, bytes(signature)?);
     if signature.len() != 64 {
         return Err(Malformed::Structure);
     }
     let header: Header = serde_json::from_slice(&header).map_err(|_| Malformed::Header)?;
-    if header
-        != (Header {
-            typ: "JWT".into(),
-            alg: "ed25519-nkey".into(),
-        })
-    {
+    if header != (Header { typ: "JWT".into(), alg: "ed25519-nkey".into() }) {
         return Err(Malformed::Header);
     }
     read_payload(serde_json::from_slice(&payload).map_err(|_| Malformed::Payload)?)
 }
 
 fn read_payload(payload: Payload) -> Result<Claims, Malformed> {
-    let Nats {
-        kind,
-        version,
-        system_account,
-    } = payload.nats;
+    let Nats { kind, version, system_account } = payload.nats;
     if version != u64::from(VERSION) {
         return Err(Malformed::Version);
     }
@@ -131,11 +118,7 @@ fn read_payload(payload: Payload) -> Result<Claims, Malformed> {
         "operator" => {
             let system_account = system_account.ok_or(Malformed::NoSystemAccount)?;
             let system_account = key(Prefix::Account, &system_account)?;
-            (
-                Prefix::Operator,
-                Prefix::Operator,
-                Kind::Operator { system_account },
-            )
+            (Prefix::Operator, Prefix::Operator, Kind::Operator { system_account })
         }
         "account" => (Prefix::Account, Prefix::Operator, Kind::Account),
         "user" => (Prefix::User, Prefix::Account, Kind::User),
@@ -192,12 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let (o, s, p, u) = (
-            key(Prefix::Operator),
-            key(Prefix::Account),
-            account(3),
-            key(Prefix::User),
-        );
+        let (o, s, p, u) = (key(Prefix::Operator), key(Prefix::Account), account(3), key(Prefix::User));
         let identity = Identity::parse_username("system:serviceaccount:team0:app").expect("an identity");
         let expires = Unix(ISSUED.0 + 3_600);
         let claims = |subject: &PublicKey, issuer: &PublicKey, kind| Claims {
@@ -211,28 +189,16 @@ mod tests {
 
         assert_eq!(
             read(jwt::operator(&o, &s, "kubefox", ISSUED)),
-            Ok(claims(
-                &o,
-                &o,
-                Kind::Operator {
-                    system_account: s.clone()
-                }
-            ))
+            Ok(claims(&o, &o, Kind::Operator { system_account: s.clone() }))
         );
-        assert_eq!(
-            read(jwt::system_account(&s, &o, ISSUED)),
-            Ok(claims(&s, &o, Kind::Account))
-        );
+        assert_eq!(read(jwt::system_account(&s, &o, ISSUED)), Ok(claims(&s, &o, Kind::Account)));
         assert_eq!(
             read(jwt::platform_account(&p, &o, &account(4), ISSUED)),
             Ok(claims(&p, &o, Kind::Account))
         );
         assert_eq!(
             read(jwt::user(&u, &account(4), &p, &identity, ISSUED, expires)),
-            Ok(Claims {
-                expires: Some(expires),
-                ..claims(&u, &account(4), Kind::User)
-            })
+            Ok(Claims { expires: Some(expires), ..claims(&u, &account(4), Kind::User) })
         );
     }
 
@@ -285,14 +251,8 @@ mod tests {
         assert_eq!(changed("/nats/type", json!("activation")), Err(Malformed::Kind));
         assert_eq!(changed("/nats/type", json!("account")), Err(Malformed::Key));
         assert_eq!(changed("/nats/type", json!("user")), Err(Malformed::Key));
-        assert_eq!(
-            changed("/nats/system_account", Value::Null),
-            Err(Malformed::NoSystemAccount)
-        );
-        assert_eq!(
-            changed("/nats/system_account", json!(key(Prefix::User))),
-            Err(Malformed::Key)
-        );
+        assert_eq!(changed("/nats/system_account", Value::Null), Err(Malformed::NoSystemAccount));
+        assert_eq!(changed("/nats/system_account", json!(key(Prefix::User))), Err(Malformed::Key));
         assert_eq!(changed("/sub", json!(account(2))), Err(Malformed::Key));
         assert_eq!(changed("/iss", json!(account(2))), Err(Malformed::Key));
         assert_eq!(changed("/iss", json!("O")), Err(Malformed::Key));
@@ -305,10 +265,7 @@ mod tests {
     fn an_end_of_zero_is_no_end() {
         let mut claims = operator();
         claims["exp"] = json!(0);
-        assert_eq!(
-            decode(&text(HEADER, &claims)).map(|claims| claims.expires),
-            Ok(None)
-        );
+        assert_eq!(decode(&text(HEADER, &claims)).map(|claims| claims.expires), Ok(None));
     }
 
     proptest! {
@@ -328,11 +285,7 @@ mod tests {
     }
 
     fn text(header: &str, payload: &Value) -> String {
-        let parts = [
-            header.as_bytes().to_vec(),
-            payload.to_string().into_bytes(),
-            vec![0; 64],
-        ];
+        let parts = [header.as_bytes().to_vec(), payload.to_string().into_bytes(), vec![0; 64]];
         parts.map(|part| BASE64URL_NOPAD.encode(&part)).join(".")
     }
 

@@ -119,9 +119,7 @@ fn domains(role: PkiRole, plan: &Plan) -> Vec<String> {
     if role == PkiRole::Component {
         return vec![BROKER_DNS_NAME.to_string()];
     }
-    service_dns_name(role, &plan.platform_namespace)
-        .into_iter()
-        .collect()
+    service_dns_name(role, &plan.platform_namespace).into_iter().collect()
 }
 
 /// The SPIFFE id of whoever asks, as [`crate::documents::certificate::uri`] writes it.
@@ -179,17 +177,9 @@ mod tests {
             facts(AuthRole::Controller),
             r#"["kubefox"] ["platform"] "kubefox-vault" ["controller"] 900"#
         );
-        for role in [
-            AuthRole::Nats,
-            AuthRole::Opensearch,
-            AuthRole::Collector,
-            AuthRole::Agent,
-        ] {
+        for role in [AuthRole::Nats, AuthRole::Opensearch, AuthRole::Collector, AuthRole::Agent] {
             let name = role.as_str();
-            assert_eq!(
-                facts(role),
-                format!(r#"["{name}"] ["platform"] "kubefox.blue" ["{name}"] 120"#)
-            );
+            assert_eq!(facts(role), format!(r#"["{name}"] ["platform"] "kubefox.blue" ["{name}"] 120"#));
         }
     }
 
@@ -220,14 +210,8 @@ mod tests {
         let facts = |role| {
             let body = pki_role(role, &plan(), &accessor());
             let text = |member: &str| body[member].to_string();
-            [
-                text("ou"),
-                text("allowed_domains"),
-                text("max_ttl"),
-                text("server_flag"),
-                text("client_flag"),
-            ]
-            .join(" ")
+            [text("ou"), text("allowed_domains"), text("max_ttl"), text("server_flag"), text("client_flag")]
+                .join(" ")
         };
         assert_eq!(
             PkiRole::ALL.map(facts),

@@ -36,7 +36,9 @@ impl Adapter<Broker> for BrokerAdapter {
 
     fn decode(&mut self, call: &Call, response: Response, slots: &mut dyn Slots) -> Outcome<Reply> {
         match (call, response) {
-            (Call::Volume(call), Response::Disk(response)) => volume::decode(call, response, slots).map(Reply::Volume),
+            (Call::Volume(call), Response::Disk(response)) => {
+                volume::decode(call, response, slots).map(Reply::Volume)
+            }
             (Call::Bootstrap(call), Response::Bootstrap(response)) => {
                 bootstrap::decode(call, response, slots).map(Reply::Bootstrap)
             }

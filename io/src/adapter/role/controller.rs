@@ -6,7 +6,9 @@ use kubefox_core::names::{Installation, Namespace};
 use kubefox_core::{keys, listener};
 use zeroize::Zeroizing;
 
-use crate::adapter::{Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, envelope, kubernetes, state, vault, volume};
+use crate::adapter::{
+    Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, envelope, kubernetes, state, vault, volume,
+};
 use crate::exchange::{BootstrapResponse, Presentation, Request, Response};
 
 /// Bytes of a seal key: AES-256.

@@ -27,7 +27,9 @@ impl Adapter<Initializer> for InitializerAdapter {
 
     fn decode(&mut self, call: &Call, response: Response, slots: &mut dyn Slots) -> Outcome<Reply> {
         match (call, response) {
-            (Call::Volume(call), Response::Disk(response)) => volume::decode(call, response, slots).map(Reply::Volume),
+            (Call::Volume(call), Response::Disk(response)) => {
+                volume::decode(call, response, slots).map(Reply::Volume)
+            }
             (Call::Bootstrap(call), Response::Bootstrap(response)) => {
                 bootstrap::decode(call, response, slots).map(Reply::Bootstrap)
             }

@@ -101,10 +101,7 @@ pub(super) fn understand(
     if understood {
         return Ok(());
     }
-    let what = format!(
-        "the {} {name:?} as it was sent: only {POLICY:?} with the text it knows",
-        kind.name()
-    );
+    let what = format!("the {} {name:?} as it was sent: only {POLICY:?} with the text it knows", kind.name());
     Err(Refusal::not_implemented(&request.line(), &what))
 }
 
@@ -131,16 +128,11 @@ impl Kubernetes {
             policy.message
         );
         let refusal = Refusal::forbidden(kind.group(), kind.resource(), name, &why).with_cause(&why);
-        Err(if policy.forbids {
-            refusal
-        } else {
-            refusal.into_invalid()
-        })
+        Err(if policy.forbids { refusal } else { refusal.into_invalid() })
     }
 
     fn active_policy(&self) -> Option<Policy> {
-        self.store
-            .find(Kind::ValidatingAdmissionPolicyBinding, "", POLICY)?;
+        self.store.find(Kind::ValidatingAdmissionPolicyBinding, "", POLICY)?;
         let stored: &Object = self.store.find(Kind::ValidatingAdmissionPolicy, "", POLICY)?;
         policy(&stored.fields)
     }
@@ -172,22 +164,13 @@ fn policy(fields: &Map<String, Value>) -> Option<Policy> {
     };
     let known =
         spec.failure_policy == "Fail" && matches_creates && one_spaced(&validation.expression) == EXPRESSION;
-    let username = condition
-        .expression
-        .strip_prefix("request.userInfo.username == '")?
-        .strip_suffix('\'')?;
+    let username = condition.expression.strip_prefix("request.userInfo.username == '")?.strip_suffix('\'')?;
     let literal = !username.contains(['\'', '\\']);
-    (known && literal).then(|| Policy {
-        username: username.to_owned(),
-        message: validation.message,
-        forbids,
-    })
+    (known && literal).then(|| Policy { username: username.to_owned(), message: validation.message, forbids })
 }
 
 fn binds(fields: &Map<String, Value>) -> bool {
-    let spec = fields
-        .get("spec")
-        .and_then(|spec| BindingSpec::deserialize(spec).ok());
+    let spec = fields.get("spec").and_then(|spec| BindingSpec::deserialize(spec).ok());
     spec.is_some_and(|spec| spec.policy_name == POLICY && spec.validation_actions == ["Deny"])
 }
 

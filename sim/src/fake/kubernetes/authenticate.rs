@@ -41,9 +41,8 @@ impl Kubernetes {
         if bool::from(token.as_bytes().ct_eq(self.admin_token.as_bytes())) {
             return Ok(User::administrator());
         }
-        let (user, _) = self
-            .identify(now, token, &[ISSUER.to_owned()])
-            .map_err(|_| Refusal::unauthorized())?;
+        let (user, _) =
+            self.identify(now, token, &[ISSUER.to_owned()]).map_err(|_| Refusal::unauthorized())?;
         Ok(user)
     }
 
@@ -55,12 +54,7 @@ impl Kubernetes {
         audiences: &[String],
     ) -> Result<(User, Vec<String>), Unacceptable> {
         let claims = self.signer.verify(token)?;
-        let common: Vec<String> = claims
-            .aud
-            .iter()
-            .filter(|aud| audiences.contains(aud))
-            .cloned()
-            .collect();
+        let common: Vec<String> = claims.aud.iter().filter(|aud| audiences.contains(aud)).cloned().collect();
         if common.is_empty() {
             let words = format!(
                 "token audiences {} is invalid for the target audiences {}",
@@ -70,18 +64,14 @@ impl Kubernetes {
             return Err(Unacceptable::Because(words));
         }
         check_times(now, &claims).map_err(|words| Unacceptable::Because(words.to_owned()))?;
-        self.check_bound(now, &claims.kubernetes)
-            .map_err(Unacceptable::Because)?;
+        self.check_bound(now, &claims.kubernetes).map_err(Unacceptable::Because)?;
         Ok((User::service_account(claims), common))
     }
 
     /// A token dies with its service account and with its pod; an object of the same name is another object.
     fn check_bound(&self, now: Unix, bound: &Bound) -> Result<(), String> {
         let account = &bound.serviceaccount;
-        let Some(found) = self
-            .store
-            .find(Kind::ServiceAccount, &bound.namespace, &account.name)
-        else {
+        let Some(found) = self.store.find(Kind::ServiceAccount, &bound.namespace, &account.name) else {
             return Err(format!("serviceaccounts \"{}\" not found", account.name));
         };
         if found.is_deleted_since(now, LEEWAY_S) {
@@ -113,30 +103,18 @@ impl Kubernetes {
 impl User {
     fn administrator() -> Self {
         let groups = vec![MASTERS.to_owned(), AUTHENTICATED.to_owned()];
-        Self {
-            name: "kubernetes-admin".to_owned(),
-            uid: String::new(),
-            groups,
-            extra: BTreeMap::new(),
-        }
+        Self { name: "kubernetes-admin".to_owned(), uid: String::new(), groups, extra: BTreeMap::new() }
     }
 
     fn anonymous() -> Self {
         let groups = vec![UNAUTHENTICATED.to_owned()];
-        Self {
-            name: "system:anonymous".to_owned(),
-            uid: String::new(),
-            groups,
-            extra: BTreeMap::new(),
-        }
+        Self { name: "system:anonymous".to_owned(), uid: String::new(), groups, extra: BTreeMap::new() }
     }
 
     fn service_account(claims: Claims) -> Self {
         let bound = claims.kubernetes;
-        let mut extra = BTreeMap::from([(
-            format!("{EXTRA}/credential-id"),
-            vec![format!("JTI={}", claims.jti)],
-        )]);
+        let mut extra =
+            BTreeMap::from([(format!("{EXTRA}/credential-id"), vec![format!("JTI={}", claims.jti)])]);
         if let Some(pod) = bound.pod {
             extra.insert(format!("{EXTRA}/pod-name"), vec![pod.name]);
             extra.insert(format!("{EXTRA}/pod-uid"), vec![pod.uid]);
@@ -147,12 +125,7 @@ impl User {
             AUTHENTICATED.to_owned(),
         ];
         let name = service_account_name(&bound.namespace, &bound.serviceaccount.name);
-        Self {
-            name,
-            uid: bound.serviceaccount.uid,
-            groups,
-            extra,
-        }
+        Self { name, uid: bound.serviceaccount.uid, groups, extra }
     }
 
     pub(super) fn is_master(&self) -> bool {

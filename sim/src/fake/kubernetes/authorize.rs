@@ -50,10 +50,7 @@ pub(super) struct Subject<'a> {
 
 /// Paths that every API server lets these groups read.
 const OPEN_PATHS: [(&str, &[&str]); 3] = [
-    (
-        UNAUTHENTICATED,
-        &["/healthz", "/livez", "/readyz", "/version", "/version/"],
-    ),
+    (UNAUTHENTICATED, &["/healthz", "/livez", "/readyz", "/version", "/version/"]),
     (
         AUTHENTICATED,
         &[
@@ -124,9 +121,7 @@ impl Kubernetes {
             return Ok(());
         }
         let allows = |rule: &Rule| rule.allows(asked);
-        let mut roles = self
-            .cluster_roles(user)
-            .chain(self.namespace_roles(user, &asked.namespace));
+        let mut roles = self.cluster_roles(user).chain(self.namespace_roles(user, &asked.namespace));
         if roles.any(|role| any_rule(role, allows)) {
             return Ok(());
         }
@@ -140,29 +135,17 @@ impl Kubernetes {
             asked.with_subresource(),
             asked.group
         );
-        Err(Refusal::forbidden(
-            &asked.group,
-            &asked.resource,
-            &asked.name,
-            &why,
-        ))
+        Err(Refusal::forbidden(&asked.group, &asked.resource, &asked.name, &why))
     }
 
     fn cluster_roles<'a>(&'a self, user: &'a User) -> impl Iterator<Item = &'a Object> {
-        let bindings = self
-            .store
-            .all(Kind::ClusterRoleBinding)
-            .filter(move |binding| binds(binding, user));
+        let bindings = self.store.all(Kind::ClusterRoleBinding).filter(move |binding| binds(binding, user));
         bindings.filter_map(|binding| self.role_of(binding))
     }
 
     fn namespace_roles<'a>(&'a self, user: &'a User, namespace: &'a str) -> impl Iterator<Item = &'a Object> {
-        let here = self
-            .store
-            .all(Kind::RoleBinding)
-            .filter(move |binding| binding.namespace == namespace);
-        here.filter(move |binding| binds(binding, user))
-            .filter_map(|binding| self.role_of(binding))
+        let here = self.store.all(Kind::RoleBinding).filter(move |binding| binding.namespace == namespace);
+        here.filter(move |binding| binds(binding, user)).filter_map(|binding| self.role_of(binding))
     }
 
     fn role_of(&self, binding: &Object) -> Option<&Object> {
@@ -180,10 +163,7 @@ impl Rule<'_> {
         let names_it = self.resource_names.is_empty() || self.resource_names.contains(&asked.name.as_str());
         covers(&self.verbs, asked.verb.name())
             && covers(&self.api_groups, &asked.group)
-            && self
-                .resources
-                .iter()
-                .any(|resource| covers_resource(resource, asked))
+            && self.resources.iter().any(|resource| covers_resource(resource, asked))
             && names_it
     }
 
@@ -205,20 +185,13 @@ impl Rule<'_> {
 }
 
 fn any_rule(role: &Object, allows: impl Fn(&Rule) -> bool) -> bool {
-    let rules = role
-        .field("rules")
-        .and_then(|rules| Vec::<Rule>::deserialize(rules).ok());
+    let rules = role.field("rules").and_then(|rules| Vec::<Rule>::deserialize(rules).ok());
     rules.unwrap_or_default().iter().any(allows)
 }
 
 fn binds(binding: &Object, user: &User) -> bool {
-    let subjects = binding
-        .field("subjects")
-        .and_then(|subjects| Vec::<Subject>::deserialize(subjects).ok());
-    subjects
-        .unwrap_or_default()
-        .iter()
-        .any(|subject| subject.is(user))
+    let subjects = binding.field("subjects").and_then(|subjects| Vec::<Subject>::deserialize(subjects).ok());
+    subjects.unwrap_or_default().iter().any(|subject| subject.is(user))
 }
 
 impl Subject<'_> {
@@ -237,10 +210,7 @@ impl Subject<'_> {
             ("ServiceAccount", None | Some(""), Some(_)) => None,
             ("ServiceAccount", None | Some(""), None) => Some(("namespace", "")),
             ("User" | "Group", None | Some(RBAC), None) => None,
-            _ => Some((
-                "kind",
-                "must be a ServiceAccount, or a User or Group of rbac.authorization.k8s.io",
-            )),
+            _ => Some(("kind", "must be a ServiceAccount, or a User or Group of rbac.authorization.k8s.io")),
         }
     }
 }

@@ -27,14 +27,8 @@ impl Kubernetes {
                     "id_token_signing_alg_values_supported": ["ES256"],
                 }),
             )),
-            "/openid/v1/jwks" => Ok(Answer::cacheable(
-                "application/jwk-set+json",
-                &self.signer.key_set(),
-            )),
-            other => Err(Refusal::not_implemented(
-                &request.line(),
-                &format!("the path {other}"),
-            )),
+            "/openid/v1/jwks" => Ok(Answer::cacheable("application/jwk-set+json", &self.signer.key_set())),
+            other => Err(Refusal::not_implemented(&request.line(), &format!("the path {other}"))),
         }
     }
 }

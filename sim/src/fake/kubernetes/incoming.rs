@@ -57,10 +57,7 @@ impl Incoming {
             .remove("metadata")
             .filter(|metadata| !metadata.is_null())
             .unwrap_or_else(|| Value::Object(Map::new()));
-        if metadata
-            .get("ownerReferences")
-            .is_some_and(|owners| !owners.is_null())
-        {
+        if metadata.get("ownerReferences").is_some_and(|owners| !owners.is_null()) {
             return Err(Refusal::not_implemented(
                 &request.line(),
                 "metadata.ownerReferences and garbage collection",
@@ -69,16 +66,10 @@ impl Incoming {
         let metadata =
             Metadata::deserialize(metadata).map_err(|error| strict(kind, &format!("metadata: {error}")))?;
         object.retain(|_, value| !value.is_null());
-        if let Some(unknown) = object
-            .keys()
-            .find(|field| !kind.fields().contains(&field.as_str()))
-        {
+        if let Some(unknown) = object.keys().find(|field| !kind.fields().contains(&field.as_str())) {
             return Err(strict(kind, &format!("unknown field \"{unknown}\"")));
         }
-        let parsed = Self {
-            metadata,
-            fields: object,
-        };
+        let parsed = Self { metadata, fields: object };
         parsed.check_place(asked)?;
         Ok(parsed)
     }

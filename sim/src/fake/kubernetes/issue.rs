@@ -45,15 +45,8 @@ impl Kubernetes {
         let lifetime_s = spec.lifetime_s(asked)?;
         let account = self.store.find(Kind::ServiceAccount, namespace, name);
         let account = account.ok_or_else(|| Refusal::not_found(Kind::ServiceAccount, name))?;
-        let serviceaccount = Reference {
-            name: name.to_owned(),
-            uid: account.uid.as_str().to_owned(),
-        };
-        let pod = spec
-            .bound_object_ref
-            .as_ref()
-            .map(|bound| self.pod_to_bind(asked, bound))
-            .transpose()?;
+        let serviceaccount = Reference { name: name.to_owned(), uid: account.uid.as_str().to_owned() };
+        let pod = spec.bound_object_ref.as_ref().map(|bound| self.pod_to_bind(asked, bound)).transpose()?;
         let given = spec.audiences.filter(|audiences| !audiences.is_empty());
         let audiences = given.unwrap_or_else(|| vec![ISSUER.to_owned()]);
         let expires = Unix(asked.now.0.saturating_add(lifetime_s));
@@ -63,11 +56,7 @@ impl Kubernetes {
             iat: asked.now.0,
             iss: ISSUER.to_owned(),
             jti: self.mint.uid().as_str().to_owned(),
-            kubernetes: Bound {
-                namespace: namespace.to_owned(),
-                pod,
-                serviceaccount,
-            },
+            kubernetes: Bound { namespace: namespace.to_owned(), pod, serviceaccount },
             nbf: asked.now.0,
             sub: service_account_name(namespace, name),
         };
@@ -93,10 +82,8 @@ impl Kubernetes {
         let name = bound.name.as_deref().unwrap_or("");
         let pod = self.store.find(Kind::Pod, &asked.resource.namespace, name);
         let pod = pod.ok_or_else(|| Refusal::not_found(Kind::Pod, name))?;
-        let runs_as = pod
-            .field("spec")
-            .and_then(|spec| spec.get("serviceAccountName"))
-            .and_then(Value::as_str);
+        let runs_as =
+            pod.field("spec").and_then(|spec| spec.get("serviceAccountName")).and_then(Value::as_str);
         if runs_as != Some(asked.resource.name.as_str()) {
             return Err(Refusal::bad_request(format!(
                 "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
@@ -104,21 +91,14 @@ impl Kubernetes {
             )));
         }
         let uid = pod.uid.as_str();
-        if let Some(wished) = bound
-            .uid
-            .as_deref()
-            .filter(|wished| !wished.is_empty() && *wished != uid)
-        {
+        if let Some(wished) = bound.uid.as_deref().filter(|wished| !wished.is_empty() && *wished != uid) {
             let why = format!(
                 "the UID in the bound object reference ({wished}) does not match the UID in record. \
                  The object might have been deleted and then recreated"
             );
             return Err(Refusal::conflict("", "Pod", name, &why));
         }
-        Ok(Reference {
-            name: name.to_owned(),
-            uid: uid.to_owned(),
-        })
+        Ok(Reference { name: name.to_owned(), uid: uid.to_owned() })
     }
 }
 

@@ -162,9 +162,5 @@ impl Kind {
 
 /// `secrets`, or `roles.rbac.authorization.k8s.io`: how messages name a resource, and with a kind's name, a kind.
 pub(super) fn qualified(group: &str, name: &str) -> String {
-    if group.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name}.{group}")
-    }
+    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }

@@ -30,10 +30,7 @@ const SUFFIX_LENGTH: usize = 5;
 
 impl Mint {
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            drawn: Drawn(0),
-        }
+        Self { seed, drawn: Drawn(0) }
     }
 
     pub(super) fn uid(&mut self) -> Uid {
@@ -41,14 +38,7 @@ impl Mint {
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
         let hex = data_encoding::HEXLOWER.encode(&bytes);
-        Uid(format!(
-            "{}-{}-{}-{}-{}",
-            &hex[..8],
-            &hex[8..12],
-            &hex[12..16],
-            &hex[16..20],
-            &hex[20..]
-        ))
+        Uid(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
     }
 
     pub(super) fn suffix(&mut self) -> String {

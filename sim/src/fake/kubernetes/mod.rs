@@ -63,13 +63,7 @@ impl Kubernetes {
         let mut mint = Mint::new(seed);
         let signer = Signer::new(&mut mint);
         let admin_token = format!("admin.{}", BASE64URL_NOPAD.encode(&mint.draw::<32>()));
-        let mut cluster = Self {
-            admin_token,
-            signer,
-            mint,
-            revision: Revision(0),
-            store: Store::default(),
-        };
+        let mut cluster = Self { admin_token, signer, mint, revision: Revision(0), store: Store::default() };
         for name in FIRST_NAMESPACES {
             cluster.found(Kind::Namespace, "", name);
             cluster.found(Kind::ServiceAccount, name, "default");
@@ -112,12 +106,7 @@ impl Kubernetes {
         let secret = self.store.find(Kind::Secret, namespace, name)?;
         let decoded = |(key, value): (&String, &Value)| {
             let text = value.as_str().expect("a stored Secret's values are strings");
-            (
-                key.clone(),
-                BASE64
-                    .decode(text.as_bytes())
-                    .expect("a stored Secret's values are base64"),
-            )
+            (key.clone(), BASE64.decode(text.as_bytes()).expect("a stored Secret's values are base64"))
         };
         let data = secret.field("data").and_then(Value::as_object);
         Some(data.into_iter().flatten().map(decoded).collect())
@@ -125,11 +114,7 @@ impl Kubernetes {
 
     fn answer(&mut self, now: Unix, http: &http::Request<Vec<u8>>) -> Result<Answer, Refusal> {
         let request = Request::parse(http)?;
-        if http
-            .headers()
-            .keys()
-            .any(|name| name.as_str().starts_with("impersonate-"))
-        {
+        if http.headers().keys().any(|name| name.as_str().starts_with("impersonate-")) {
             return Err(Refusal::not_implemented(&request.line(), "impersonation"));
         }
         let user = self.authenticate(now, http.headers())?;
@@ -162,13 +147,7 @@ impl Kubernetes {
         let is_list = matches!(resource.verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
         // Lists come with parameters of their own; the refusal is to name the list.
         let dry_run = if is_list { false } else { request.is_dry_run()? };
-        let asked = Asked {
-            now,
-            user,
-            request,
-            resource,
-            dry_run,
-        };
+        let asked = Asked { now, user, request, resource, dry_run };
         let before = self.mint.clone();
         let answer = match (kind, subresource) {
             (Some(Kind::ServiceAccount), Some("token")) if resource.verb == Verb::Create => {

@@ -143,10 +143,7 @@ impl Kubernetes {
 
     /// The work of the service-account controller.
     fn give_default_account(&mut self, asked: &Asked, namespace: &str) {
-        let incoming = Incoming {
-            metadata: Default::default(),
-            fields: Map::new(),
-        };
+        let incoming = Incoming { metadata: Default::default(), fields: Map::new() };
         let account = self.born(Kind::ServiceAccount, namespace, "default", asked.now, incoming);
         self.persist(asked.dry_run, account);
     }
@@ -157,12 +154,7 @@ impl Kubernetes {
         }
         let incoming = Incoming::parse(asked.request, asked.resource, kind)?;
         let old = self.existing(asked, kind, scope)?.clone();
-        if let Some(uid) = incoming
-            .metadata
-            .uid
-            .as_deref()
-            .filter(|uid| *uid != old.uid.as_str())
-        {
+        if let Some(uid) = incoming.metadata.uid.as_deref().filter(|uid| *uid != old.uid.as_str()) {
             let why = format!(
                 "StorageError: invalid object, Code: 4, Key: /registry/{}/{scope}/{}, ResourceVersion: 0, \
                  AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
@@ -189,11 +181,8 @@ impl Kubernetes {
         merge(&mut patched, patch);
         let incoming = Incoming::from_object(asked.request, asked.resource, kind, patched)?;
         if incoming.metadata.uid.as_deref() != Some(old.uid.as_str()) {
-            let error = FieldError::invalid(
-                "metadata.uid",
-                &json!(incoming.metadata.uid),
-                "field is immutable",
-            );
+            let error =
+                FieldError::invalid("metadata.uid", &json!(incoming.metadata.uid), "field is immutable");
             return Err(Refusal::invalid(kind.group(), kind.name(), &old.name, &[error]));
         }
         self.replace(asked, old, incoming)
@@ -202,11 +191,7 @@ impl Kubernetes {
     /// Compare and set: a resourceVersion, if one is sent, must be the stored one.
     fn replace(&mut self, asked: &Asked, old: Object, mut incoming: Incoming) -> Result<Answer, Refusal> {
         let (kind, name) = (old.kind, old.name.clone());
-        let version = incoming
-            .metadata
-            .resource_version
-            .as_deref()
-            .filter(|version| !version.is_empty());
+        let version = incoming.metadata.resource_version.as_deref().filter(|version| !version.is_empty());
         if version.is_some_and(|version| version != old.resource_version()) {
             let why =
                 "the object has been modified; please apply your changes to the latest version and try again";
@@ -235,11 +220,7 @@ impl Kubernetes {
             return Ok(Answer::ok(&new.render()));
         }
         // A write that changes nothing is none.
-        let kept = if new == old {
-            old
-        } else {
-            self.persist(asked.dry_run, new)
-        };
+        let kept = if new == old { old } else { self.persist(asked.dry_run, new) };
         Ok(Answer::ok(&kept.render()))
     }
 
@@ -281,9 +262,7 @@ impl Kubernetes {
 
     fn existing(&self, asked: &Asked, kind: Kind, scope: &str) -> Result<&Object, Refusal> {
         let name = &asked.resource.name;
-        self.store
-            .find(kind, scope, name)
-            .ok_or_else(|| Refusal::not_found(kind, name))
+        self.store.find(kind, scope, name).ok_or_else(|| Refusal::not_found(kind, name))
     }
 
     pub(super) fn persist(&mut self, dry_run: bool, mut object: Object) -> Object {
@@ -321,11 +300,7 @@ impl DeleteOptions {
             options = Self::deserialize(Value::Object(object))
                 .map_err(|error| Refusal::bad_request(format!("the body is not a DeleteOptions: {error}")))?;
         }
-        let in_query = asked
-            .request
-            .query
-            .get("propagationPolicy")
-            .and_then(|values| values.first());
+        let in_query = asked.request.query.get("propagationPolicy").and_then(|values| values.first());
         let policy = options.propagation_policy.as_ref().or(in_query);
         if policy.is_some_and(|policy| policy != "Background") {
             return Err(asked.not_implemented("a propagation policy other than Background"));
@@ -349,12 +324,7 @@ impl Preconditions {
             ),
             (Some(_) | None, Some(_) | None) => return Ok(()),
         };
-        Err(Refusal::conflict(
-            object.kind.group(),
-            object.kind.name(),
-            &object.name,
-            &why,
-        ))
+        Err(Refusal::conflict(object.kind.group(), object.kind.name(), &object.name, &why))
     }
 }
 
@@ -365,17 +335,11 @@ fn check_supported(asked: &Asked, kind: Kind, name: &str, incoming: &Incoming) -
     if kind == Kind::Secret && fields.get("type") != Some(&json!("Opaque")) {
         return Err(asked.not_implemented("Secrets of another type than Opaque"));
     }
-    if kind == Kind::Pod
-        && fields
-            .get("spec")
-            .is_some_and(|spec| spec.get("nodeName").is_some())
-    {
+    if kind == Kind::Pod && fields.get("spec").is_some_and(|spec| spec.get("nodeName").is_some()) {
         return Err(asked.not_implemented("pods on nodes"));
     }
-    let is_rbac = matches!(
-        kind,
-        Kind::ClusterRole | Kind::ClusterRoleBinding | Kind::Role | Kind::RoleBinding
-    );
+    let is_rbac =
+        matches!(kind, Kind::ClusterRole | Kind::ClusterRoleBinding | Kind::Role | Kind::RoleBinding);
     if is_rbac && !asked.user.is_master() {
         return Err(
             asked.not_implemented("the check of privilege escalation: only the administrator writes roles")

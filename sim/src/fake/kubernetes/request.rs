@@ -69,10 +69,7 @@ impl<'a> Request<'a> {
         }
         let mut query: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(http.uri().query().unwrap_or("").as_bytes()) {
-            query
-                .entry(name.into_owned())
-                .or_default()
-                .push(value.into_owned());
+            query.entry(name.into_owned()).or_default().push(value.into_owned());
         }
         let target = target(http.method(), path, &query)?;
         Ok(Self { target, http, query })
@@ -86,25 +83,15 @@ impl<'a> Request<'a> {
     /// Whether nothing may be kept of what the request does: `dryRun=All`, in the query or in a deletion's body.
     pub(super) fn is_dry_run(&self) -> Result<bool, Refusal> {
         let unknown = |name: &&String| {
-            let here = matches!(
-                name.as_str(),
-                "dryRun" | "gracePeriodSeconds" | "propagationPolicy"
-            );
+            let here = matches!(name.as_str(), "dryRun" | "gracePeriodSeconds" | "propagationPolicy");
             !here && !HARMLESS_PARAMETERS.contains(&name.as_str())
         };
         if let Some(name) = self.query.keys().find(unknown) {
-            return Err(Refusal::not_implemented(
-                &self.line(),
-                &format!("the parameter {name:?}"),
-            ));
+            return Err(Refusal::not_implemented(&self.line(), &format!("the parameter {name:?}")));
         }
         let in_query = self.query.get("dryRun").cloned().unwrap_or_default();
         let is_deletion = self.http.method() == Method::DELETE && !self.http.body().is_empty();
-        let in_body = if is_deletion {
-            self.object()?.remove("dryRun")
-        } else {
-            None
-        };
+        let in_body = if is_deletion { self.object()?.remove("dryRun") } else { None };
         let in_body: Vec<String> =
             serde_json::from_value(in_body.unwrap_or_else(|| Value::Array(Vec::new())))
                 .map_err(|_| Refusal::bad_request("dryRun must be a list of strings"))?;
@@ -118,11 +105,7 @@ impl<'a> Request<'a> {
 
     /// The body, a JSON object.
     pub(super) fn object(&self) -> Result<Map<String, Value>, Refusal> {
-        let accepted = if self.http.method() == Method::PATCH {
-            MERGE_PATCH
-        } else {
-            JSON
-        };
+        let accepted = if self.http.method() == Method::PATCH { MERGE_PATCH } else { JSON };
         if self.media_type() != accepted {
             return Err(Refusal::unsupported_media_type(accepted));
         }
@@ -166,11 +149,7 @@ impl Resource {
 
     /// `create tokenreviews.authentication.k8s.io`.
     pub(super) fn what(&self) -> String {
-        format!(
-            "{} {}",
-            self.verb.name(),
-            qualified(&self.group, &self.with_subresource())
-        )
+        format!("{} {}", self.verb.name(), qualified(&self.group, &self.with_subresource()))
     }
 }
 
@@ -195,10 +174,7 @@ fn target(method: &Method, path: &str, query: &BTreeMap<String, Vec<String>>) ->
         ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
         _ => {
-            return Ok(Target::Path {
-                method: method.as_str().to_lowercase(),
-                path: path.to_owned(),
-            });
+            return Ok(Target::Path { method: method.as_str().to_lowercase(), path: path.to_owned() });
         }
     };
     let (namespace, parts) = match parts {
@@ -211,10 +187,7 @@ fn target(method: &Method, path: &str, query: &BTreeMap<String, Vec<String>>) ->
         return Err(Refusal::bad_request("the path names no resource"));
     };
     let mut name = rest.first().copied().unwrap_or("").to_owned();
-    let subresource = rest
-        .get(1..)
-        .filter(|rest| !rest.is_empty())
-        .map(|rest| rest.join("/"));
+    let subresource = rest.get(1..).filter(|rest| !rest.is_empty()).map(|rest| rest.join("/"));
     let verb = verb(method, name.is_empty(), query)?;
     if let (Verb::List | Verb::Watch | Verb::DeleteCollection, Some(selected)) = (verb, selected_name(query))
     {
@@ -236,11 +209,7 @@ fn verb(
     is_collection: bool,
     query: &BTreeMap<String, Vec<String>>,
 ) -> Result<Verb, Refusal> {
-    let watches = || {
-        query
-            .get("watch")
-            .is_some_and(|values| values.iter().any(|v| v == "1" || v == "true"))
-    };
+    let watches = || query.get("watch").is_some_and(|values| values.iter().any(|v| v == "1" || v == "true"));
     match (method, is_collection) {
         (&Method::POST, _) => Ok(Verb::Create),
         (&Method::GET, true) if watches() => Ok(Verb::Watch),
@@ -268,15 +237,10 @@ mod tests {
 
     #[test]
     fn a_list_of_one_name_is_authorized_by_that_name() {
-        let found = resource(
-            "GET",
-            "/api/v1/namespaces/kubefox/secrets?fieldSelector=metadata.name%3Dkubefox-trust",
-        );
+        let found =
+            resource("GET", "/api/v1/namespaces/kubefox/secrets?fieldSelector=metadata.name%3Dkubefox-trust");
 
-        assert_eq!(
-            found,
-            expected(Verb::List, "", "secrets", None, "kubefox", "kubefox-trust")
-        );
+        assert_eq!(found, expected(Verb::List, "", "secrets", None, "kubefox", "kubefox-trust"));
     }
 
     #[test]
@@ -285,55 +249,25 @@ mod tests {
         let review = resource("POST", "/apis/authentication.k8s.io/v1/tokenreviews");
         let namespace = resource("GET", "/api/v1/namespaces/kubefox");
 
-        assert_eq!(
-            token,
-            expected(
-                Verb::Create,
-                "",
-                "serviceaccounts",
-                Some("token"),
-                "kubefox",
-                "nats"
-            )
-        );
-        assert_eq!(
-            review,
-            expected(
-                Verb::Create,
-                "authentication.k8s.io",
-                "tokenreviews",
-                None,
-                "",
-                ""
-            )
-        );
-        assert_eq!(
-            namespace,
-            expected(Verb::Get, "", "namespaces", None, "kubefox", "kubefox")
-        );
+        assert_eq!(token, expected(Verb::Create, "", "serviceaccounts", Some("token"), "kubefox", "nats"));
+        assert_eq!(review, expected(Verb::Create, "authentication.k8s.io", "tokenreviews", None, "", ""));
+        assert_eq!(namespace, expected(Verb::Get, "", "namespaces", None, "kubefox", "kubefox"));
     }
 
     #[test]
     fn a_path_that_is_not_canonical_is_refused() {
-        for path in [
-            "/api/v1/namespaces/../secrets",
-            "/api/v1/namespaces/a%2Fb/secrets",
-            "/api//v1/namespaces",
-        ] {
-            let http = http::Request::get(path)
-                .body(Vec::new())
-                .expect("a well-formed request");
+        for path in
+            ["/api/v1/namespaces/../secrets", "/api/v1/namespaces/a%2Fb/secrets", "/api//v1/namespaces"]
+        {
+            let http = http::Request::get(path).body(Vec::new()).expect("a well-formed request");
 
             assert!(Request::parse(&http).is_err(), "{path}");
         }
     }
 
     fn resource(method: &str, uri: &str) -> Resource {
-        let http = http::Request::builder()
-            .method(method)
-            .uri(uri)
-            .body(Vec::new())
-            .expect("a well-formed request");
+        let http =
+            http::Request::builder().method(method).uri(uri).body(Vec::new()).expect("a well-formed request");
         match Request::parse(&http).map(|request| request.target) {
             Ok(Target::Resource(resource)) => resource,
             Ok(Target::Path { .. }) | Err(_) => panic!("{method} {uri} is no resource"),

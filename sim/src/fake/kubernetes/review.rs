@@ -32,9 +32,7 @@ impl Kubernetes {
             .map_err(|_| Refusal::bad_request("the spec of the TokenReview cannot be read"))?;
         let token = spec.token.unwrap_or_default();
         if token.is_empty() {
-            return Err(Refusal::bad_request(
-                "token is required for TokenReview in authentication",
-            ));
+            return Err(Refusal::bad_request("token is required for TokenReview in authentication"));
         }
         let asked_for = spec.audiences.filter(|audiences| !audiences.is_empty());
         let audiences = asked_for.clone().unwrap_or_else(|| vec![ISSUER.to_owned()]);
@@ -84,19 +82,12 @@ impl Reviewer for Kubernetes {
         let status = &review["status"];
         let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
         if status["authenticated"] != true {
-            return Review::Refused {
-                error: text(&status["error"]),
-            };
+            return Review::Refused { error: text(&status["error"]) };
         }
         Review::Authenticated {
             username: text(&status["user"]["username"]),
             uid: text(&status["user"]["uid"]),
-            audiences: status["audiences"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(text)
-                .collect(),
+            audiences: status["audiences"].as_array().into_iter().flatten().map(text).collect(),
         }
     }
 }

@@ -43,10 +43,7 @@ impl Answer {
 
     /// A public document that may be kept for an hour.
     pub(super) fn cacheable(content_type: &'static str, body: &Value) -> Self {
-        Self {
-            cache_control: "public, max-age=3600",
-            ..Self::json(StatusCode::OK, content_type, body)
-        }
+        Self { cache_control: "public, max-age=3600", ..Self::json(StatusCode::OK, content_type, body) }
     }
 
     pub(super) fn text(body: &str) -> Self {
@@ -70,12 +67,7 @@ impl Answer {
     fn json(code: StatusCode, content_type: &'static str, body: &Value) -> Self {
         let mut text = body.to_string().into_bytes();
         text.push(b'\n');
-        Self {
-            code,
-            content_type,
-            cache_control: "no-cache, private",
-            body: text,
-        }
+        Self { code, content_type, cache_control: "no-cache, private", body: text }
     }
 
     pub(super) fn into_response(self, now: Unix) -> Response<Vec<u8>> {
@@ -108,20 +100,13 @@ impl Refusal {
     }
 
     pub(super) fn unauthorized() -> Self {
-        Self::plain(
-            StatusCode::UNAUTHORIZED,
-            "Unauthorized",
-            "Unauthorized".to_owned(),
-        )
+        Self::plain(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized".to_owned())
     }
 
     pub(super) fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource".to_owned();
         let code = StatusCode::METHOD_NOT_ALLOWED;
-        Self {
-            details: Some(json!({})),
-            ..Self::plain(code, "MethodNotAllowed", message)
-        }
+        Self { details: Some(json!({})), ..Self::plain(code, "MethodNotAllowed", message) }
     }
 
     pub(super) fn not_acceptable() -> Self {
@@ -133,11 +118,7 @@ impl Refusal {
         let message = format!(
             "the body of the request was in an unknown format - accepted media types include: {accepted}"
         );
-        Self::plain(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UnsupportedMediaType",
-            message,
-        )
+        Self::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
     pub(super) fn too_large(limit_bytes: usize) -> Self {
@@ -147,11 +128,7 @@ impl Refusal {
 
     pub(super) fn storage_full() -> Self {
         let message = "etcdserver: mvcc: database space exceeded";
-        Self::plain(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalError",
-            message.to_owned(),
-        )
+        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message.to_owned())
     }
 
     /// Something a real API server does and this one does not. Whoever meets it must hear of it.
@@ -161,10 +138,7 @@ impl Refusal {
     }
 
     pub(super) fn forbidden_path(message: String) -> Self {
-        Self {
-            details: Some(json!({})),
-            ..Self::plain(StatusCode::FORBIDDEN, "Forbidden", message)
-        }
+        Self { details: Some(json!({})), ..Self::plain(StatusCode::FORBIDDEN, "Forbidden", message) }
     }
 
     /// `why` follows `secrets "x" is forbidden: `.
@@ -174,10 +148,7 @@ impl Refusal {
             name => format!("{} \"{name}\" is forbidden: {why}", qualified(group, resource)),
         };
         let details = Some(details(group, resource, name));
-        Self {
-            details,
-            ..Self::plain(StatusCode::FORBIDDEN, "Forbidden", message)
-        }
+        Self { details, ..Self::plain(StatusCode::FORBIDDEN, "Forbidden", message) }
     }
 
     /// A policy's refusal repeats its words as the cause.
@@ -190,60 +161,34 @@ impl Refusal {
 
     /// The same refusal as a 422 of an admission policy that names no reason.
     pub(super) fn into_invalid(self) -> Self {
-        Self {
-            code: StatusCode::UNPROCESSABLE_ENTITY,
-            reason: "Invalid",
-            ..self
-        }
+        Self { code: StatusCode::UNPROCESSABLE_ENTITY, reason: "Invalid", ..self }
     }
 
     pub(super) fn not_found(kind: Kind, name: &str) -> Self {
-        let message = format!(
-            "{} \"{name}\" not found",
-            qualified(kind.group(), kind.resource())
-        );
+        let message = format!("{} \"{name}\" not found", qualified(kind.group(), kind.resource()));
         let details = Some(details(kind.group(), kind.resource(), name));
-        Self {
-            details,
-            ..Self::plain(StatusCode::NOT_FOUND, "NotFound", message)
-        }
+        Self { details, ..Self::plain(StatusCode::NOT_FOUND, "NotFound", message) }
     }
 
     pub(super) fn already_exists(kind: Kind, name: &str, being_deleted: bool) -> Self {
-        let prefix = if being_deleted {
-            "object is being deleted: "
-        } else {
-            ""
-        };
-        let message = format!(
-            "{prefix}{} \"{name}\" already exists",
-            qualified(kind.group(), kind.resource())
-        );
+        let prefix = if being_deleted { "object is being deleted: " } else { "" };
+        let message =
+            format!("{prefix}{} \"{name}\" already exists", qualified(kind.group(), kind.resource()));
         let details = Some(details(kind.group(), kind.resource(), name));
-        Self {
-            details,
-            ..Self::plain(StatusCode::CONFLICT, "AlreadyExists", message)
-        }
+        Self { details, ..Self::plain(StatusCode::CONFLICT, "AlreadyExists", message) }
     }
 
     /// `resource` is the plural for writes, and the kind's name for preconditions: the server is that inconsistent.
     pub(super) fn conflict(group: &str, resource: &str, name: &str, why: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": {why}",
-            qualified(group, resource)
-        );
+        let message =
+            format!("Operation cannot be fulfilled on {} \"{name}\": {why}", qualified(group, resource));
         let details = Some(details(group, resource, name));
-        Self {
-            details,
-            ..Self::plain(StatusCode::CONFLICT, "Conflict", message)
-        }
+        Self { details, ..Self::plain(StatusCode::CONFLICT, "Conflict", message) }
     }
 
     pub(super) fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
-        let texts: Vec<String> = errors
-            .iter()
-            .map(|error| format!("{}: {}", error.field, error.message))
-            .collect();
+        let texts: Vec<String> =
+            errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
         let list = match texts.as_slice() {
             [one] => one.clone(),
             several => format!("[{}]", several.join(", ")),
@@ -256,71 +201,40 @@ impl Refusal {
         details["causes"] = json!(causes);
         let message = format!("{} \"{name}\" is invalid: {list}", qualified(group, kind));
         let details = Some(details);
-        Self {
-            details,
-            ..Self::plain(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message)
-        }
+        Self { details, ..Self::plain(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message) }
     }
 
     fn plain(code: StatusCode, reason: &'static str, message: String) -> Self {
-        Self {
-            code,
-            reason,
-            message,
-            details: None,
-        }
+        Self { code, reason, message, details: None }
     }
 }
 
 impl FieldError {
     pub(super) fn required(field: &str, detail: &str) -> Self {
-        let message = if detail.is_empty() {
-            "Required value".to_owned()
-        } else {
-            format!("Required value: {detail}")
-        };
-        Self {
-            field: field.to_owned(),
-            reason: "FieldValueRequired",
-            message,
-        }
+        let message =
+            if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
+        Self { field: field.to_owned(), reason: "FieldValueRequired", message }
     }
 
     /// `value` is shown as the server shows it: never pass a secret.
     pub(super) fn invalid(field: &str, value: &Value, detail: &str) -> Self {
         let message = format!("Invalid value: {value}: {detail}");
-        Self {
-            field: field.to_owned(),
-            reason: "FieldValueInvalid",
-            message,
-        }
+        Self { field: field.to_owned(), reason: "FieldValueInvalid", message }
     }
 
     pub(super) fn forbidden(field: &str, detail: &str) -> Self {
         let message = format!("Forbidden: {detail}");
-        Self {
-            field: field.to_owned(),
-            reason: "FieldValueForbidden",
-            message,
-        }
+        Self { field: field.to_owned(), reason: "FieldValueForbidden", message }
     }
 
     pub(super) fn too_long(field: &str, limit_bytes: usize) -> Self {
         let message = format!("Too long: may not be more than {limit_bytes} bytes");
-        Self {
-            field: field.to_owned(),
-            reason: "FieldValueTooLong",
-            message,
-        }
+        Self { field: field.to_owned(), reason: "FieldValueTooLong", message }
     }
 
     pub(super) fn unsupported(field: &str, value: &Value, supported: &str) -> Self {
         let message = format!("Unsupported value: {value}: supported values: {supported}");
-        Self {
-            field: field.to_owned(),
-            reason: "FieldValueNotSupported",
-            message,
-        }
+        Self { field: field.to_owned(), reason: "FieldValueNotSupported", message }
     }
 }
 

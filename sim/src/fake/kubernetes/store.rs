@@ -76,13 +76,8 @@ impl Serialize for Store {
 impl<'de> Deserialize<'de> for Store {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let list = Vec::<Object>::deserialize(deserializer)?;
-        let objects = list
-            .into_iter()
-            .map(|object| (object.key(), Arc::new(object)))
-            .collect();
-        Ok(Self {
-            objects: Arc::new(objects),
-        })
+        let objects = list.into_iter().map(|object| (object.key(), Arc::new(object))).collect();
+        Ok(Self { objects: Arc::new(objects) })
     }
 }
 
@@ -97,13 +92,11 @@ impl Object {
 
     /// Whether it was deleted more than `leeway_s` seconds ago, finalizers or not.
     pub(super) fn is_deleted_since(&self, now: Unix, leeway_s: u64) -> bool {
-        self.deleted
-            .is_some_and(|deleted| deleted.0.saturating_add(leeway_s) < now.0)
+        self.deleted.is_some_and(|deleted| deleted.0.saturating_add(leeway_s) < now.0)
     }
 
     pub(super) fn resource_version(&self) -> String {
-        self.revision
-            .map_or_else(String::new, |revision| revision.0.to_string())
+        self.revision.map_or_else(String::new, |revision| revision.0.to_string())
     }
 
     /// The object as the API shows it.

@@ -81,10 +81,7 @@ impl Signer {
     }
 
     pub(super) fn sign(&self, claims: &Claims) -> String {
-        let header = Header {
-            alg: ALGORITHM.to_owned(),
-            kid: Some(self.key_id.clone()),
-        };
+        let header = Header { alg: ALGORITHM.to_owned(), kid: Some(self.key_id.clone()) };
         let text = format!("{}.{}", segment(&header), segment(claims));
         let signature: Signature = self.key.sign(text.as_bytes());
         format!("{text}.{}", BASE64URL_NOPAD.encode(&signature.to_bytes()))
@@ -106,24 +103,17 @@ impl Signer {
             return Err(Unacceptable::Foreign);
         }
         if header.kid.is_some_and(|kid| kid != self.key_id) {
-            return Err(Unacceptable::Because(
-                "invalid signature, no keys found".to_owned(),
-            ));
+            return Err(Unacceptable::Because("invalid signature, no keys found".to_owned()));
         }
         let unsigned =
             || Unacceptable::Because("go-jose/go-jose: error in cryptographic primitive".to_owned());
-        let signature = BASE64URL_NOPAD
-            .decode(signature.as_bytes())
-            .map_err(|_| Unacceptable::Foreign)?;
+        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).map_err(|_| Unacceptable::Foreign)?;
         if header.alg != ALGORITHM {
             return Err(unsigned());
         }
         let signature = Signature::from_slice(&signature).map_err(|_| unsigned())?;
         let signed = token.rsplit_once('.').map_or("", |(signed, _)| signed);
-        self.key
-            .verifying_key()
-            .verify(signed.as_bytes(), &signature)
-            .map_err(|_| unsigned())?;
+        self.key.verifying_key().verify(signed.as_bytes(), &signature).map_err(|_| unsigned())?;
         decoded(payload).ok_or_else(unsigned)
     }
 
@@ -159,9 +149,7 @@ impl From<Signer> for [u8; 32] {
 
 /// The SHA-256 of the public key's DER form, as the API server names its keys.
 fn key_id(key: &VerifyingKey) -> String {
-    let der = key
-        .to_public_key_der()
-        .expect("a point on the curve can be written");
+    let der = key.to_public_key_der().expect("a point on the curve can be written");
     BASE64URL_NOPAD.encode(&Sha256::digest(der.as_bytes()))
 }
 

@@ -62,16 +62,9 @@ impl Kubernetes {
         let Value::Object(spec) = spec else {
             return Err(Refusal::bad_request("spec is not an object"));
         };
-        let account = spec
-            .entry("serviceAccountName")
-            .or_insert_with(|| json!("default"))
-            .clone();
+        let account = spec.entry("serviceAccountName").or_insert_with(|| json!("default")).clone();
         let account = account.as_str().unwrap_or("");
-        if self
-            .store
-            .find(Kind::ServiceAccount, &asked.namespace, account)
-            .is_none()
-        {
+        if self.store.find(Kind::ServiceAccount, &asked.namespace, account).is_none() {
             let pod = object.metadata.name.clone().unwrap_or_default();
             let why = format!(
                 "error looking up service account {}/{account}: serviceaccount \"{account}\" not found",
@@ -80,9 +73,7 @@ impl Kubernetes {
             return Err(Refusal::forbidden("", "pods", &pod, &why));
         }
         spec.insert("serviceAccount".to_owned(), json!(account));
-        object
-            .fields
-            .insert("status".to_owned(), json!({ "phase": "Pending" }));
+        object.fields.insert("status".to_owned(), json!({ "phase": "Pending" }));
         Ok(())
     }
 }
@@ -92,9 +83,8 @@ pub(super) fn check(kind: Kind, name: &str, object: &Incoming) -> Result<(), Ref
     let mut errors = Vec::new();
     check_name(kind, name, &mut errors);
     for (index, finalizer) in object.metadata.finalizers.iter().flatten().enumerate() {
-        let qualified = finalizer
-            .split_once('/')
-            .is_some_and(|(domain, rest)| is_subdomain(domain) && !rest.is_empty());
+        let qualified =
+            finalizer.split_once('/').is_some_and(|(domain, rest)| is_subdomain(domain) && !rest.is_empty());
         if !qualified {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";
             let field = format!("metadata.finalizers[{index}]");
@@ -120,11 +110,7 @@ pub(super) fn check(kind: Kind, name: &str, object: &Incoming) -> Result<(), Ref
 /// Refuses a replacement of `old` by `new` that changes what may not change.
 pub(super) fn check_update(request: &Request, old: &Object, new: &Object) -> Result<(), Refusal> {
     let mut errors = Vec::new();
-    let added: Vec<&String> = new
-        .finalizers
-        .iter()
-        .filter(|one| !old.finalizers.contains(one))
-        .collect();
+    let added: Vec<&String> = new.finalizers.iter().filter(|one| !old.finalizers.contains(one)).collect();
     if old.deleted.is_some() && !added.is_empty() {
         let list: Vec<String> = added.iter().map(|finalizer| format!("{finalizer:?}")).collect();
         let detail = format!(
@@ -139,10 +125,7 @@ pub(super) fn check_update(request: &Request, old: &Object, new: &Object) -> Res
         }
         let changed = |field: &&str| old.field(field) != new.field(field);
         errors.extend(
-            ["data", "binaryData"]
-                .iter()
-                .filter(|f| changed(f))
-                .map(|f| FieldError::forbidden(f, IMMUTABLE)),
+            ["data", "binaryData"].iter().filter(|f| changed(f)).map(|f| FieldError::forbidden(f, IMMUTABLE)),
         );
     }
     if old.field("type") != new.field("type") {
@@ -151,10 +134,7 @@ pub(super) fn check_update(request: &Request, old: &Object, new: &Object) -> Res
     }
     refuse(old.kind, &old.name, &errors)?;
     if old.kind == Kind::Pod && old.fields != new.fields {
-        return Err(Refusal::not_implemented(
-            &request.line(),
-            "changes of a pod beyond its metadata",
-        ));
+        return Err(Refusal::not_implemented(&request.line(), "changes of a pod beyond its metadata"));
     }
     Ok(())
 }
@@ -253,11 +233,7 @@ fn check_data(fields: &Map<String, Value>, names: &[&str], errors: &mut Vec<Fiel
     for name in names {
         for (key, value) in fields.get(*name).and_then(Value::as_object).into_iter().flatten() {
             if key.is_empty() || key.len() > NAME_BYTES_MAX || !key.chars().all(letter) {
-                errors.push(FieldError::invalid(
-                    &format!("{name}[{key}]"),
-                    &json!(key),
-                    CONFIG_KEY,
-                ));
+                errors.push(FieldError::invalid(&format!("{name}[{key}]"), &json!(key), CONFIG_KEY));
             }
             bytes += value.as_str().map_or(0, str::len);
         }
@@ -266,62 +242,34 @@ fn check_data(fields: &Map<String, Value>, names: &[&str], errors: &mut Vec<Fiel
         errors.push(FieldError::too_long("data", DATA_BYTES_MAX));
     }
     if fields.get("immutable").is_some_and(|flag| !flag.is_boolean()) {
-        errors.push(FieldError::invalid(
-            "immutable",
-            &fields["immutable"],
-            "must be a boolean",
-        ));
+        errors.push(FieldError::invalid("immutable", &fields["immutable"], "must be a boolean"));
     }
 }
 
 fn check_pod(fields: &Map<String, Value>, errors: &mut Vec<FieldError>) {
-    let containers = fields
-        .get("spec")
-        .and_then(|spec| spec.get("containers"))
-        .and_then(Value::as_array);
+    let containers = fields.get("spec").and_then(|spec| spec.get("containers")).and_then(Value::as_array);
     let Some(containers) = containers.filter(|containers| !containers.is_empty()) else {
         errors.push(FieldError::required("spec.containers", ""));
         return;
     };
     for (index, container) in containers.iter().enumerate() {
         for field in ["name", "image"] {
-            if container
-                .get(field)
-                .and_then(Value::as_str)
-                .is_none_or(str::is_empty)
-            {
-                errors.push(FieldError::required(
-                    &format!("spec.containers[{index}].{field}"),
-                    "",
-                ));
+            if container.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+                errors.push(FieldError::required(&format!("spec.containers[{index}].{field}"), ""));
             }
         }
     }
 }
 
 fn check_event(fields: &Map<String, Value>, errors: &mut Vec<FieldError>) {
-    for field in [
-        "eventTime",
-        "reportingController",
-        "reportingInstance",
-        "action",
-        "reason",
-    ] {
-        if fields
-            .get(field)
-            .and_then(Value::as_str)
-            .is_none_or(str::is_empty)
-        {
+    for field in ["eventTime", "reportingController", "reportingInstance", "action", "reason"] {
+        if fields.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
             errors.push(FieldError::required(field, ""));
         }
     }
     let kind = fields.get("type").and_then(Value::as_str).unwrap_or("");
     if kind != "Normal" && kind != "Warning" {
-        errors.push(FieldError::invalid(
-            "type",
-            &json!(""),
-            &format!("has invalid value: {kind}"),
-        ));
+        errors.push(FieldError::invalid("type", &json!(""), &format!("has invalid value: {kind}")));
     }
     let note = fields.get("note").and_then(Value::as_str).unwrap_or("");
     if note.len() > NOTE_BYTES_MAX {
@@ -357,11 +305,7 @@ fn check_binding(
         ));
     }
     if role.kind != "ClusterRole" && !grants_role {
-        errors.push(FieldError::unsupported(
-            "roleRef.kind",
-            &json!(role.kind),
-            "\"ClusterRole\"",
-        ));
+        errors.push(FieldError::unsupported("roleRef.kind", &json!(role.kind), "\"ClusterRole\""));
     }
     if role.name.is_empty() {
         errors.push(FieldError::required("roleRef.name", ""));
@@ -371,10 +315,7 @@ fn check_binding(
         .map_err(|error| unreadable(kind, "subjects", &error))?;
     for (index, subject) in subjects.iter().flatten().enumerate() {
         if let Some((field, detail)) = subject.defect() {
-            errors.push(FieldError::required(
-                &format!("subjects[{index}].{field}"),
-                detail,
-            ));
+            errors.push(FieldError::required(&format!("subjects[{index}].{field}"), detail));
         }
     }
     Ok(())
@@ -382,7 +323,5 @@ fn check_binding(
 
 fn unreadable(kind: Kind, field: &str, error: &serde_json::Error) -> Refusal {
     let kind = kind.name();
-    Refusal::bad_request(format!(
-        "{kind} in version \"v1\" cannot be handled as a {kind}: {field}: {error}"
-    ))
+    Refusal::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {field}: {error}"))
 }

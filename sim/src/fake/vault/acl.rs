@@ -78,13 +78,9 @@ impl Acl {
         let exact = |path: &str| self.rules.get(path).filter(|_| !is_pattern(path));
         let listed = || exact(path.trim_end_matches('/')).filter(|_| operation == Operation::List);
         exact(path).or_else(listed).or_else(|| {
-            let patterns = self
-                .rules
-                .iter()
-                .filter(|(pattern, _)| is_pattern(pattern) && matches(pattern, path));
-            patterns
-                .max_by_key(|(pattern, _)| rank(pattern))
-                .map(|(_, permissions)| permissions)
+            let patterns =
+                self.rules.iter().filter(|(pattern, _)| is_pattern(pattern) && matches(pattern, path));
+            patterns.max_by_key(|(pattern, _)| rank(pattern)).map(|(_, permissions)| permissions)
         })
     }
 }
@@ -95,10 +91,7 @@ impl Permissions {
             return;
         }
         if rule.capabilities.contains(&Capability::Deny) {
-            *self = Self {
-                capabilities: [Capability::Deny].into(),
-                ..Self::default()
-            };
+            *self = Self { capabilities: [Capability::Deny].into(), ..Self::default() };
             return;
         }
         self.capabilities.extend(rule.capabilities.iter().copied());
@@ -109,11 +102,7 @@ impl Permissions {
 
     /// Required parameters count for reads as well, which have none in a body: a trap of the real server.
     fn allow_parameters(&self, data: &Map<String, Value>) -> bool {
-        if !self
-            .required
-            .iter()
-            .all(|name| data.contains_key(&name.to_lowercase()))
-        {
+        if !self.required.iter().all(|name| data.contains_key(&name.to_lowercase())) {
             return false;
         }
         data.is_empty() || (!self.deny_any(data) && self.allow_all(data))
@@ -121,9 +110,7 @@ impl Permissions {
 
     fn deny_any(&self, data: &Map<String, Value>) -> bool {
         let denies = |(name, value): (&String, &Value)| {
-            self.denied
-                .get(&name.to_lowercase())
-                .is_some_and(|values| is_among(value, values))
+            self.denied.get(&name.to_lowercase()).is_some_and(|values| is_among(value, values))
         };
         self.denied.contains_key("*") || data.iter().any(denies)
     }
@@ -131,9 +118,7 @@ impl Permissions {
     fn allow_all(&self, data: &Map<String, Value>) -> bool {
         let any_name = self.allowed.contains_key("*");
         let allows = |(name, value): (&String, &Value)| {
-            self.allowed
-                .get(&name.to_lowercase())
-                .map_or(any_name, |values| is_among(value, values))
+            self.allowed.get(&name.to_lowercase()).map_or(any_name, |values| is_among(value, values))
         };
         self.allowed.is_empty() || data.iter().all(allows)
     }
@@ -205,31 +190,16 @@ fn matches(pattern: &str, path: &str) -> bool {
 }
 
 fn strip_star(pattern: &str) -> (&str, bool) {
-    pattern
-        .strip_suffix('*')
-        .map_or((pattern, false), |prefix| (prefix, true))
+    pattern.strip_suffix('*').map_or((pattern, false), |prefix| (prefix, true))
 }
 
 /// The greater, the more specific.
 fn rank(pattern: &str) -> (usize, bool, Reverse<usize>, usize, &str) {
     let (path, is_prefix) = strip_star(pattern);
-    let plus = if has_segment_wildcard(path) {
-        path.find('+')
-    } else {
-        None
-    };
-    let wildcards = if plus.is_some() {
-        path.split('/').filter(|segment| *segment == "+").count()
-    } else {
-        0
-    };
-    (
-        plus.unwrap_or(path.len()),
-        !is_prefix,
-        Reverse(wildcards),
-        path.len(),
-        path,
-    )
+    let plus = if has_segment_wildcard(path) { path.find('+') } else { None };
+    let wildcards =
+        if plus.is_some() { path.split('/').filter(|segment| *segment == "+").count() } else { 0 };
+    (plus.unwrap_or(path.len()), !is_prefix, Reverse(wildcards), path.len(), path)
 }
 
 #[cfg(test)]
@@ -261,10 +231,7 @@ mod tests {
     fn a_list_needs_no_trailing_slash_in_the_rule() {
         for path in ["m/metadata", "m/metadata/", "m/metadata/*"] {
             let policy = format!("path \"{path}\" {{ capabilities = [\"list\"] }}");
-            assert!(
-                allows(&policy, Operation::List, "m/metadata/", &json!({})),
-                "{path}"
-            );
+            assert!(allows(&policy, Operation::List, "m/metadata/", &json!({})), "{path}");
         }
     }
 

@@ -23,10 +23,7 @@ pub(super) enum Answer {
     /// JSON without envelope.
     Bare { status: StatusCode, body: Value },
     /// A body that is not JSON; an empty one makes it 204.
-    File {
-        content_type: &'static str,
-        body: Vec<u8>,
-    },
+    File { content_type: &'static str, body: Vec<u8> },
     /// 404 with an envelope: the path is not one of this engine's, and the warning says which would be.
     Misplaced { warning: &'static str },
 }
@@ -37,19 +34,12 @@ impl Answer {
     }
 
     pub(super) const fn data(data: Value) -> Self {
-        Self::Data {
-            data,
-            warnings: Vec::new(),
-        }
+        Self::Data { data, warnings: Vec::new() }
     }
 
     /// The answer to LIST; an empty list is a 404.
     pub(super) fn keys<K: Serialize>(keys: &[K]) -> Handled {
-        if keys.is_empty() {
-            Err(Refusal::not_found())
-        } else {
-            Ok(Self::data(json!({ "keys": keys })))
-        }
+        if keys.is_empty() { Err(Refusal::not_found()) } else { Ok(Self::data(json!({ "keys": keys }))) }
     }
 
     /// As JSON or file on the wire; `request_id` goes into the envelope.
@@ -59,41 +49,20 @@ impl Answer {
             Self::Done { warnings } if warnings.is_empty() => {
                 respond(StatusCode::NO_CONTENT, JSON, Vec::new())
             }
-            Self::Done { warnings } => respond_json(
-                StatusCode::OK,
-                &Envelope {
-                    warnings: Some(warnings),
-                    ..envelope
-                },
-            ),
+            Self::Done { warnings } => {
+                respond_json(StatusCode::OK, &Envelope { warnings: Some(warnings), ..envelope })
+            }
             Self::Data { data, warnings } => {
                 let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
-                respond_json(
-                    StatusCode::OK,
-                    &Envelope {
-                        data,
-                        warnings,
-                        ..envelope
-                    },
-                )
+                respond_json(StatusCode::OK, &Envelope { data, warnings, ..envelope })
             }
             Self::DataTwice(data) => {
-                let envelope = Envelope {
-                    data: Value::Object(data.clone()),
-                    ..envelope
-                };
+                let envelope = Envelope { data: Value::Object(data.clone()), ..envelope };
                 respond_json(StatusCode::OK, &Twice { data, envelope })
             }
             Self::Token { auth, warnings } => {
                 let warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
-                respond_json(
-                    StatusCode::OK,
-                    &Envelope {
-                        auth: Some(auth),
-                        warnings,
-                        ..envelope
-                    },
-                )
+                respond_json(StatusCode::OK, &Envelope { auth: Some(auth), warnings, ..envelope })
             }
             Self::Bare { status, body } => respond_json(status, &body),
             Self::File { content_type, body } if body.is_empty() => {
@@ -117,10 +86,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
-        Self {
-            status,
-            errors: vec![error.into()],
-        }
+        Self { status, errors: vec![error.into()] }
     }
 
     /// 400.
@@ -145,10 +111,7 @@ impl Refusal {
 
     /// 404: nothing is there.
     pub(super) const fn not_found() -> Self {
-        Self {
-            status: StatusCode::NOT_FOUND,
-            errors: Vec::new(),
-        }
+        Self { status: StatusCode::NOT_FOUND, errors: Vec::new() }
     }
 
     /// 405: the path exists, but not for this method.
@@ -158,18 +121,12 @@ impl Refusal {
 
     /// 405 of those endpoints that answer without an envelope.
     pub(super) const fn method_not_allowed() -> Self {
-        Self {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            errors: Vec::new(),
-        }
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, errors: Vec::new() }
     }
 
     /// 501: the real server may do this, the fake does not.
     pub(super) fn not_implemented(what: impl core::fmt::Display) -> Self {
-        Self::new(
-            StatusCode::NOT_IMPLEMENTED,
-            format!("the fake Vault does not implement {what}"),
-        )
+        Self::new(StatusCode::NOT_IMPLEMENTED, format!("the fake Vault does not implement {what}"))
     }
 
     pub(super) fn into_response(self) -> Response<Vec<u8>> {
@@ -273,10 +230,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_is_a_404_without_errors() {
-        let response = Answer::keys::<String>(&[])
-            .err()
-            .map(Refusal::into_response)
-            .expect("refused");
+        let response = Answer::keys::<String>(&[]).err().map(Refusal::into_response).expect("refused");
 
         assert_eq!(
             (response.status().as_u16(), response.body().as_slice()),
@@ -287,10 +241,7 @@ mod tests {
     #[test]
     fn done_is_204_unless_there_is_a_warning() {
         let quiet = Answer::done().into_response("id");
-        let loud = Answer::Done {
-            warnings: vec!["careful".into()],
-        }
-        .into_response("id");
+        let loud = Answer::Done { warnings: vec!["careful".into()] }.into_response("id");
 
         assert_eq!((quiet.status().as_u16(), quiet.body().len()), (204, 0));
         assert_eq!(loud.status().as_u16(), 200);

@@ -26,13 +26,6 @@ mod tests {
     fn moments_are_rfc3339() {
         let printed = [0, 951_782_400, 1_795_466_813].map(|second| rfc3339(Unix(second)));
 
-        assert_eq!(
-            printed,
-            [
-                "1970-01-01T00:00:00Z",
-                "2000-02-29T00:00:00Z",
-                "2026-11-23T20:46:53Z"
-            ]
-        );
+        assert_eq!(printed, ["1970-01-01T00:00:00Z", "2000-02-29T00:00:00Z", "2026-11-23T20:46:53Z"]);
     }
 }

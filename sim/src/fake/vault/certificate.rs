@@ -62,19 +62,13 @@ impl PrivateKey {
 
     /// PKCS#8 in PEM, without a newline at the end.
     pub(super) fn pkcs8_pem(&self) -> String {
-        let pem = self
-            .p256()
-            .to_pkcs8_pem(LineEnding::LF)
-            .expect("a P-256 key has a PKCS#8 form");
+        let pem = self.p256().to_pkcs8_pem(LineEnding::LF).expect("a P-256 key has a PKCS#8 form");
         pem.trim_end().to_owned()
     }
 
     /// SEC 1 (`EC PRIVATE KEY`) in PEM, without a newline at the end.
     pub(super) fn sec1_pem(&self) -> String {
-        let pem = self
-            .p256()
-            .to_sec1_pem(LineEnding::LF)
-            .expect("a P-256 key has a SEC 1 form");
+        let pem = self.p256().to_sec1_pem(LineEnding::LF).expect("a P-256 key has a SEC 1 form");
         pem.trim_end().to_owned()
     }
 
@@ -85,11 +79,7 @@ impl PrivateKey {
 
     fn pair(&self) -> Pair {
         let signing = SigningKey::from(self.p256());
-        let public = signing
-            .verifying_key()
-            .to_encoded_point(false)
-            .as_bytes()
-            .to_vec();
+        let public = signing.verifying_key().to_encoded_point(false).as_bytes().to_vec();
         Pair { signing, public }
     }
 }
@@ -113,9 +103,7 @@ pub(super) fn root(common: &Common, key: &PrivateKey) -> Vec<u8> {
     let mut params = authority_params(name);
     fill(&mut params, common);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let certificate = params
-        .self_signed(&key.pair())
-        .expect("the parameters were made here");
+    let certificate = params.self_signed(&key.pair()).expect("the parameters were made here");
     certificate.der().to_vec()
 }
 
@@ -129,28 +117,20 @@ pub(super) fn leaf(
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     for organization in &leaf.organization {
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, printable(organization));
+        params.distinguished_name.push(DnType::OrganizationName, printable(organization));
     }
     for unit in &leaf.organizational_unit {
-        params
-            .distinguished_name
-            .push(DnType::OrganizationalUnitName, printable(unit));
+        params.distinguished_name.push(DnType::OrganizationalUnitName, printable(unit));
     }
     if let Some(name) = &common.common_name {
-        params
-            .distinguished_name
-            .push(DnType::CommonName, printable(name));
+        params.distinguished_name.push(DnType::CommonName, printable(name));
     }
     fill(&mut params, common);
     let text = |name: &String| Ia5String::try_from(name.as_str()).map_err(|_| BadName(name.clone()));
     for name in &leaf.dns_names {
         params.subject_alt_names.push(SanType::DnsName(text(name)?));
     }
-    params
-        .subject_alt_names
-        .extend(leaf.ip_addresses.iter().copied().map(SanType::IpAddress));
+    params.subject_alt_names.extend(leaf.ip_addresses.iter().copied().map(SanType::IpAddress));
     for uri in &leaf.uris {
         params.subject_alt_names.push(SanType::URI(text(uri)?));
     }
@@ -158,9 +138,7 @@ pub(super) fn leaf(
     params.extended_key_usages.clone_from(&leaf.extended_key_usages);
 
     let issuer = Issuer::new(authority_params(authority.common_name), authority.key.pair());
-    let certificate = params
-        .signed_by(&key.pair(), &issuer)
-        .expect("the parameters were made here");
+    let certificate = params.signed_by(&key.pair(), &issuer).expect("the parameters were made here");
     Ok(certificate.der().to_vec())
 }
 
@@ -179,9 +157,7 @@ pub(super) fn pem(der: &[u8]) -> String {
 fn authority_params(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, printable(common_name));
+    params.distinguished_name.push(DnType::CommonName, printable(common_name));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
 }
@@ -287,10 +263,7 @@ mod tests {
             extended_key_usages: vec![ExtendedKeyUsagePurpose::ServerAuth],
         };
         let root = root(&common(Some("root"), 1), &root_key);
-        let authority = Authority {
-            common_name: "root",
-            key: &root_key,
-        };
+        let authority = Authority { common_name: "root", key: &root_key };
         let Ok(leaf) = leaf(&common(None, 2), &wanted, &leaf_key, &authority) else {
             panic!("the names are names")
         };

@@ -56,21 +56,12 @@ fn a_component_may_what_it_needs() {
         ("GET", key.as_str(), json!({}), 200),
         ("POST", sign.as_str(), input, 200),
         ("POST", "pki/issue/component", named, 200),
-        (
-            "POST",
-            "pki/issue/component",
-            json!({"uri_sans": URI, "ttl": "1h"}),
-            200,
-        ),
+        ("POST", "pki/issue/component", json!({"uri_sans": URI, "ttl": "1h"}), 200),
         ("POST", "pki/issue/runtime", runtime, 200),
         ("GET", "environments/data/team0/x", json!({}), 404),
     ];
     for (method, path, body, status) in requests {
-        assert_eq!(
-            trial.status(method, path, &token, &body),
-            status,
-            "{method} {path}"
-        );
+        assert_eq!(trial.status(method, path, &token, &body), status, "{method} {path}");
     }
 }
 
@@ -104,11 +95,7 @@ fn a_component_gets_certificates_for_itself_alone() {
 
     for uri in uris {
         let wanted = json!({"uri_sans": uri, "ttl": "1h"});
-        assert_eq!(
-            trial.refused("POST", "pki/issue/component", &token, &wanted),
-            wrong,
-            "{uri}"
-        );
+        assert_eq!(trial.refused("POST", "pki/issue/component", &token, &wanted), wrong, "{uri}");
     }
     let wanted = json!({"uri_sans": URI, "ttl": "1h"});
     assert_eq!(
@@ -124,24 +111,8 @@ fn a_name_that_would_widen_a_path_drops_it() {
     prepare(&mut trial, &root, &accessor);
     let token = trial.logged_in("component", "team0", "app*", AUDIENCE);
 
-    assert_eq!(
-        trial.status(
-            "POST",
-            "nats/keys/user.team0.app*",
-            &token,
-            &json!({"type": "ed25519"})
-        ),
-        403
-    );
-    assert_eq!(
-        trial.status(
-            "POST",
-            "nats/keys/user.team0.app",
-            &token,
-            &json!({"type": "ed25519"})
-        ),
-        403
-    );
+    assert_eq!(trial.status("POST", "nats/keys/user.team0.app*", &token, &json!({"type": "ed25519"})), 403);
+    assert_eq!(trial.status("POST", "nats/keys/user.team0.app", &token, &json!({"type": "ed25519"})), 403);
 }
 
 fn forbidden() -> Vec<(&'static str, String, Value)> {
@@ -149,10 +120,7 @@ fn forbidden() -> Vec<(&'static str, String, Value)> {
     let input = || json!({"input": "eA=="});
     let issue = |more: Value| {
         let mut wanted = json!({"uri_sans": URI, "ttl": "1h"});
-        wanted
-            .as_object_mut()
-            .expect("an object")
-            .extend(more.as_object().expect("an object").clone());
+        wanted.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
         ("POST", "pki/issue/component".to_owned(), wanted)
     };
     let own = |suffix: &str| format!("nats/keys/{OWN_KEY}{suffix}");
@@ -174,21 +142,12 @@ fn forbidden() -> Vec<(&'static str, String, Value)> {
             json!({"uri_sans": URI, "ttl": "1h", "common_name": "nats.kubefox.svc"}),
         ),
         ("POST", "environments/data/team0/x".into(), json!({"data": {}})),
-        (
-            "POST",
-            "nats/keys/user.team0.other".into(),
-            json!({"type": "ed25519"}),
-        ),
+        ("POST", "nats/keys/user.team0.other".into(), json!({"type": "ed25519"})),
         ("POST", "sys/wrapping/wrap".into(), json!({"a": "b"})),
         ("POST", "auth/token/create".into(), none()),
         ("PUT", "sys/seal".into(), none()),
     ];
-    let signers = [
-        "user.team0.app.x",
-        "operator",
-        "signer.platform",
-        "account.platform",
-    ];
+    let signers = ["user.team0.app.x", "operator", "signer.platform", "account.platform"];
     requests.extend(signers.map(|key| ("POST", format!("nats/sign/{key}"), input())));
     let reads = [
         "environments/data/team1/x",
@@ -230,32 +189,16 @@ fn prepare(trial: &mut Trial, root: &str, accessor: &str) {
         );
     }
     let config = json!({"max_lease_ttl": 10 * 365 * 86_400});
-    trial.must(
-        "POST",
-        "sys/mounts/pki",
-        root,
-        &json!({"type": "pki", "config": config}),
-    );
+    trial.must("POST", "sys/mounts/pki", root, &json!({"type": "pki", "config": config}));
     trial.must("POST", "sys/mounts/nats", root, &json!({"type": "transit"}));
     trial.must("POST", "pki/root/generate/internal", root, &root_certificate());
-    let component = pki_role(
-        "component",
-        &["broker.kubefox.internal"],
-        4 * 3_600,
-        (true, true),
-        "",
-        accessor,
-    );
+    let component =
+        pki_role("component", &["broker.kubefox.internal"], 4 * 3_600, (true, true), "", accessor);
     trial.must("POST", "pki/roles/component", root, &component);
     let runtime = pki_role("runtime", &[], 4 * 3_600, (false, true), "/runtime", accessor);
     trial.must("POST", "pki/roles/runtime", root, &runtime);
     let role = auth_role(&["*"], &["team0"], AUDIENCE, 120, "component");
     trial.must("POST", "auth/kubernetes/role/component", root, &role);
     let policy = COMPONENT.replace("ACC", accessor);
-    trial.must(
-        "POST",
-        "sys/policies/acl/component",
-        root,
-        &json!({"policy": policy}),
-    );
+    trial.must("POST", "sys/policies/acl/component", root, &json!({"policy": policy}));
 }

@@ -62,9 +62,9 @@ impl<'a> Fields<'a> {
             return Ok(None);
         };
         let seconds = match value {
-            Value::Number(number) => number
-                .as_u64()
-                .ok_or_else(|| format!("cannot provide negative value '{number}'")),
+            Value::Number(number) => {
+                number.as_u64().ok_or_else(|| format!("cannot provide negative value '{number}'"))
+            }
             Value::String(text) => parse_duration(text),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
                 return Err(unconvertible(name, "duration", value));
@@ -72,13 +72,8 @@ impl<'a> Fields<'a> {
         };
         let too_large =
             || "multiplication of durations resulted in overflow, one operand may be too large".to_owned();
-        let seconds = seconds.and_then(|seconds| {
-            if seconds > MAX_DURATION_S {
-                Err(too_large())
-            } else {
-                Ok(seconds)
-            }
-        });
+        let seconds =
+            seconds.and_then(|seconds| if seconds > MAX_DURATION_S { Err(too_large()) } else { Ok(seconds) });
         seconds.map(Some).map_err(|why| {
             let what = format!("error converting input for field \"{name}\": {why}");
             Refusal::invalid(format!("Field validation failed: {what}"))
@@ -95,10 +90,7 @@ impl<'a> Fields<'a> {
             }
             Some(value @ Value::Array(values)) => {
                 let entries = values.iter().map(|value| value.as_str().map(str::to_owned));
-                entries
-                    .collect::<Option<_>>()
-                    .map(Some)
-                    .ok_or_else(|| unconvertible(name, "[]string", value))
+                entries.collect::<Option<_>>().map(Some).ok_or_else(|| unconvertible(name, "[]string", value))
             }
             Some(value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_))) => {
                 Err(unconvertible(name, "[]string", value))
@@ -124,19 +116,12 @@ impl<'a> Fields<'a> {
             .filter(|name| !known.contains(&name.as_str()) && !unimplemented.contains(&name.as_str()));
         let names = unknown.map(String::as_str).collect::<Vec<_>>().join(" ");
         let warning = || format!("Endpoint ignored these unrecognized parameters: [{names}]");
-        Ok(if names.is_empty() {
-            Vec::new()
-        } else {
-            vec![warning()]
-        })
+        Ok(if names.is_empty() { Vec::new() } else { vec![warning()] })
     }
 
     /// Refuses loudly the parameters that the fake does not implement.
     pub(super) fn refuse(self, unimplemented: &[&str]) -> Result<(), Refusal> {
-        match unimplemented
-            .iter()
-            .find(|name| self.value(name).is_some_and(is_meant))
-        {
+        match unimplemented.iter().find(|name| self.value(name).is_some_and(is_meant)) {
             Some(name) => Err(Refusal::not_implemented(format_args!("the parameter {name}"))),
             None => Ok(()),
         }
@@ -224,18 +209,9 @@ mod tests {
         let read = ["", "0", "90", "1h30m", "5m", "30d", "1500ms"].map(parse_duration);
 
         assert_eq!(read, [0, 0, 90, 5_400, 300, 2_592_000, 1].map(Ok));
-        assert_eq!(
-            parse_duration("100y"),
-            Err("time: unknown unit \"y\" in duration \"100y\"".into())
-        );
-        assert_eq!(
-            parse_duration("nope"),
-            Err("time: invalid duration \"nope\"".into())
-        );
-        assert_eq!(
-            parse_duration("-1"),
-            Err("cannot provide negative value '-1'".into())
-        );
+        assert_eq!(parse_duration("100y"), Err("time: unknown unit \"y\" in duration \"100y\"".into()));
+        assert_eq!(parse_duration("nope"), Err("time: invalid duration \"nope\"".into()));
+        assert_eq!(parse_duration("-1"), Err("cannot provide negative value '-1'".into()));
         assert_eq!([14_400, 61, 2].map(print_duration), ["4h0m0s", "1m1s", "2s"]);
     }
 
@@ -248,11 +224,7 @@ mod tests {
         assert!(fields.whole("bits").is_ok_and(|bits| bits == Some(256)));
         assert!(fields.flag("any").is_ok_and(|any| any == Some(true)));
         assert!(fields.flag("cn").is_ok_and(|cn| cn == Some(false)));
-        assert!(
-            fields
-                .list("names")
-                .is_ok_and(|names| names == Some(vec!["a".into(), "b".into()]))
-        );
+        assert!(fields.list("names").is_ok_and(|names| names == Some(vec!["a".into(), "b".into()])));
         assert!(fields.text("null").is_ok_and(|text| text.is_none()));
         assert!(fields.object("bits").is_err());
     }
@@ -267,9 +239,6 @@ mod tests {
 
         let text = "Endpoint ignored these unrecognized parameters: [nope]";
         assert!(warnings.is_ok_and(|warnings| warnings == [text]));
-        assert_eq!(
-            refusal.map(|refusal| refusal.into_response().status().as_u16()),
-            Some(501)
-        );
+        assert_eq!(refusal.map(|refusal| refusal.into_response().status().as_u16()), Some(501));
     }
 }

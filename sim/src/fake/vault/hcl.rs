@@ -23,17 +23,9 @@ pub(super) enum Content {
 
 /// Parses a whole document.
 pub(super) fn parse(text: &str) -> Result<Vec<Item>, String> {
-    let mut parser = Parser {
-        rest: text,
-        line: 1,
-        column: 1,
-    };
+    let mut parser = Parser { rest: text, line: 1, column: 1 };
     let items = parser.items(0)?;
-    if parser.rest.is_empty() {
-        Ok(items)
-    } else {
-        Err(parser.error("illegal char"))
-    }
+    if parser.rest.is_empty() { Ok(items) } else { Err(parser.error("illegal char")) }
 }
 
 struct Parser<'a> {
@@ -78,12 +70,7 @@ impl Parser<'_> {
         } else {
             return Err(stray);
         };
-        Ok(Item {
-            key,
-            labels,
-            content,
-            line,
-        })
+        Ok(Item { key, labels, content, line })
     }
 
     fn key(&mut self) -> Result<String, String> {
@@ -152,9 +139,7 @@ impl Parser<'_> {
     }
 
     fn number(&mut self) -> Result<Value, String> {
-        let end = self
-            .rest
-            .find(|c: char| c != '-' && c != '.' && !c.is_ascii_digit());
+        let end = self.rest.find(|c: char| c != '-' && c != '.' && !c.is_ascii_digit());
         let text = &self.rest[..end.unwrap_or(self.rest.len())];
         let number = text.parse::<i64>().ok().map(Number::from);
         let Some(number) = number.or_else(|| text.parse().ok().and_then(Number::from_f64)) else {
@@ -211,10 +196,7 @@ impl Parser<'_> {
             let length = if self.rest.starts_with('#') || self.rest.starts_with("//") {
                 self.rest.find('\n').unwrap_or(self.rest.len())
             } else if self.rest.starts_with("/*") {
-                self.rest
-                    .find("*/")
-                    .ok_or_else(|| self.error("comment not terminated"))?
-                    + 2
+                self.rest.find("*/").ok_or_else(|| self.error("comment not terminated"))? + 2
             } else {
                 return Ok(());
             };
@@ -223,11 +205,7 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, wanted: char) -> Result<(), String> {
-        if self.take(wanted) {
-            Ok(())
-        } else {
-            Err(self.error(&format!("expected '{wanted}'")))
-        }
+        if self.take(wanted) { Ok(()) } else { Err(self.error(&format!("expected '{wanted}'"))) }
     }
 
     fn take(&mut self, wanted: char) -> bool {
@@ -279,15 +257,9 @@ mod tests {
         )
         .expect("it parses");
 
-        let [length, path] = items.as_slice() else {
-            panic!("two items")
-        };
-        let Content::Attribute(length_value) = &length.content else {
-            panic!("an attribute")
-        };
-        let Content::Block(members) = &path.content else {
-            panic!("a block")
-        };
+        let [length, path] = items.as_slice() else { panic!("two items") };
+        let Content::Attribute(length_value) = &length.content else { panic!("an attribute") };
+        let Content::Block(members) = &path.content else { panic!("a block") };
         let values: Vec<_> = members
             .iter()
             .map(|item| match &item.content {
@@ -300,25 +272,12 @@ mod tests {
             (path.key.as_str(), path.labels.as_slice(), path.line),
             ("path", &["a\"b".to_owned()][..], 3)
         );
-        assert_eq!(
-            values,
-            [("list", json!(["x", 1])), ("map", json!({"j": [true], "k": []}))]
-        );
+        assert_eq!(values, [("list", json!(["x", 1])), ("map", json!({"j": [true], "k": []}))]);
     }
 
     #[test]
     fn what_is_not_hcl_is_an_error_with_its_place() {
-        let failures = [
-            "path",
-            "a = ",
-            "a = [1",
-            "a = [1 2]",
-            "a {",
-            "}",
-            "a = \"x",
-            "a = nope",
-            "/* x",
-        ];
+        let failures = ["path", "a = ", "a = [1", "a = [1 2]", "a {", "}", "a = \"x", "a = nope", "/* x"];
         let errors = failures.map(|text| parse(text).err().unwrap_or_default());
 
         assert_eq!(
@@ -341,10 +300,6 @@ mod tests {
     fn nesting_has_a_limit() {
         let deep = format!("a = {}{}", "[".repeat(MAX_DEPTH + 2), "]".repeat(MAX_DEPTH + 2));
 
-        assert!(
-            parse(&deep)
-                .err()
-                .is_some_and(|error| error.contains("nested too deeply"))
-        );
+        assert!(parse(&deep).err().is_some_and(|error| error.contains("nested too deeply")));
     }
 }

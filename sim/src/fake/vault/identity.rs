@@ -64,9 +64,8 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((literal, after)) = rest.split_once("{{") {
-        let (expression, after) = after
-            .split_once("}}")
-            .ok_or_else(|| format!("unclosed template in {text}"))?;
+        let (expression, after) =
+            after.split_once("}}").ok_or_else(|| format!("unclosed template in {text}"))?;
         parts.push(Part::Literal(literal));
         parts.push(Part::Expression(parse_expression(expression.trim())?));
         rest = after;
@@ -81,9 +80,7 @@ fn parse_expression(expression: &str) -> Result<Expression<'_>, String> {
     if of_entity == "id" {
         return Ok(Expression::EntityId);
     }
-    let of_alias = of_entity
-        .strip_prefix("aliases.")
-        .and_then(|alias| alias.split_once('.'));
+    let of_alias = of_entity.strip_prefix("aliases.").and_then(|alias| alias.split_once('.'));
     let (accessor, field) = of_alias.ok_or_else(unknown)?;
     match (field, field.strip_prefix("metadata.")) {
         ("id", _) => Ok(Expression::AliasId { accessor }),

@@ -42,8 +42,7 @@ struct Config {
 impl KubernetesAuth {
     /// Whether a write to the path would be an update. `None` for paths that are only ever updated.
     pub(super) fn exists(&self, rest: &str) -> Option<bool> {
-        rest.strip_prefix("role/")
-            .map(|name| self.roles.contains_key(&name.to_lowercase()))
+        rest.strip_prefix("role/").map(|name| self.roles.contains_key(&name.to_lowercase()))
     }
 }
 
@@ -101,9 +100,7 @@ fn write_config(method: &mut Shared<KubernetesAuth>, request: &Request, host: &H
     }
     if ca_cert.is_empty() && host.reviewer_token.is_none() {
         let path = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
-        return Err(Refusal::invalid(format!(
-            "open {path}: no such file or directory"
-        )));
+        return Err(Refusal::invalid(format!("open {path}: no such file or directory")));
     }
     let reviewer_jwt = fields.text("token_reviewer_jwt")?.filter(|jwt| !jwt.is_empty());
     let config = Config {
@@ -124,12 +121,7 @@ fn role(method: &mut Shared<KubernetesAuth>, request: &Request, name: &str) -> H
             Ok(Answer::data(role.describe()))
         }
         Operation::Create | Operation::Update => {
-            let role = method
-                .roles
-                .get(name)
-                .cloned()
-                .unwrap_or_default()
-                .written(Fields(&request.data))?;
+            let role = method.roles.get(name).cloned().unwrap_or_default().written(Fields(&request.data))?;
             method.own().roles.insert(name.to_owned(), role);
             Ok(Answer::done())
         }
@@ -143,18 +135,11 @@ fn role(method: &mut Shared<KubernetesAuth>, request: &Request, name: &str) -> H
 
 /// `POST auth/<mount>/login`; `mount` ends in a slash.
 pub(super) fn log_in(storage: &mut Storage, request: &Request, mount: &str, host: &mut Host<'_>) -> Handled {
-    let Some(AuthMount {
-        description,
-        method: Method::Kubernetes(method),
-    }) = storage.auth.get(mount)
-    else {
+    let Some(AuthMount { description, method: Method::Kubernetes(method) }) = storage.auth.get(mount) else {
         return request.not_implemented();
     };
     if request.operation != Operation::Update {
-        return Err(Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "unsupported operation",
-        ));
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "unsupported operation"));
     }
     let fields = Fields(&request.data);
     let field = |name: &str| {
@@ -165,10 +150,7 @@ pub(super) fn log_in(storage: &mut Storage, request: &Request, mount: &str, host
     let unknown = || Refusal::invalid(format!("invalid role name \"{role_name}\""));
     let role = method.roles.get(&role_name).ok_or_else(unknown)?;
     let config = method.config.as_ref().ok_or_else(|| {
-        Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "could not load backend configuration",
-        )
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "could not load backend configuration")
     })?;
     if role.token_type() != "batch" {
         return Err(Refusal::not_implemented("logins that make service tokens"));
@@ -202,10 +184,7 @@ pub(super) fn log_in(storage: &mut Storage, request: &Request, mount: &str, host
     let id = request.mint.batch_token(&[request.id.as_bytes(), jwt.as_bytes()]);
     let auth = Box::new(describe_login(&id, &token));
     storage.tokens.own().remember(TokenId(id), token);
-    Ok(Answer::Token {
-        auth,
-        warnings: Vec::new(),
-    })
+    Ok(Answer::Token { auth, warnings: Vec::new() })
 }
 
 fn describe_login(id: &str, token: &BatchToken) -> Auth {
@@ -247,13 +226,10 @@ fn review(
     let review = host.reviewer.review(request.now, reviewer, jwt, &audiences);
     let expected = format!("system:serviceaccount:{}:{}", claims.namespace, claims.name);
     match review {
-        Review::Authenticated {
-            username,
-            uid,
-            audiences: confirmed,
-        } if username == expected
-            && uid == claims.uid
-            && confirmed.iter().any(|audience| audiences.contains(audience)) =>
+        Review::Authenticated { username, uid, audiences: confirmed }
+            if username == expected
+                && uid == claims.uid
+                && confirmed.iter().any(|audience| audiences.contains(audience)) =>
         {
             Ok(())
         }
@@ -285,18 +261,9 @@ mod tests {
         let metadata = json!({"role": "component", "service_account_name": "app",
             "service_account_namespace": "team0", "service_account_secret_name": "",
             "service_account_uid": "uid-team0-app"});
-        assert_eq!(
-            (&auth["policies"], &auth["metadata"]),
-            (&json!(["component"]), &metadata)
-        );
-        assert_eq!(
-            (&auth["token_type"], &auth["lease_duration"]),
-            (&json!("batch"), &json!(120))
-        );
-        assert_eq!(
-            (&auth["accessor"], &auth["renewable"]),
-            (&json!(""), &json!(false))
-        );
+        assert_eq!((&auth["policies"], &auth["metadata"]), (&json!(["component"]), &metadata));
+        assert_eq!((&auth["token_type"], &auth["lease_duration"]), (&json!("batch"), &json!(120)));
+        assert_eq!((&auth["accessor"], &auth["renewable"]), (&json!(""), &json!(false)));
         assert!(text(&auth["client_token"]).starts_with("b."));
         assert_eq!(trial.vault.counts().batch_tokens, 1);
     }
@@ -307,15 +274,10 @@ mod tests {
         let token = trial.logged_in("component", "team0", "app", AUDIENCE);
         let mut look = |now| {
             trial.now = Unix(now);
-            trial
-                .refused("GET", "auth/token/lookup-self", &token, &json!({}))
-                .1
+            trial.refused("GET", "auth/token/lookup-self", &token, &json!({})).1
         };
 
-        assert_eq!(
-            look(START.0 + 119),
-            "1 error occurred:\n\t* permission denied\n\n"
-        );
+        assert_eq!(look(START.0 + 119), "1 error occurred:\n\t* permission denied\n\n");
         assert_eq!(look(START.0 + 120), "permission denied");
         assert_eq!(look(START.0), "permission denied", "even if the clock goes back");
         assert_eq!(trial.vault.counts().batch_tokens, 0);
@@ -331,26 +293,14 @@ mod tests {
         };
         let audience = "invalid audience (aud) claim: audience claim does not match any expected audience";
 
-        assert_eq!(
-            refusal("component", "team0", "app", "another"),
-            (403, audience.into())
-        );
-        assert_eq!(
-            refusal("component", "team1", "app", AUDIENCE),
-            (403, "namespace not authorized".into())
-        );
-        assert_eq!(
-            refusal("nats", "team0", "nats", AUDIENCE),
-            (403, "namespace not authorized".into())
-        );
+        assert_eq!(refusal("component", "team0", "app", "another"), (403, audience.into()));
+        assert_eq!(refusal("component", "team1", "app", AUDIENCE), (403, "namespace not authorized".into()));
+        assert_eq!(refusal("nats", "team0", "nats", AUDIENCE), (403, "namespace not authorized".into()));
         assert_eq!(
             refusal("nats", "kubefox", "stranger", AUDIENCE),
             (403, "service account name not authorized".into())
         );
-        assert_eq!(
-            refusal("nope", "team0", "app", AUDIENCE),
-            (400, "invalid role name \"nope\"".into())
-        );
+        assert_eq!(refusal("nope", "team0", "app", AUDIENCE), (400, "invalid role name \"nope\"".into()));
     }
 
     #[test]
@@ -364,29 +314,14 @@ mod tests {
         };
 
         let expired = refusal(START.0 + 661, json!({"role": "component", "jwt": jwt}));
-        assert_eq!(
-            expired,
-            (
-                403,
-                "invalid expiration time (exp) claim: token is expired".into()
-            )
-        );
+        assert_eq!(expired, (403, "invalid expiration time (exp) claim: token is expired".into()));
         assert_eq!(
             refusal(START.0, json!({"role": "component", "jwt": "abc"})),
             (403, "permission denied".into())
         );
-        assert_eq!(
-            refusal(START.0, json!({"jwt": jwt})),
-            (400, "missing role".into())
-        );
-        assert_eq!(
-            refusal(START.0, json!({"role": "component"})),
-            (400, "missing jwt".into())
-        );
-        assert_eq!(
-            trial.call("GET", "auth/kubernetes/login", None, &json!({})).0,
-            405
-        );
+        assert_eq!(refusal(START.0, json!({"jwt": jwt})), (400, "missing role".into()));
+        assert_eq!(refusal(START.0, json!({"role": "component"})), (400, "missing jwt".into()));
+        assert_eq!(trial.call("GET", "auth/kubernetes/login", None, &json!({})).0, 405);
     }
 
     #[test]
@@ -403,10 +338,7 @@ mod tests {
         assert!(bare(trial.log_in("component", &known)), "the API server is down");
         trial.kubernetes.is_down = false;
         trial.pod_token = Some("another pod's".into());
-        assert!(
-            bare(trial.log_in("component", &known)),
-            "the reviewer may not review"
-        );
+        assert!(bare(trial.log_in("component", &known)), "the reviewer may not review");
         trial.pod_token = None;
         assert!(bare(trial.log_in("component", &known)), "there is no reviewer");
         assert_eq!(trial.vault.counts().batch_tokens, 0);
@@ -420,11 +352,7 @@ mod tests {
             "token_reviewer_jwt": "dead", "disable_local_ca_jwt": true});
         trial.must("POST", "auth/kubernetes/config", &root, &config);
 
-        assert_eq!(
-            trial.log_in("component", &jwt).0,
-            403,
-            "nobody logs in once the stored one is dead"
-        );
+        assert_eq!(trial.log_in("component", &jwt).0, 403, "nobody logs in once the stored one is dead");
         let read = trial.must("GET", "auth/kubernetes/config", &root, &json!({}))["data"].clone();
         assert_eq!(read["token_reviewer_jwt_set"], true);
         assert!(!read.to_string().contains("dead"), "it cannot be read back");
@@ -442,11 +370,7 @@ mod tests {
             refusal(json!({"kubernetes_host": "x", "disable_local_ca_jwt": true})),
             (400, needed.into())
         );
-        assert!(
-            refusal(json!({"kubernetes_host": "x"}))
-                .1
-                .ends_with("ca.crt: no such file or directory")
-        );
+        assert!(refusal(json!({"kubernetes_host": "x"})).1.ends_with("ca.crt: no such file or directory"));
         assert_eq!(
             refusal(json!({"kubernetes_host": "x", "kubernetes_ca_cert": "x", "pem_keys": ["x"]})).0,
             501
@@ -460,20 +384,11 @@ mod tests {
         let token = trial.token_with_policy(&root, policy);
         let role = auth_role(&["x"], &["y"], AUDIENCE, 60, "z");
 
-        assert_eq!(
-            trial.status("POST", "auth/kubernetes/role/New", &token, &role),
-            204
-        );
-        assert_eq!(
-            trial.status("POST", "auth/kubernetes/role/new", &token, &role),
-            403
-        );
+        assert_eq!(trial.status("POST", "auth/kubernetes/role/New", &token, &role), 204);
+        assert_eq!(trial.status("POST", "auth/kubernetes/role/new", &token, &role), 403);
         let read = trial.must("GET", "auth/kubernetes/role/new", &token, &json!({}))["data"].clone();
         let wanted = role.as_object().expect("an object");
-        assert!(
-            wanted.iter().all(|(name, value)| read.get(name) == Some(value)),
-            "{read}"
-        );
+        assert!(wanted.iter().all(|(name, value)| read.get(name) == Some(value)), "{read}");
         let listed = trial.must("LIST", "auth/kubernetes/role", &root, &json!({}));
         assert_eq!(listed["data"]["keys"], json!(["component", "nats", "new"]));
     }

@@ -52,17 +52,11 @@ impl Role {
         fields.refuse(&UNIMPLEMENTED)?;
         update(&mut self.token_type, fields.text("token_type")?);
         update(&mut self.names, fields.list("bound_service_account_names")?);
-        update(
-            &mut self.namespaces,
-            fields.list("bound_service_account_namespaces")?,
-        );
+        update(&mut self.namespaces, fields.list("bound_service_account_namespaces")?);
         update(&mut self.audience, fields.text("audience")?);
         update(&mut self.alias_name_source, fields.text("alias_name_source")?);
         update(&mut self.token_policies, fields.list("token_policies")?);
-        update(
-            &mut self.token_no_default_policy,
-            fields.flag("token_no_default_policy")?,
-        );
+        update(&mut self.token_no_default_policy, fields.flag("token_no_default_policy")?);
         update(&mut self.token_ttl_s, fields.seconds("token_ttl")?);
         update(&mut self.token_max_ttl_s, fields.seconds("token_max_ttl")?);
         self.check(fields)?;
@@ -74,9 +68,7 @@ impl Role {
             "batch" | "default-batch" => true,
             "default" | "service" | "default-service" => false,
             other => {
-                return Err(Refusal::invalid(format!(
-                    "invalid 'token_type' value \"{other}\""
-                )));
+                return Err(Refusal::invalid(format!("invalid 'token_type' value \"{other}\"")));
             }
         };
         let set = |name| Ok::<_, Refusal>(fields.seconds(name)?.unwrap_or(0) > 0);
@@ -87,9 +79,7 @@ impl Role {
         } else if is_batch && limited {
             "'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with limited use count"
         } else if periodic || limited {
-            return Err(Refusal::not_implemented(
-                "periodic tokens and tokens of limited use",
-            ));
+            return Err(Refusal::not_implemented("periodic tokens and tokens of limited use"));
         } else if self.token_max_ttl_s > 0 && self.token_ttl_s > self.token_max_ttl_s {
             "'token_ttl' cannot be greater than 'token_max_ttl'"
         } else if self.names.is_empty() {
@@ -99,10 +89,7 @@ impl Role {
              \"bound_service_account_namespace_selector\" is not set"
         } else if mixes_star(&self.names) || mixes_star(&self.namespaces) {
             "can not mix \"*\" with values"
-        } else if !matches!(
-            self.alias_name_source.as_str(),
-            "serviceaccount_uid" | "serviceaccount_name"
-        ) {
+        } else if !matches!(self.alias_name_source.as_str(), "serviceaccount_uid" | "serviceaccount_name") {
             "invalid alias_name_source, must be one of: serviceaccount_uid, serviceaccount_name"
         } else {
             return Ok(());
@@ -153,11 +140,7 @@ impl Role {
 
     /// The policies of a token, sorted.
     pub(super) fn policies(&self) -> Vec<String> {
-        let mut policies: BTreeSet<_> = self
-            .token_policies
-            .iter()
-            .map(|name| name.to_lowercase())
-            .collect();
+        let mut policies: BTreeSet<_> = self.token_policies.iter().map(|name| name.to_lowercase()).collect();
         if !self.token_no_default_policy {
             policies.insert("default".to_owned());
         }
@@ -166,16 +149,8 @@ impl Role {
 
     /// The life of a token in seconds, given those of the mount.
     pub(super) fn ttl_s(&self, default_s: u64, max_s: u64) -> u64 {
-        let wanted_s = if self.token_ttl_s == 0 {
-            default_s
-        } else {
-            self.token_ttl_s
-        };
-        let limit_s = if self.token_max_ttl_s == 0 {
-            max_s
-        } else {
-            self.token_max_ttl_s.min(max_s)
-        };
+        let wanted_s = if self.token_ttl_s == 0 { default_s } else { self.token_ttl_s };
+        let limit_s = if self.token_max_ttl_s == 0 { max_s } else { self.token_max_ttl_s.min(max_s) };
         wanted_s.min(limit_s)
     }
 }
@@ -215,14 +190,8 @@ mod tests {
             with(json!({"bound_service_account_names": []})),
             "\"bound_service_account_names\" can not be empty"
         );
-        assert_eq!(
-            with(json!({"bound_service_account_names": ["*", "x"]})),
-            "can not mix \"*\" with values"
-        );
-        assert_eq!(
-            with(json!({"token_type": "x"})),
-            "invalid 'token_type' value \"x\""
-        );
+        assert_eq!(with(json!({"bound_service_account_names": ["*", "x"]})), "can not mix \"*\" with values");
+        assert_eq!(with(json!({"token_type": "x"})), "invalid 'token_type' value \"x\"");
         assert_eq!(
             with(json!({"token_ttl": 2, "token_max_ttl": 1})),
             "'token_ttl' cannot be greater than 'token_max_ttl'"

@@ -49,10 +49,7 @@ impl Version {
 
 impl Kv {
     pub(super) const fn new(upgrading: u8) -> Self {
-        Self {
-            secrets: BTreeMap::new(),
-            upgrading,
-        }
+        Self { secrets: BTreeMap::new(), upgrading }
     }
 
     /// How many versions were ever written.
@@ -62,8 +59,7 @@ impl Kv {
 
     /// Whether a write to the path would be an update. `None` for paths that are only ever updated.
     pub(super) fn exists(&self, rest: &str) -> Option<bool> {
-        rest.strip_prefix("data/")
-            .map(|path| self.secrets.contains_key(path))
+        rest.strip_prefix("data/").map(|path| self.secrets.contains_key(path))
     }
 }
 
@@ -115,48 +111,30 @@ pub(super) fn handle(kv: &mut Shared<Kv>, request: &Request, rest: &str) -> Hand
 }
 
 fn read(kv: &Kv, request: &Request, path: &str) -> Handled {
-    let wanted = Fields(&request.data)
-        .whole("version")?
-        .and_then(|version| u64::try_from(version).ok());
+    let wanted = Fields(&request.data).whole("version")?.and_then(|version| u64::try_from(version).ok());
     let found = kv.secrets.get(path).and_then(|secret| {
         let number = wanted.filter(|version| *version > 0).unwrap_or(secret.current);
         secret.versions.get(&number).map(|version| (number, version))
     });
     let (number, version) = found.ok_or_else(Refusal::not_found)?;
-    Ok(Answer::data(
-        json!({ "data": version.data, "metadata": version.describe(number) }),
-    ))
+    Ok(Answer::data(json!({ "data": version.data, "metadata": version.describe(number) })))
 }
 
 fn write(kv: &mut Shared<Kv>, request: &Request, path: &str) -> Handled {
     let fields = Fields(&request.data);
     let options = fields.object("options")?;
-    let cas = options
-        .map(|options| Fields(options).whole("cas"))
-        .transpose()?
-        .flatten();
-    let data = fields
-        .object("data")?
-        .ok_or_else(|| Refusal::invalid("no data provided"))?;
+    let cas = options.map(|options| Fields(options).whole("cas")).transpose()?.flatten();
+    let data = fields.object("data")?.ok_or_else(|| Refusal::invalid("no data provided"))?;
     let current = kv.secrets.get(path).map_or(0, |secret| secret.current);
     if cas.is_some_and(|cas| u64::try_from(cas) != Ok(current)) {
-        return Err(Refusal::invalid(
-            "check-and-set parameter did not match the current version",
-        ));
+        return Err(Refusal::invalid("check-and-set parameter did not match the current version"));
     }
 
     let now = request.now;
-    let version = Version {
-        data: data.clone(),
-        created: now,
-    };
+    let version = Version { data: data.clone(), created: now };
     let number = current + 1;
     let answer = version.describe(number);
-    let new = || Secret {
-        current: 0,
-        created: now,
-        versions: BTreeMap::new(),
-    };
+    let new = || Secret { current: 0, created: now, versions: BTreeMap::new() };
     let secret = kv.own().secrets.entry(path.to_owned()).or_insert_with(new);
     secret.current = number;
     secret.versions.insert(number, version);
@@ -180,10 +158,7 @@ fn read_metadata(kv: &Kv, path: &str) -> Handled {
             json!({"created_time": rfc3339(version.created), "deletion_time": "", "destroyed": false});
         (number.to_string(), facts)
     };
-    let updated = secret
-        .versions
-        .last_key_value()
-        .map_or(secret.created, |(_, version)| version.created);
+    let updated = secret.versions.last_key_value().map_or(secret.created, |(_, version)| version.created);
     let oldest = secret.versions.first_key_value().map_or(0, |(number, _)| *number);
     Ok(Answer::data(json!({
         "cas_required": false, "created_time": rfc3339(secret.created), "current_metadata_version": 0,
@@ -202,30 +177,15 @@ mod tests {
     fn compare_and_set_decides_between_writers() {
         let (mut trial, root) = with_kv();
         let write = |cas: Value| json!({"data": {"x": cas}, "options": {"cas": cas}});
-        let conflict = (
-            400,
-            "check-and-set parameter did not match the current version".to_owned(),
-        );
+        let conflict = (400, "check-and-set parameter did not match the current version".to_owned());
         let path = "systems/data/a/b";
 
         assert_eq!(trial.refused("POST", path, &root, &write(json!(1))), conflict);
-        assert_eq!(
-            trial.must("POST", path, &root, &write(json!(0)))["data"]["version"],
-            1
-        );
+        assert_eq!(trial.must("POST", path, &root, &write(json!(0)))["data"]["version"], 1);
         assert_eq!(trial.refused("POST", path, &root, &write(json!(0))), conflict);
-        assert_eq!(
-            trial.must("POST", path, &root, &write(json!("1")))["data"]["version"],
-            2
-        );
-        assert_eq!(
-            trial.must("POST", path, &root, &json!({"data": {}}))["data"]["version"],
-            3
-        );
-        assert_eq!(
-            trial.refused("POST", path, &root, &json!({})),
-            (400, "no data provided".into())
-        );
+        assert_eq!(trial.must("POST", path, &root, &write(json!("1")))["data"]["version"], 2);
+        assert_eq!(trial.must("POST", path, &root, &json!({"data": {}}))["data"]["version"], 3);
+        assert_eq!(trial.refused("POST", path, &root, &json!({})), (400, "no data provided".into()));
         assert_eq!(trial.vault.counts().secret_versions, 3);
     }
 
@@ -244,15 +204,9 @@ mod tests {
             "destroyed": false, "version": 11});
         assert_eq!(read["data"], json!({"data": {"n": 11}, "metadata": expected}));
         assert_eq!(second["data"]["data"]["n"], 2);
+        assert_eq!(trial.status("GET", "systems/data/a?version=1", &root, &json!({})), 404);
         assert_eq!(
-            trial.status("GET", "systems/data/a?version=1", &root, &json!({})),
-            404
-        );
-        assert_eq!(
-            (
-                &metadata["data"]["current_version"],
-                &metadata["data"]["oldest_version"]
-            ),
+            (&metadata["data"]["current_version"], &metadata["data"]["oldest_version"]),
             (&json!(11), &json!(2))
         );
     }
@@ -261,12 +215,7 @@ mod tests {
     fn a_list_shows_one_level() {
         let (mut trial, root) = with_kv();
         for path in ["a", "b/c", "b/d/e"] {
-            trial.must(
-                "POST",
-                &format!("systems/data/{path}"),
-                &root,
-                &json!({"data": {}}),
-            );
+            trial.must("POST", &format!("systems/data/{path}"), &root, &json!({"data": {}}));
         }
 
         assert_eq!(
@@ -291,10 +240,7 @@ mod tests {
 
         assert_eq!(status, 404);
         let warning = answer["warnings"][0].as_str().unwrap_or_default();
-        assert!(
-            warning.starts_with("Invalid path for a versioned K/V secrets engine."),
-            "{warning}"
-        );
+        assert!(warning.starts_with("Invalid path for a versioned K/V secrets engine."), "{warning}");
         assert_eq!(trial.status("DELETE", "systems/data/a", &root, &json!({})), 501);
     }
 
@@ -304,17 +250,12 @@ mod tests {
         trial.vault.set_upgrading(2);
         trial.must("POST", "sys/mounts/systems", &root, &json!({"type": "kv-v2"}));
 
-        let answers: Vec<_> = (0..3)
-            .map(|_| trial.refused("GET", "systems/data/a", &root, &json!({})))
-            .collect();
+        let answers: Vec<_> =
+            (0..3).map(|_| trial.refused("GET", "systems/data/a", &root, &json!({}))).collect();
 
         let statuses: Vec<_> = answers.iter().map(|(status, _)| *status).collect();
         assert_eq!(statuses, [400, 400, 404]);
-        assert!(
-            answers[0]
-                .1
-                .starts_with("Upgrading from non-versioned to versioned data.")
-        );
+        assert!(answers[0].1.starts_with("Upgrading from non-versioned to versioned data."));
     }
 
     #[test]
@@ -328,20 +269,12 @@ mod tests {
         assert_eq!((write("systems/data/a"), write("systems/data/a")), (200, 403));
         assert_eq!(write("systems/data/b"), 403, "it does not exist yet");
         trial.must("POST", "systems/data/b", &root, &json!({"data": {}}));
-        assert_eq!(
-            trial.status("POST", "systems/data/b", &token, &json!({"data": {}})),
-            200
-        );
+        assert_eq!(trial.status("POST", "systems/data/b", &token, &json!({"data": {}})), 200);
     }
 
     fn with_kv() -> (Trial, String) {
         let (mut trial, root) = Trial::unsealed();
-        trial.must(
-            "POST",
-            "sys/mounts/systems",
-            &root,
-            &json!({"type": "kv", "options": {"version": "2"}}),
-        );
+        trial.must("POST", "sys/mounts/systems", &root, &json!({"type": "kv", "options": {"version": "2"}}));
         (trial, root)
     }
 }

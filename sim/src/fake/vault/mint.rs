@@ -85,9 +85,7 @@ impl Mint {
         details: &[&[u8]],
     ) -> String {
         let mut stream = self.stream(purpose, details);
-        (0..length)
-            .map(|_| char::from(alphabet[pick(&mut stream, alphabet.len())]))
-            .collect()
+        (0..length).map(|_| char::from(alphabet[pick(&mut stream, alphabet.len())])).collect()
     }
 
     fn marked(self, length: usize, purpose: &str, details: &[&[u8]]) -> String {
@@ -140,10 +138,7 @@ mod tests {
         let service = mint.service_token(&[]);
         let batch = mint.batch_token(&[]);
 
-        assert_eq!(
-            (service.len(), batch.len(), mint.accessor(&[]).len()),
-            (26, 426, 24)
-        );
+        assert_eq!((service.len(), batch.len(), mint.accessor(&[]).len()), (26, 426, 24));
         assert!(service.starts_with("s.kfSecret"));
         assert!(batch.starts_with("b.kfSecret"));
         assert!(mint.key("a key", &[]).starts_with(SECRET_MARK));

@@ -143,10 +143,7 @@ impl Vault {
         }
         let upgrading = self.upgrading;
         let (Disk::Initialized(storage), false) = (&mut self.disk, self.sealed) else {
-            return Err(Refusal::new(
-                http::StatusCode::SERVICE_UNAVAILABLE,
-                "Vault is sealed",
-            ));
+            return Err(Refusal::new(http::StatusCode::SERVICE_UNAVAILABLE, "Vault is sealed"));
         };
         let storage = storage.own();
         if storage.tokens.is_stale(request.now) {
@@ -206,26 +203,19 @@ impl Vault {
     /// Whether this is a share of the unseal key, raw: whether whoever holds it can open the storage.
     #[must_use]
     pub fn is_unseal_key(&self, key: &[u8]) -> bool {
-        self.storage()
-            .is_some_and(|storage| storage.keys.shares.iter().any(|share| share == key))
+        self.storage().is_some_and(|storage| storage.keys.shares.iter().any(|share| share == key))
     }
 
     /// The accessors of all tokens that may do everything and have not expired.
     #[must_use]
     pub fn live_root_tokens(&self, now: Unix) -> Vec<&str> {
-        self.storage()
-            .into_iter()
-            .flat_map(|storage| storage.tokens.live_roots(now))
-            .collect()
+        self.storage().into_iter().flat_map(|storage| storage.tokens.live_roots(now)).collect()
     }
 
     /// The certificates of all issuers of all PKI mounts, PEM.
     #[must_use]
     pub fn issuer_certificates(&self) -> Vec<String> {
-        let mounts = self
-            .storage()
-            .into_iter()
-            .flat_map(|storage| storage.mounts.values());
+        let mounts = self.storage().into_iter().flat_map(|storage| storage.mounts.values());
         let issuers = mounts.flat_map(|mount| match &mount.engine {
             Engine::Pki(pki) => pki.certificates().collect(),
             Engine::Kv(_) | Engine::Transit(_) | Engine::Opaque => Vec::new(),

@@ -22,18 +22,8 @@ use super::transit::Transit;
 const PLUGIN_VERSION: &str = "v2.7.2+builtin.bao";
 
 /// Engines of the real server that the fake does not have.
-const UNIMPLEMENTED_ENGINES: [&str; 10] = [
-    "ssh",
-    "totp",
-    "database",
-    "rabbitmq",
-    "ldap",
-    "kubernetes",
-    "userpass",
-    "approle",
-    "jwt",
-    "cert",
-];
+const UNIMPLEMENTED_ENGINES: [&str; 10] =
+    ["ssh", "totp", "database", "rabbitmq", "ldap", "kubernetes", "userpass", "approle", "jwt", "cert"];
 
 /// What every mount has.
 #[derive(Clone, Serialize, Deserialize)]
@@ -83,10 +73,7 @@ pub(super) enum Method {
 impl Description {
     fn built_in(mint: Mint, kind: &str, accessor: &str, text: &str) -> Self {
         let made = Self::new(mint, &[kind.as_bytes()], kind, accessor, text, None);
-        Self {
-            built_in: true,
-            ..made
-        }
+        Self { built_in: true, ..made }
     }
 
     fn new(
@@ -115,20 +102,12 @@ impl Description {
 
     /// The longest life of what the mount hands out, in seconds.
     pub(super) const fn max_lease_ttl_s(&self) -> u64 {
-        if self.max_lease_ttl_s == 0 {
-            DEFAULT_TTL_S
-        } else {
-            self.max_lease_ttl_s
-        }
+        if self.max_lease_ttl_s == 0 { DEFAULT_TTL_S } else { self.max_lease_ttl_s }
     }
 
     /// The life of what is handed out to those who do not say, in seconds.
     pub(super) const fn default_lease_ttl_s(&self) -> u64 {
-        if self.default_lease_ttl_s == 0 {
-            DEFAULT_TTL_S
-        } else {
-            self.default_lease_ttl_s
-        }
+        if self.default_lease_ttl_s == 0 { DEFAULT_TTL_S } else { self.default_lease_ttl_s }
     }
 
     fn describe(&self) -> Value {
@@ -164,24 +143,12 @@ impl SecretMount {
     pub(super) fn built_in(mint: Mint) -> BTreeMap<String, Self> {
         let mount = |kind: &str, text| {
             let description = Description::built_in(mint, kind, kind, text);
-            Self {
-                description,
-                engine: Engine::Opaque,
-            }
+            Self { description, engine: Engine::Opaque }
         };
         [
-            (
-                "sys/".to_owned(),
-                mount(
-                    "system",
-                    "system endpoints used for control, policy and debugging",
-                ),
-            ),
+            ("sys/".to_owned(), mount("system", "system endpoints used for control, policy and debugging")),
             ("identity/".to_owned(), mount("identity", "identity store")),
-            (
-                "cubbyhole/".to_owned(),
-                mount("cubbyhole", "per-token private secret storage"),
-            ),
+            ("cubbyhole/".to_owned(), mount("cubbyhole", "per-token private secret storage")),
         ]
         .into()
     }
@@ -190,14 +157,7 @@ impl SecretMount {
 impl AuthMount {
     pub(super) fn built_in(mint: Mint) -> BTreeMap<String, Self> {
         let description = Description::built_in(mint, "token", "auth_token", "token based credentials");
-        [(
-            "token/".to_owned(),
-            Self {
-                description,
-                method: Method::Token,
-            },
-        )]
-        .into()
+        [("token/".to_owned(), Self { description, method: Method::Token })].into()
     }
 }
 
@@ -209,9 +169,7 @@ pub(super) fn handle_secrets(storage: &mut Storage, request: &Request, rest: &st
         None if reads => {
             let mounts = storage.mounts.iter();
             Ok(Answer::DataTwice(
-                mounts
-                    .map(|(path, mount)| (path.clone(), mount.description.describe()))
-                    .collect(),
+                mounts.map(|(path, mount)| (path.clone(), mount.description.describe())).collect(),
             ))
         }
         None => request.unsupported(),
@@ -274,9 +232,7 @@ fn mount_secrets(storage: &mut Storage, request: &Request, path: String, upgradi
         other => (other, false),
     };
     if kind != "kv" && new.version().is_some() {
-        return Err(Refusal::invalid(format!(
-            "secrets engine \"{kind}\" does not allow setting a version"
-        )));
+        return Err(Refusal::invalid(format!("secrets engine \"{kind}\" does not allow setting a version")));
     }
     let engine = match (kind, versioned) {
         ("kv", true) => Engine::Kv(Shared::new(Kv::new(upgrading))),
@@ -296,10 +252,7 @@ fn mount_secrets(storage: &mut Storage, request: &Request, path: String, upgradi
         max_lease_ttl_s: new.max_lease_ttl_s,
         ..made
     };
-    storage
-        .mounts
-        .own()
-        .insert(path, SecretMount { description, engine });
+    storage.mounts.own().insert(path, SecretMount { description, engine });
     Ok(Answer::done())
 }
 
@@ -310,14 +263,8 @@ fn mount_auth(storage: &mut Storage, request: &Request, path: String) -> Handled
         return Err(no_plugin(&new.kind));
     }
     let details = [path.as_bytes(), &request.moment()];
-    let made = Description::new(
-        request.mint,
-        &details,
-        "kubernetes",
-        "auth_kubernetes",
-        &new.text,
-        new.options,
-    );
+    let made =
+        Description::new(request.mint, &details, "kubernetes", "auth_kubernetes", &new.text, new.options);
     let description = Description {
         default_lease_ttl_s: new.default_lease_ttl_s,
         max_lease_ttl_s: new.max_lease_ttl_s,
@@ -339,13 +286,7 @@ struct NewMount {
 impl NewMount {
     fn parse(request: &Request) -> Result<Self, Refusal> {
         let fields = Fields(&request.data);
-        fields.refuse(&[
-            "local",
-            "seal_wrap",
-            "external_entropy_access",
-            "plugin_name",
-            "plugin_version",
-        ])?;
+        fields.refuse(&["local", "seal_wrap", "external_entropy_access", "plugin_name", "plugin_version"])?;
         let kind = fields.text("type")?.filter(|kind| !kind.is_empty());
         let kind = kind.ok_or_else(|| Refusal::invalid("backend type must be specified as a string"))?;
         let options = match request.data.get("options") {
@@ -383,9 +324,7 @@ impl NewMount {
 /// `sys/mounts/<path>/tune`.
 fn tune(storage: &mut Storage, request: &Request, path: &str) -> Handled {
     let Some(mount) = storage.mounts.get(path) else {
-        return Err(Refusal::invalid(format!(
-            "cannot fetch sysview for path \"{path}\""
-        )));
+        return Err(Refusal::invalid(format!("cannot fetch sysview for path \"{path}\"")));
     };
     match request.operation {
         Operation::Read => Ok(twice(json!({
@@ -422,10 +361,7 @@ fn refuse_conflict<'a>(path: &str, mut taken: impl Iterator<Item = &'a str>) -> 
 
 fn no_plugin(kind: &str) -> Refusal {
     if UNIMPLEMENTED_ENGINES.contains(&kind) {
-        return Refusal::new(
-            StatusCode::NOT_IMPLEMENTED,
-            format!("the fake Vault has no engine {kind}"),
-        );
+        return Refusal::new(StatusCode::NOT_IMPLEMENTED, format!("the fake Vault has no engine {kind}"));
     }
     Refusal::invalid(format!("plugin not found in the catalog: {kind}"))
 }
@@ -464,16 +400,10 @@ mod tests {
             (read("systems/", "type"), read("systems/", "options")),
             (json!("kv"), json!({"version": "2"}))
         );
-        assert_eq!(
-            (read("pki/", "options"), read("other/", "options")),
-            (Value::Null, json!({}))
-        );
+        assert_eq!((read("pki/", "options"), read("other/", "options")), (Value::Null, json!({})));
         assert_eq!(read("pki/", "config")["max_lease_ttl"], 315_360_000);
         assert!(text(&read("pki/", "accessor")).starts_with("pki_"));
-        assert_eq!(
-            mounts["systems/"], mounts["data"]["systems/"],
-            "once more at the top"
-        );
+        assert_eq!(mounts["systems/"], mounts["data"]["systems/"], "once more at the top");
         assert_eq!(mounts["data"].as_object().map(Map::len), Some(6));
     }
 
@@ -481,12 +411,7 @@ mod tests {
     fn a_path_is_used_once_and_engines_must_exist() {
         let (mut trial, root) = Trial::unsealed();
         trial.must("POST", "sys/mounts/systems", &root, &json!({"type": "kv-v2"}));
-        trial.must(
-            "POST",
-            "sys/auth/kubernetes",
-            &root,
-            &json!({"type": "kubernetes"}),
-        );
+        trial.must("POST", "sys/auth/kubernetes", &root, &json!({"type": "kubernetes"}));
         let mut refusal = |path: &str, body: Value| trial.refused("POST", path, &root, &body);
 
         let taken = (400, "path is already in use at systems/".to_owned());
@@ -504,24 +429,11 @@ mod tests {
             refusal("sys/mounts/x", json!({})),
             (400, "backend type must be specified as a string".into())
         );
-        let versioned = refusal(
-            "sys/mounts/x",
-            json!({"type": "pki", "options": {"version": "2"}}),
-        );
-        assert_eq!(
-            versioned,
-            (
-                400,
-                "secrets engine \"pki\" does not allow setting a version".into()
-            )
-        );
+        let versioned = refusal("sys/mounts/x", json!({"type": "pki", "options": {"version": "2"}}));
+        assert_eq!(versioned, (400, "secrets engine \"pki\" does not allow setting a version".into()));
         assert_eq!(refusal("sys/mounts/x", json!({"type": "database"})).0, 501);
         assert_eq!(
-            refusal(
-                "sys/mounts/x",
-                json!({"type": "kv", "config": {"listing_visibility": "unauth"}})
-            )
-            .0,
+            refusal("sys/mounts/x", json!({"type": "kv", "config": {"listing_visibility": "unauth"}})).0,
             501
         );
     }
@@ -531,12 +443,7 @@ mod tests {
         let (mut trial, root) = Trial::unsealed();
         trial.must("POST", "sys/mounts/pki", &root, &json!({"type": "pki"}));
 
-        trial.must(
-            "POST",
-            "sys/mounts/pki/tune",
-            &root,
-            &json!({"max_lease_ttl": "1h"}),
-        );
+        trial.must("POST", "sys/mounts/pki/tune", &root, &json!({"max_lease_ttl": "1h"}));
 
         let tuned = trial.must("GET", "sys/mounts/pki/tune", &root, &json!({}));
         assert_eq!(

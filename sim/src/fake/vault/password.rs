@@ -52,11 +52,7 @@ impl PasswordPolicy {
             return listed("no charset specified".to_owned());
         }
         if !LENGTHS.contains(&length) {
-            return listed(format!(
-                "length must be between {} and {}",
-                LENGTHS.start(),
-                LENGTHS.end()
-            ));
+            return listed(format!("length must be between {} and {}", LENGTHS.start(), LENGTHS.end()));
         }
         let needed: usize = charsets.iter().map(|charset| charset.min_chars).sum();
         if needed > length {
@@ -64,21 +60,14 @@ impl PasswordPolicy {
                 "specified rules require at least {needed} characters but {length} is specified"
             ));
         }
-        Ok(Self {
-            text: text.to_owned(),
-            length,
-            charsets,
-        })
+        Ok(Self { text: text.to_owned(), length, charsets })
     }
 
     /// A password that meets the rules. It begins with the mark of secrets if the rules allow that.
     /// No counter is kept; what else distinguishes two requests of one second is what was written between them.
     fn generate(&self, request: &Request, writes: u64) -> Option<String> {
-        let mut alphabet: Vec<u8> = self
-            .charsets
-            .iter()
-            .flat_map(|charset| charset.characters.clone())
-            .collect();
+        let mut alphabet: Vec<u8> =
+            self.charsets.iter().flat_map(|charset| charset.characters.clone()).collect();
         alphabet.sort_unstable();
         alphabet.dedup();
         let details = [request.id.as_bytes(), self.text.as_bytes(), &writes.to_be_bytes()];
@@ -114,10 +103,7 @@ impl From<PasswordPolicy> for String {
 }
 
 fn parse_charset(members: Vec<Item>) -> Result<Charset, String> {
-    let mut charset = Charset {
-        characters: Vec::new(),
-        min_chars: 0,
-    };
+    let mut charset = Charset { characters: Vec::new(), min_chars: 0 };
     for member in members {
         match (member.key.as_str(), member.content) {
             ("charset", Content::Attribute(Value::String(text))) if text.is_ascii() => {
@@ -127,11 +113,7 @@ fn parse_charset(members: Vec<Item>) -> Result<Charset, String> {
             (key, _) => return Err(format!("the fake Vault does not implement {key} in a charset")),
         }
     }
-    if charset.characters.is_empty() {
-        Err("charset cannot be empty".to_owned())
-    } else {
-        Ok(charset)
-    }
+    if charset.characters.is_empty() { Err("charset cannot be empty".to_owned()) } else { Ok(charset) }
 }
 
 fn small(value: &Value) -> Result<usize, String> {
@@ -154,15 +136,10 @@ pub(super) fn handle(storage: &mut Storage, request: &Request, rest: &str) -> Ha
         if request.operation != Operation::Read {
             return request.unsupported();
         }
-        let password = storage
-            .passwords
-            .get(name)
-            .ok_or_else(absent)?
-            .generate(request, storage.count_kv_versions());
+        let password =
+            storage.passwords.get(name).ok_or_else(absent)?.generate(request, storage.count_kv_versions());
         let impossible = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "failed to generate password");
-        return Ok(Answer::data(
-            json!({ "password": password.ok_or_else(impossible)? }),
-        ));
+        return Ok(Answer::data(json!({ "password": password.ok_or_else(impossible)? })));
     }
     if rest.contains('/') {
         return request.not_implemented();
@@ -173,9 +150,7 @@ pub(super) fn handle(storage: &mut Storage, request: &Request, rest: &str) -> Ha
             Ok(Answer::data(json!({ "policy": policy.text })))
         }
         Operation::Update => {
-            let text = Fields(&request.data)
-                .text("policy")?
-                .filter(|text| !text.is_empty());
+            let text = Fields(&request.data).text("policy")?.filter(|text| !text.is_empty());
             let refuse = |why: &str| Refusal::listed(StatusCode::BAD_REQUEST, why);
             let text = text.ok_or_else(|| refuse("missing policy"))?;
             let policy = PasswordPolicy::parse(&text);
@@ -201,12 +176,7 @@ mod tests {
         trial.must("POST", "sys/mounts/kv", &root, &json!({"type": "kv-v2"}));
         let charset = "rule \"charset\" { charset = \"abcdefghijklmnopqrstuvwxyz\" min-chars = 8 }\n\
                        rule \"charset\" { charset = \"0123456789\" min-chars = 10 }";
-        trial.must(
-            "POST",
-            PATH,
-            &root,
-            &json!({"policy": format!("length = 30\n{charset}")}),
-        );
+        trial.must("POST", PATH, &root, &json!({"policy": format!("length = 30\n{charset}")}));
         let mut generate = || {
             let made = trial.must("GET", &format!("{PATH}/generate"), &root, &json!({}));
             trial.must("POST", "kv/data/x", &root, &json!({"data": {}}));
@@ -217,14 +187,8 @@ mod tests {
 
         assert_ne!(first, second);
         assert_eq!(first.len(), 30);
-        assert!(
-            first.chars().filter(char::is_ascii_lowercase).count() >= 8,
-            "{first}"
-        );
-        assert!(
-            first.chars().filter(char::is_ascii_digit).count() >= 10,
-            "{first}"
-        );
+        assert!(first.chars().filter(char::is_ascii_lowercase).count() >= 8, "{first}");
+        assert!(first.chars().filter(char::is_ascii_digit).count() >= 10, "{first}");
     }
 
     #[test]
@@ -232,18 +196,12 @@ mod tests {
         let (mut trial, root) = Trial::unsealed();
         let missing = (404, "1 error occurred:\n\t* policy does not exist\n\n".to_owned());
         assert_eq!(trial.refused("GET", PATH, &root, &json!({})), missing);
-        assert_eq!(
-            trial.refused("GET", &format!("{PATH}/generate"), &root, &json!({})),
-            missing
-        );
+        assert_eq!(trial.refused("GET", &format!("{PATH}/generate"), &root, &json!({})), missing);
         let policy = "length = 8\nrule \"charset\" { charset = \"ab\" }\n";
 
         trial.must("POST", PATH, &root, &json!({"policy": policy}));
 
-        assert_eq!(
-            trial.must("GET", PATH, &root, &json!({}))["data"],
-            json!({"policy": policy})
-        );
+        assert_eq!(trial.must("GET", PATH, &root, &json!({}))["data"], json!({"policy": policy}));
     }
 
     #[test]

@@ -24,14 +24,7 @@ const NO_AIA: &str = "This mount hasn't configured any authority information acc
      Consider updating /config/urls or the newly generated issuer with this information.";
 
 /// What is asked of a root.
-const ROOT_FIELDS: [&str; 6] = [
-    "common_name",
-    "issuer_name",
-    "key_name",
-    "key_type",
-    "key_bits",
-    "ttl",
-];
+const ROOT_FIELDS: [&str; 6] = ["common_name", "issuer_name", "key_name", "key_type", "key_bits", "ttl"];
 
 /// What a root could be asked beyond that.
 const UNIMPLEMENTED_ROOT_FIELDS: [&str; 18] = [
@@ -106,9 +99,7 @@ pub(super) fn is_public(operation: Operation, rest: &str) -> bool {
     match operation {
         Operation::List => rest == "issuers/",
         Operation::Read => {
-            let of_issuer = rest
-                .strip_prefix("issuer/")
-                .and_then(|issuer| issuer.split_once('/'));
+            let of_issuer = rest.strip_prefix("issuer/").and_then(|issuer| issuer.split_once('/'));
             matches!(rest, "ca" | "ca/pem" | "ca_chain" | "crl" | "crl/pem")
                 || of_issuer.is_some_and(|(_, form)| matches!(form, "pem" | "der" | "json"))
         }
@@ -126,10 +117,8 @@ pub(super) fn handle(
 ) -> Handled {
     let reads = request.operation == Operation::Read;
     let writes = request.operation == Operation::Update;
-    let after = |prefix: &str| {
-        rest.strip_prefix(prefix)
-            .filter(|name| !name.is_empty() && !name.contains('/'))
-    };
+    let after =
+        |prefix: &str| rest.strip_prefix(prefix).filter(|name| !name.is_empty() && !name.contains('/'));
     match rest {
         "ca/pem" if reads => Ok(file(pki.issuer("default").map(Issuer::pem).unwrap_or_default())),
         "issuers/" if request.operation == Operation::List => list_issuers(pki),
@@ -150,9 +139,7 @@ pub(super) fn handle(
                     request.unsupported()
                 };
             }
-            let issuer = rest
-                .strip_prefix("issuer/")
-                .and_then(|rest| rest.strip_suffix("/pem"));
+            let issuer = rest.strip_prefix("issuer/").and_then(|rest| rest.strip_suffix("/pem"));
             match issuer.filter(|_| reads) {
                 Some(reference) => {
                     let missing =
@@ -166,10 +153,7 @@ pub(super) fn handle(
 }
 
 const fn file(pem: String) -> Answer {
-    Answer::File {
-        content_type: "application/pem-certificate-chain",
-        body: pem.into_bytes(),
-    }
+    Answer::File { content_type: "application/pem-certificate-chain", body: pem.into_bytes() }
 }
 
 fn list_issuers(pki: &Pki) -> Handled {
@@ -184,9 +168,7 @@ fn list_issuers(pki: &Pki) -> Handled {
         (id.clone(), facts)
     };
     let facts: Map<_, _> = pki.issuers.iter().map(describe).collect();
-    Ok(Answer::data(
-        json!({ "key_info": facts, "keys": pki.issuers.keys().collect::<Vec<_>>() }),
-    ))
+    Ok(Answer::data(json!({ "key_info": facts, "keys": pki.issuers.keys().collect::<Vec<_>>() })))
 }
 
 fn role(pki: &mut Shared<Pki>, request: &Request, name: &str) -> Handled {
@@ -232,9 +214,7 @@ fn generate_root(pki: &mut Shared<Pki>, mount: &Description, request: &Request) 
     let key_bits = check_key(&key_type, fields.whole("key_bits")?.unwrap_or(0))?;
     let common_name = name("common_name")?;
     if (key_type.as_str(), key_bits) != ("ec", 256) || common_name.is_empty() {
-        return Err(Refusal::not_implemented(
-            "roots on other keys than P-256, or without a common name",
-        ));
+        return Err(Refusal::not_implemented("roots on other keys than P-256, or without a common name"));
     }
 
     let mut warnings = Vec::new();
@@ -279,9 +259,7 @@ fn generate_root(pki: &mut Shared<Pki>, mount: &Description, request: &Request) 
 fn check_names(pki: &Pki, issuer_name: &str, key_name: &str) -> Result<(), Refusal> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if issuer_name == "default" {
-        return Err(Refusal::invalid(
-            "reserved keyword 'default' can not be used as issuer name",
-        ));
+        return Err(Refusal::invalid("reserved keyword 'default' can not be used as issuer name"));
     }
     if !issuer_name.chars().all(is_allowed) {
         return Err(Refusal::invalid("issuer name contained invalid characters"));
@@ -315,9 +293,8 @@ pub(super) fn cap_ttl(wanted_s: u64, max_s: u64, warnings: &mut Vec<String>) -> 
         return wanted_s;
     }
     let (wanted, max) = (print_duration(wanted_s), print_duration(max_s));
-    warnings.push(format!(
-        "TTL \"{wanted}\" is longer than permitted maxTTL \"{max}\", so maxTTL is being used"
-    ));
+    warnings
+        .push(format!("TTL \"{wanted}\" is longer than permitted maxTTL \"{max}\", so maxTTL is being used"));
     max_s
 }
 
@@ -330,10 +307,7 @@ mod tests {
     fn a_named_root_is_made_once() {
         let (mut trial, root) = with_pki();
         assert_eq!(trial.status("LIST", "pki/issuers", &root, &json!({})), 404);
-        assert_eq!(
-            trial.raw("GET", "pki/ca/pem", None, &json!({})),
-            (204, Vec::new())
-        );
+        assert_eq!(trial.raw("GET", "pki/ca/pem", None, &json!({})), (204, Vec::new()));
         let made = trial.must("POST", "pki/root/generate/internal", &root, &root_certificate());
         let mut renamed = root_certificate();
         renamed["issuer_name"] = "root-2".into();
@@ -347,15 +321,9 @@ mod tests {
         let id = text(&made["data"]["issuer_id"]);
         let facts = json!({"is_default": true, "issuer_name": "root-1", "key_id": made["data"]["key_id"],
             "serial_number": made["data"]["serial_number"]});
-        assert_eq!(
-            issuers["data"],
-            json!({"keys": [id], "key_info": {id.as_str(): facts}})
-        );
+        assert_eq!(issuers["data"], json!({"keys": [id], "key_info": {id.as_str(): facts}}));
         let (_, pem) = trial.raw("GET", "pki/issuer/root-1/pem", None, &json!({}));
-        assert_eq!(
-            String::from_utf8_lossy(&pem),
-            text(&made["data"]["certificate"]) + "\n"
-        );
+        assert_eq!(String::from_utf8_lossy(&pem), text(&made["data"]["certificate"]) + "\n");
         assert!(made["data"]["private_key"].is_null(), "it stays inside");
     }
 
@@ -388,10 +356,7 @@ mod tests {
             with("issuer_name", json!("a b")),
             (400, "issuer name contained invalid characters".into())
         );
-        assert_eq!(
-            with("key_bits", json!(255)),
-            (400, "unsupported bit length for EC key: 255".into())
-        );
+        assert_eq!(with("key_bits", json!(255)), (400, "unsupported bit length for EC key: 255".into()));
         assert_eq!(with("key_type", json!("rsa")).0, 400, "256 bits are no RSA key");
         assert_eq!(with("key_bits", json!(384)).0, 501);
         assert_eq!(with("max_path_length", json!(1)).0, 501);
@@ -413,22 +378,14 @@ mod tests {
             (&read["data"]["allow_any_name"], &read["data"]["issuer_ref"]),
             (&json!(false), &json!("default"))
         );
-        assert_eq!(
-            trial.must("LIST", "pki/roles", &root, &json!({}))["data"]["keys"],
-            json!(["x"])
-        );
+        assert_eq!(trial.must("LIST", "pki/roles", &root, &json!({}))["data"]["keys"], json!(["x"]));
         assert_eq!(trial.status("GET", "pki/roles/y", &root, &json!({})), 404);
     }
 
     fn with_pki() -> (Trial, String) {
         let (mut trial, root) = Trial::unsealed();
         let config = json!({"max_lease_ttl": 315_360_000});
-        trial.must(
-            "POST",
-            "sys/mounts/pki",
-            &root,
-            &json!({"type": "pki", "config": config}),
-        );
+        trial.must("POST", "sys/mounts/pki", &root, &json!({"type": "pki", "config": config}));
         (trial, root)
     }
 }

@@ -55,10 +55,7 @@ pub(super) fn issue(
         "issuer_ref",
         "signature_bits",
     ];
-    let role = pki
-        .roles
-        .get(name)
-        .ok_or_else(|| Refusal::invalid(format!("unknown role: {name}")))?;
+    let role = pki.roles.get(name).ok_or_else(|| Refusal::invalid(format!("unknown role: {name}")))?;
     let fields = Fields(&request.data);
     let unknown = fields.warn_unknown(&KNOWN, &UNIMPLEMENTED)?;
     let issuer = issuer_of(pki, role)?;
@@ -78,10 +75,7 @@ pub(super) fn issue(
         not_before: Unix(request.now.0.saturating_sub(role.number("not_before_duration"))),
         not_after,
     };
-    let authority = Authority {
-        common_name: &issuer.common_name,
-        key: &issuer.key,
-    };
+    let authority = Authority { common_name: &issuer.common_name, key: &issuer.key };
     let der = certificate::leaf(&common, &leaf, &key, &authority);
     let der = der.map_err(|BadName(name)| Refusal::invalid(format!("{name} is not an ASCII name")))?;
     let data = json!({
@@ -116,16 +110,12 @@ fn is_pkcs8(fields: Fields<'_>) -> Result<bool, Refusal> {
         return Err(Refusal::invalid(why));
     }
     if format != "pem" {
-        return Err(Refusal::not_implemented(format_args!(
-            "the certificate format {format}"
-        )));
+        return Err(Refusal::not_implemented(format_args!("the certificate format {format}")));
     }
     match fields.text("private_key_format")?.as_deref() {
         None | Some("" | "der" | "pem") => Ok(false),
         Some("pkcs8") => Ok(true),
-        Some(format) => Err(Refusal::not_implemented(format_args!(
-            "the private key format {format}"
-        ))),
+        Some(format) => Err(Refusal::not_implemented(format_args!("the private key format {format}"))),
     }
 }
 
@@ -140,31 +130,23 @@ fn names(role: &Role, fields: Fields<'_>, known: Known<'_>) -> Result<(Option<St
     }
     let mut dns_names = BTreeSet::new();
     let mut addresses = Vec::new();
-    if let Some(name) = common_name.as_ref().filter(|_| {
-        !fields
-            .flag("exclude_cn_from_sans")
-            .unwrap_or_default()
-            .unwrap_or(false)
-    }) {
+    if let Some(name) = common_name
+        .as_ref()
+        .filter(|_| !fields.flag("exclude_cn_from_sans").unwrap_or_default().unwrap_or(false))
+    {
         sort_name(name, &mut dns_names, &mut addresses)?;
     }
     for name in fields.list("alt_names")?.unwrap_or_default() {
         sort_name(&name, &mut dns_names, &mut addresses)?;
     }
     if let Some(name) = common_name.as_ref().filter(|name| !is_allowed_name(role, name)) {
-        return Err(Refusal::invalid(format!(
-            "common name {name} not allowed by this role"
-        )));
+        return Err(Refusal::invalid(format!("common name {name} not allowed by this role")));
     }
     if let Some(name) = dns_names.iter().find(|name| !is_allowed_name(role, name)) {
-        return Err(Refusal::invalid(format!(
-            "subject alternate name {name} not allowed by this role"
-        )));
+        return Err(Refusal::invalid(format!("subject alternate name {name} not allowed by this role")));
     }
     if let Some(address) = addresses.first() {
-        return Err(Refusal::invalid(format!(
-            "email address {address} not allowed by this role"
-        )));
+        return Err(Refusal::invalid(format!("email address {address} not allowed by this role")));
     }
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     let leaf = Leaf {
@@ -212,9 +194,7 @@ fn is_host_name(name: &str) -> bool {
 }
 
 fn is_allowed_name(role: &Role, name: &str) -> bool {
-    let (plain, is_wildcard) = name
-        .strip_prefix("*.")
-        .map_or((name, false), |plain| (plain, true));
+    let (plain, is_wildcard) = name.strip_prefix("*.").map_or((name, false), |plain| (plain, true));
     if is_wildcard && !role.flag("allow_wildcard_certificates") {
         return false;
     }
@@ -239,8 +219,7 @@ fn is_allowed_name(role: &Role, name: &str) -> bool {
 fn ip_addresses(role: &Role, fields: Fields<'_>) -> Result<Vec<IpAddr>, Refusal> {
     let texts = fields.list("ip_sans")?.unwrap_or_default();
     let parse = |text: &String| {
-        text.parse()
-            .map_err(|_| Refusal::invalid(format!("the value \"{text}\" is not a valid IP address")))
+        text.parse().map_err(|_| Refusal::invalid(format!("the value \"{text}\" is not a valid IP address")))
     };
     let addresses = texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     if !addresses.is_empty() && !role.flag("allow_ip_sans") {
@@ -263,11 +242,7 @@ fn uris(role: &Role, fields: Fields<'_>, known: Known<'_>) -> Result<Vec<String>
         ));
     }
     // A value with a wildcard in it would widen the pattern.
-    let blocked: &[char] = if role.flag("allow_globs_in_identity_templates") {
-        &[]
-    } else {
-        &['*']
-    };
+    let blocked: &[char] = if role.flag("allow_globs_in_identity_templates") { &[] } else { &['*'] };
     let is_template = role.flag("allowed_uri_sans_template");
     let patterns: Vec<_> = allowed
         .into_iter()
@@ -279,10 +254,7 @@ fn uris(role: &Role, fields: Fields<'_>, known: Known<'_>) -> Result<Vec<String>
             }
         })
         .collect();
-    if !uris
-        .iter()
-        .all(|uri| patterns.iter().any(|pattern| glob(pattern, uri)))
-    {
+    if !uris.iter().all(|uri| patterns.iter().any(|pattern| glob(pattern, uri))) {
         return Err(Refusal::invalid(
             "URI Subject Alternative Names were provided via the API which are not valid for this role",
         ));
@@ -310,11 +282,7 @@ fn extended_key_usages(role: &Role) -> Vec<ExtendedKeyUsagePurpose> {
         ("code_signing_flag", ExtendedKeyUsagePurpose::CodeSigning),
         ("email_protection_flag", ExtendedKeyUsagePurpose::EmailProtection),
     ];
-    flags
-        .into_iter()
-        .filter(|(flag, _)| role.flag(flag))
-        .map(|(_, usage)| usage)
-        .collect()
+    flags.into_iter().filter(|(flag, _)| role.flag(flag)).map(|(_, usage)| usage).collect()
 }
 
 fn not_after(
@@ -327,11 +295,7 @@ fn not_after(
     let or = |number: u64, other: u64| if number == 0 { other } else { number };
     let asked_s = Fields(&request.data).seconds("ttl")?.unwrap_or(0);
     let wanted_s = or(asked_s, or(role.number("ttl"), mount.default_lease_ttl_s()));
-    let ttl_s = cap_ttl(
-        wanted_s,
-        or(role.number("max_ttl"), mount.max_lease_ttl_s()),
-        warnings,
-    );
+    let ttl_s = cap_ttl(wanted_s, or(role.number("max_ttl"), mount.max_lease_ttl_s()), warnings);
     let not_after = Unix(request.now.0.saturating_add(ttl_s));
     // The real server counts nanoseconds here and whole seconds there, so it refuses the very same second, too.
     if not_after >= issuer.not_after {
@@ -361,19 +325,13 @@ mod tests {
             trial.refused("POST", "pki/issue/component", &token, &wanted)
         };
 
-        assert_eq!(
-            refusal("common_name", "a.b"),
-            (400, "common name a.b not allowed by this role".into())
-        );
+        assert_eq!(refusal("common_name", "a.b"), (400, "common name a.b not allowed by this role".into()));
         assert_eq!(
             refusal("common_name", "localhost"),
             (400, "common name localhost not allowed by this role".into())
         );
         let below = "subject alternate name x.broker.kubefox.internal not allowed by this role";
-        assert_eq!(
-            refusal("alt_names", "x.broker.kubefox.internal"),
-            (400, below.into())
-        );
+        assert_eq!(refusal("alt_names", "x.broker.kubefox.internal"), (400, below.into()));
         assert_eq!(
             refusal("alt_names", "me@x.y"),
             (400, "email address me@x.y not allowed by this role".into())
@@ -381,27 +339,17 @@ mod tests {
         let address =
             "IP Subject Alternative Names are not allowed in this role, but was provided via the API";
         assert_eq!(refusal("ip_sans", "127.0.0.1"), (400, address.into()));
-        assert_eq!(
-            refusal("ip_sans", "x"),
-            (400, "the value \"x\" is not a valid IP address".into())
-        );
+        assert_eq!(refusal("ip_sans", "x"), (400, "the value \"x\" is not a valid IP address".into()));
         assert_eq!(refusal("not_after", "2030-01-01T00:00:00Z").0, 501);
-        assert_eq!(
-            refusal("common_name", "broker.kubefox.internal"),
-            (200, String::new())
-        );
+        assert_eq!(refusal("common_name", "broker.kubefox.internal"), (200, String::new()));
     }
 
     #[test]
     fn root_has_no_identity_to_fill_a_template() {
         let (mut trial, _, root) = with_component();
 
-        let refusal = trial.refused(
-            "POST",
-            "pki/issue/component",
-            &root,
-            &json!({"uri_sans": URI, "ttl": "1h"}),
-        );
+        let refusal =
+            trial.refused("POST", "pki/issue/component", &root, &json!({"uri_sans": URI, "ttl": "1h"}));
 
         let why = "URI Subject Alternative Names were provided via the API which are not valid for this role";
         assert_eq!(refusal, (400, why.into()));
@@ -433,12 +381,8 @@ mod tests {
             &json!({"key_type": "ec", "allow_any_name": true, "max_ttl": "87600h"}),
         );
 
-        let refusal = trial.refused(
-            "POST",
-            "pki/issue/long",
-            &root,
-            &json!({"common_name": "x.y", "ttl": "87600h"}),
-        );
+        let refusal =
+            trial.refused("POST", "pki/issue/long", &root, &json!({"common_name": "x.y", "ttl": "87600h"}));
 
         assert_eq!(refusal.0, 400);
         assert!(
@@ -456,48 +400,26 @@ mod tests {
     #[test]
     fn roles_and_issuers_must_be_there() {
         let (mut trial, _, root) = with_component();
-        trial.must(
-            "POST",
-            "pki/roles/lost",
-            &root,
-            &json!({"key_type": "ec", "issuer_ref": "root-2"}),
-        );
+        trial.must("POST", "pki/roles/lost", &root, &json!({"key_type": "ec", "issuer_ref": "root-2"}));
         trial.must("POST", "pki/roles/rsa", &root, &json!({"allow_any_name": true}));
         let mut refusal = |role: &str| {
-            trial.refused(
-                "POST",
-                &format!("pki/issue/{role}"),
-                &root,
-                &json!({"common_name": "x"}),
-            )
+            trial.refused("POST", &format!("pki/issue/{role}"), &root, &json!({"common_name": "x"}))
         };
 
         assert_eq!(refusal("nope"), (400, "unknown role: nope".into()));
         let (status, why) = refusal("lost");
-        assert!(
-            status == 500 && why.contains("unable to find PKI issuer for reference: root-2"),
-            "{why}"
-        );
+        assert!(status == 500 && why.contains("unable to find PKI issuer for reference: root-2"), "{why}");
         assert_eq!(refusal("rsa").0, 501);
     }
 
     #[test]
     fn certificates_are_kept_unless_the_role_says_otherwise() {
         let (mut trial, token, root) = with_component();
-        trial.must(
-            "POST",
-            "pki/roles/kept",
-            &root,
-            &json!({"key_type": "ec", "allow_any_name": true}),
-        );
+        trial.must("POST", "pki/roles/kept", &root, &json!({"key_type": "ec", "allow_any_name": true}));
         let before = serde_json::to_string(&trial.vault).expect("it is data");
 
-        let issued = trial.must(
-            "POST",
-            "pki/issue/component",
-            &token,
-            &json!({"uri_sans": URI, "ttl": "1h"}),
-        );
+        let issued =
+            trial.must("POST", "pki/issue/component", &token, &json!({"uri_sans": URI, "ttl": "1h"}));
         assert!(text(&issued["data"]["private_key"]).starts_with("-----BEGIN EC PRIVATE KEY-----"));
         assert_eq!(
             serde_json::to_string(&trial.vault).expect("it is data"),
@@ -508,40 +430,20 @@ mod tests {
         trial.must("POST", "pki/issue/kept", &root, &json!({"common_name": "x.y"}));
         assert_eq!(trial.vault.counts().certificates, 1);
         let refusal = trial.refused("POST", "pki/issue/kept", &root, &json!({"alt_names": "x.y"}));
-        assert!(
-            refusal.1.starts_with("the common_name field is required, "),
-            "{}",
-            refusal.1
-        );
+        assert!(refusal.1.starts_with("the common_name field is required, "), "{}", refusal.1);
     }
 
     /// A Vault, a component's token, and the root token.
     fn with_component() -> (Trial, String, String) {
         let (mut trial, root, accessor) = Trial::with_login();
         let config: Value = json!({"max_lease_ttl": 10 * 365 * 86_400});
-        trial.must(
-            "POST",
-            "sys/mounts/pki",
-            &root,
-            &json!({"type": "pki", "config": config}),
-        );
+        trial.must("POST", "sys/mounts/pki", &root, &json!({"type": "pki", "config": config}));
         trial.must("POST", "pki/root/generate/internal", &root, &root_certificate());
-        let role = pki_role(
-            "component",
-            &["broker.kubefox.internal"],
-            4 * 3_600,
-            (true, true),
-            "",
-            &accessor,
-        );
+        let role =
+            pki_role("component", &["broker.kubefox.internal"], 4 * 3_600, (true, true), "", &accessor);
         trial.must("POST", "pki/roles/component", &root, &role);
         let policy = "path \"pki/issue/component\" { capabilities = [\"update\"] }";
-        trial.must(
-            "POST",
-            "sys/policies/acl/component",
-            &root,
-            &json!({"policy": policy}),
-        );
+        trial.must("POST", "sys/policies/acl/component", &root, &json!({"policy": policy}));
         let role = auth_role(&["*"], &["team0"], "kubefox.kubefox", 120, "component");
         trial.must("POST", "auth/kubernetes/role/component", &root, &role);
         let token = trial.logged_in("component", "team0", "app", "kubefox.kubefox");

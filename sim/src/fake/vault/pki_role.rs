@@ -51,10 +51,7 @@ const FIELDS: [(&str, Kind); 47] = [
     ("issuer_ref", Kind::Text("default")),
     ("key_bits", Kind::Whole(0)),
     ("key_type", Kind::Text("rsa")),
-    (
-        "key_usage",
-        Kind::List(&["DigitalSignature", "KeyAgreement", "KeyEncipherment"]),
-    ),
+    ("key_usage", Kind::List(&["DigitalSignature", "KeyAgreement", "KeyEncipherment"])),
     ("locality", Kind::List(&[])),
     ("max_ttl", Kind::Seconds(0)),
     ("no_store", Kind::Flag(false)),
@@ -126,41 +123,26 @@ impl Role {
     }
 
     pub(super) fn flag(&self, name: &str) -> bool {
-        self.0
-            .get(name)
-            .and_then(Value::as_bool)
-            .expect("every role has all its flags")
+        self.0.get(name).and_then(Value::as_bool).expect("every role has all its flags")
     }
 
     pub(super) fn text(&self, name: &str) -> &str {
-        self.0
-            .get(name)
-            .and_then(Value::as_str)
-            .expect("every role has all its texts")
+        self.0.get(name).and_then(Value::as_str).expect("every role has all its texts")
     }
 
     pub(super) fn number(&self, name: &str) -> u64 {
-        self.0
-            .get(name)
-            .and_then(Value::as_u64)
-            .expect("every role has all its numbers")
+        self.0.get(name).and_then(Value::as_u64).expect("every role has all its numbers")
     }
 
     pub(super) fn list(&self, name: &str) -> Vec<&str> {
-        let list = self
-            .0
-            .get(name)
-            .and_then(Value::as_array)
-            .expect("every role has all its lists");
+        let list = self.0.get(name).and_then(Value::as_array).expect("every role has all its lists");
         list.iter().filter_map(Value::as_str).collect()
     }
 
     fn check(&mut self) -> Result<(), Refusal> {
         let (ttl, max_ttl) = (self.number("ttl"), self.number("max_ttl"));
         if max_ttl != 0 && ttl > max_ttl {
-            return Err(Refusal::invalid(
-                "\"ttl\" value must be less than \"max_ttl\" value",
-            ));
+            return Err(Refusal::invalid("\"ttl\" value must be less than \"max_ttl\" value"));
         }
         let bits = self.0.get("key_bits").and_then(Value::as_i64).unwrap_or_default();
         let bits = check_key(self.text("key_type"), bits)?;
@@ -180,14 +162,10 @@ pub(super) fn check_key(kind: &str, bits: i64) -> Result<i64, Refusal> {
     match (kind, bits) {
         ("rsa", 0) => Ok(2_048),
         ("rsa", 2_048 | 3_072 | 4_096) => Ok(bits),
-        ("rsa", _) => Err(Refusal::invalid(format!(
-            "unsupported bit length for RSA key: {bits}"
-        ))),
+        ("rsa", _) => Err(Refusal::invalid(format!("unsupported bit length for RSA key: {bits}"))),
         ("ec", 0) => Ok(256),
         ("ec", 224 | 256 | 384 | 521) => Ok(bits),
-        ("ec", _) => Err(Refusal::invalid(format!(
-            "unsupported bit length for EC key: {bits}"
-        ))),
+        ("ec", _) => Err(Refusal::invalid(format!("unsupported bit length for EC key: {bits}"))),
         ("ed25519" | "any", _) => Ok(0),
         (kind, _) => Err(Refusal::invalid(format!("unknown key type {kind}"))),
     }
@@ -202,9 +180,7 @@ impl Kind {
             Self::Seconds(default) => fields.seconds(name)?.unwrap_or(*default).into(),
             Self::List(default) => {
                 let entries = fields.list(name)?;
-                entries
-                    .unwrap_or_else(|| default.iter().map(|entry| (*entry).to_owned()).collect())
-                    .into()
+                entries.unwrap_or_else(|| default.iter().map(|entry| (*entry).to_owned()).collect()).into()
             }
         })
     }
@@ -225,10 +201,7 @@ mod tests {
         assert_eq!((role.text("key_type"), role.number("key_bits")), ("rsa", 2_048));
         assert!(role.flag("server_flag") && role.flag("client_flag") && role.flag("require_cn"));
         assert!(!role.flag("no_store") && !role.flag("allow_any_name"));
-        assert_eq!(
-            role.list("key_usage"),
-            ["DigitalSignature", "KeyAgreement", "KeyEncipherment"]
-        );
+        assert_eq!(role.list("key_usage"), ["DigitalSignature", "KeyAgreement", "KeyEncipherment"]);
     }
 
     #[test]
@@ -238,23 +211,13 @@ mod tests {
         let (role, warnings) = parse(fields).unwrap_or_else(|_| panic!("a role"));
 
         assert_eq!((role.number("key_bits"), role.number("max_ttl")), (256, 3_600));
-        assert_eq!(
-            (role.list("organization"), role.flag("require_cn")),
-            (vec!["a", "b"], false)
-        );
-        assert_eq!(
-            warnings,
-            ["Endpoint ignored these unrecognized parameters: [nope]"]
-        );
+        assert_eq!((role.list("organization"), role.flag("require_cn")), (vec!["a", "b"], false));
+        assert_eq!(warnings, ["Endpoint ignored these unrecognized parameters: [nope]"]);
     }
 
     #[test]
     fn impossible_roles_are_400_and_unimplemented_ones_501() {
-        let status = |fields| {
-            parse(fields)
-                .err()
-                .map(|refusal| refusal.into_response().status().as_u16())
-        };
+        let status = |fields| parse(fields).err().map(|refusal| refusal.into_response().status().as_u16());
 
         assert_eq!(status(json!({"ttl": "2h", "max_ttl": "1h"})), Some(400));
         assert_eq!(status(json!({"key_type": "nope"})), Some(400));

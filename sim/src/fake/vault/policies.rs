@@ -71,14 +71,7 @@ fn write(storage: &mut Storage, request: &Request, name: String) -> Handled {
     }
     let policy = Policy::parse(&text)?;
     let version = storage.policies.get(&name).map_or(0, |stored| stored.version) + 1;
-    storage.policies.own().insert(
-        name,
-        StoredPolicy {
-            policy,
-            version,
-            modified: request.now,
-        },
-    );
+    storage.policies.own().insert(name, StoredPolicy { policy, version, modified: request.now });
     Ok(Answer::done())
 }
 
@@ -97,41 +90,21 @@ mod tests {
         let read = trial.must("GET", "sys/policies/acl/x", &root, &json!({}));
         let listed = trial.must("LIST", "sys/policies/acl", &root, &json!({}));
 
-        assert_eq!(
-            (&read["data"]["policy"], &read["data"]["version"]),
-            (&json!(policy), &json!(2))
-        );
+        assert_eq!((&read["data"]["policy"], &read["data"]["version"]), (&json!(policy), &json!(2)));
         assert_eq!(listed["data"]["keys"], json!(["default", "root", "x"]));
-        assert_eq!(
-            trial.status("GET", "sys/policies/acl/nope", &root, &json!({})),
-            404
-        );
+        assert_eq!(trial.status("GET", "sys/policies/acl/nope", &root, &json!({})), 404);
     }
 
     #[test]
     fn what_is_no_policy_is_refused() {
         let (mut trial, root) = Trial::unsealed();
         let mut refusal = |name: &str, policy: &str| {
-            trial.refused(
-                "POST",
-                &format!("sys/policies/acl/{name}"),
-                &root,
-                &json!({"policy": policy}),
-            )
+            trial.refused("POST", &format!("sys/policies/acl/{name}"), &root, &json!({"policy": policy}))
         };
 
-        assert_eq!(
-            refusal("x", ""),
-            (400, "'policy' parameter not supplied or empty".into())
-        );
-        assert_eq!(
-            refusal("x", "path"),
-            (400, "failed to parse policy: At 1:1: illegal char".into())
-        );
-        assert_eq!(
-            refusal("root", "#"),
-            (400, "cannot update \"root\" policy".into())
-        );
+        assert_eq!(refusal("x", ""), (400, "'policy' parameter not supplied or empty".into()));
+        assert_eq!(refusal("x", "path"), (400, "failed to parse policy: At 1:1: illegal char".into()));
+        assert_eq!(refusal("root", "#"), (400, "cannot update \"root\" policy".into()));
         assert_eq!(refusal("x", "path \"a\" { policy = \"read\" }").0, 501);
     }
 

@@ -63,10 +63,7 @@ impl Policy {
         }
         let items = hcl::parse(text).map_err(Unparsable::Malformed)?;
         let rules = items.into_iter().map(parse_rule).collect::<Result<_, _>>()?;
-        Ok(Self {
-            text: text.to_owned(),
-            rules,
-        })
+        Ok(Self { text: text.to_owned(), rules })
     }
 }
 
@@ -113,9 +110,7 @@ const NOT_IMPLEMENTED: [&str; 9] = [
 
 fn parse_rule(item: Item) -> Result<Rule, Unparsable> {
     let invalid = |key: &str, line: usize| {
-        Unparsable::Malformed(format!(
-            "1 error occurred:\n\t* invalid key \"{key}\" on line {line}\n\n"
-        ))
+        Unparsable::Malformed(format!("1 error occurred:\n\t* invalid key \"{key}\" on line {line}\n\n"))
     };
     let Content::Block(attributes) = item.content else {
         return Err(invalid(&item.key, item.line));
@@ -202,10 +197,7 @@ fn parse_parameters(key: &str, value: Value) -> Result<Parameters, String> {
 
 fn parse_names(key: &str, value: &Value) -> Result<Vec<String>, String> {
     let names = value.as_array().and_then(|values| {
-        values
-            .iter()
-            .map(|value| value.as_str().map(str::to_owned))
-            .collect::<Option<Vec<_>>>()
+        values.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
     });
     names.ok_or_else(|| format!("{key} is not a list of strings"))
 }
@@ -225,23 +217,14 @@ mod tests {
         )
         .unwrap_or_else(|_| panic!("it parses"));
 
-        let [rule] = policy.rules.as_slice() else {
-            panic!("one rule")
-        };
+        let [rule] = policy.rules.as_slice() else { panic!("one rule") };
         assert_eq!(rule.path, "pki/issue/x");
         assert!(rule.capabilities == [Capability::Read, Capability::Update].into());
         assert_eq!(
             rule.allowed,
-            [
-                ("ttl".to_owned(), vec![]),
-                ("format".to_owned(), vec![json!("pem")])
-            ]
-            .into()
+            [("ttl".to_owned(), vec![]), ("format".to_owned(), vec![json!("pem")])].into()
         );
-        assert_eq!(
-            (rule.denied.len(), rule.required.as_slice()),
-            (1, &["ttl".to_owned()][..])
-        );
+        assert_eq!((rule.denied.len(), rule.required.as_slice()), (1, &["ttl".to_owned()][..]));
     }
 
     #[test]
@@ -274,13 +257,8 @@ mod tests {
         ];
         assert_eq!(
             texts.map(|text| parse(text).err()),
-            [
-                "policy",
-                "min_wrapping_ttl",
-                "the template {{identity.entity.name}}",
-                "policies as JSON"
-            ]
-            .map(|what| Some((true, what.to_owned())))
+            ["policy", "min_wrapping_ttl", "the template {{identity.entity.name}}", "policies as JSON"]
+                .map(|what| Some((true, what.to_owned())))
         );
     }
 

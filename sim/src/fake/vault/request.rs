@@ -46,10 +46,7 @@ impl Request {
         let path = parse_path(request)?;
         refuse_unknown_headers(request)?;
         if request.body().len() > MAX_BODY_BYTES {
-            return Err(Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "http: request body too large",
-            ));
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large"));
         }
 
         let mut query = parse_query(request.uri().query().unwrap_or_default())?;
@@ -68,11 +65,7 @@ impl Request {
             Operation::Read | Operation::List | Operation::Delete => query,
             Operation::Create | Operation::Update => parse_body(request.body())?,
         };
-        let path = if operation == Operation::List && !path.ends_with('/') {
-            path + "/"
-        } else {
-            path
-        };
+        let path = if operation == Operation::List && !path.ends_with('/') { path + "/" } else { path };
         let token = token(request);
         let details = [
             &now.0.to_be_bytes(),
@@ -82,15 +75,7 @@ impl Request {
             request.body(),
         ];
         let id = mint.uuid("request", &details);
-        Ok(Self {
-            now,
-            operation,
-            path,
-            data,
-            token,
-            id,
-            mint,
-        })
+        Ok(Self { now, operation, path, data, token, id, mint })
     }
 
     /// The moment as bytes, for the mint.
@@ -121,9 +106,7 @@ fn parse_path(request: &http::Request<Vec<u8>>) -> Result<String, Refusal> {
         return Err(Refusal::not_found());
     };
     if path.contains('%') {
-        return Err(Refusal::not_implemented(format_args!(
-            "escapes in the path {path}"
-        )));
+        return Err(Refusal::not_implemented(format_args!("escapes in the path {path}")));
     }
     if path.split('/').any(|segment| segment == ".." || segment == ".") || path.contains("//") {
         return Err(Refusal::invalid("relative paths not supported"));
@@ -134,12 +117,7 @@ fn parse_path(request: &http::Request<Vec<u8>>) -> Result<String, Refusal> {
 /// Namespaces and response wrapping change what a request means, so they are not ignored.
 fn refuse_unknown_headers(request: &http::Request<Vec<u8>>) -> Result<(), Refusal> {
     const UNKNOWN: [&str; 3] = ["x-vault-namespace", "x-vault-wrap-ttl", "x-vault-wrap-format"];
-    let is_set = |name: &&str| {
-        request
-            .headers()
-            .get(*name)
-            .is_some_and(|value| !value.is_empty())
-    };
+    let is_set = |name: &&str| request.headers().get(*name).is_some_and(|value| !value.is_empty());
     match UNKNOWN.iter().find(|name| is_set(name)) {
         Some(name) => Err(Refusal::not_implemented(format_args!("the header {name}"))),
         None => Ok(()),
@@ -148,15 +126,11 @@ fn refuse_unknown_headers(request: &http::Request<Vec<u8>>) -> Result<(), Refusa
 
 fn parse_query(query: &str) -> Result<Map<String, Value>, Refusal> {
     if query.contains(['%', '+']) {
-        return Err(Refusal::not_implemented(format_args!(
-            "escapes in the query {query}"
-        )));
+        return Err(Refusal::not_implemented(format_args!("escapes in the query {query}")));
     }
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let split = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    Ok(split
-        .map(|(name, value)| (name.to_owned(), Value::from(value)))
-        .collect())
+    Ok(split.map(|(name, value)| (name.to_owned(), Value::from(value))).collect())
 }
 
 fn parse_body(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
@@ -164,11 +138,7 @@ fn parse_body(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         return Ok(Map::new());
     }
     serde_json::from_slice(body).map_err(|error| {
-        let what = if error.is_eof() {
-            "unexpected EOF"
-        } else {
-            "invalid JSON"
-        };
+        let what = if error.is_eof() { "unexpected EOF" } else { "invalid JSON" };
         Refusal::invalid(format!("failed to decode JSON input: {what}"))
     })
 }
@@ -176,10 +146,7 @@ fn parse_body(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
 fn token(request: &http::Request<Vec<u8>>) -> Option<String> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let bearer = || header(AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
-    header("x-vault-token")
-        .or_else(bearer)
-        .filter(|token| !token.is_empty())
-        .map(str::to_owned)
+    header("x-vault-token").or_else(bearer).filter(|token| !token.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -193,10 +160,7 @@ mod tests {
             .unwrap_or_else(|_| panic!("a request"));
 
         for request in [method, query] {
-            assert_eq!(
-                (request.operation, request.path.as_str()),
-                (Operation::List, "pki/issuers/")
-            );
+            assert_eq!((request.operation, request.path.as_str()), (Operation::List, "pki/issuers/"));
             assert!(request.data.is_empty());
         }
     }
@@ -205,10 +169,7 @@ mod tests {
     fn put_is_post_and_its_body_is_the_data() {
         let put = parse("PUT", "/v1/x", "{\"a\": 1}").unwrap_or_else(|_| panic!("a request"));
 
-        assert_eq!(
-            (put.operation, put.data.get("a")),
-            (Operation::Update, Some(&Value::from(1)))
-        );
+        assert_eq!((put.operation, put.data.get("a")), (Operation::Update, Some(&Value::from(1))));
     }
 
     #[test]
@@ -222,16 +183,11 @@ mod tests {
     }
 
     fn status(method: &str, uri: &str, body: &str) -> u16 {
-        parse(method, uri, body)
-            .err()
-            .map_or(200, |refusal| refusal.into_response().status().as_u16())
+        parse(method, uri, body).err().map_or(200, |refusal| refusal.into_response().status().as_u16())
     }
 
     fn parse(method: &str, uri: &str, body: &str) -> Result<Request, Refusal> {
-        let request = http::Request::builder()
-            .method(method)
-            .uri(uri)
-            .body(body.as_bytes().to_vec());
+        let request = http::Request::builder().method(method).uri(uri).body(body.as_bytes().to_vec());
         Request::parse(Unix(0), &request.expect("a request"), Mint::new(1))
     }
 }

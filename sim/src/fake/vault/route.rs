@@ -30,10 +30,7 @@ pub(super) fn route(
     if is_public(storage, &request) {
         return Routed::Answered(dispatch(storage, &request, None, host, upgrading));
     }
-    let caller = request
-        .token
-        .as_deref()
-        .and_then(|token| storage.tokens.caller(token));
+    let caller = request.token.as_deref().and_then(|token| storage.tokens.caller(token));
     let Some(caller) = caller else {
         return Routed::Answered(Err(Refusal::unknown_caller()));
     };
@@ -85,37 +82,18 @@ fn is_allowed(storage: &Storage, request: &Request, caller: &Caller) -> bool {
     if caller.is_root() {
         return true;
     }
-    let policies = caller
-        .policies
-        .iter()
-        .filter_map(|name| storage.policies.get(name));
-    let acl = Acl::new(
-        policies.map(|stored| &stored.policy),
-        storage.known(caller.entity.as_deref()),
-    );
-    acl.allows(
-        request.operation,
-        &request.path,
-        &request.data,
-        needs_sudo(storage, &request.path),
-    )
+    let policies = caller.policies.iter().filter_map(|name| storage.policies.get(name));
+    let acl = Acl::new(policies.map(|stored| &stored.policy), storage.known(caller.entity.as_deref()));
+    acl.allows(request.operation, &request.path, &request.data, needs_sudo(storage, &request.path))
 }
 
 /// The paths that are protected even from those whose policies name them, unless with `sudo`.
 fn needs_sudo(storage: &Storage, path: &str) -> bool {
     let rest_of = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
-    let of_sys = matches!(
-        path,
-        "sys/seal" | "sys/step-down" | "sys/rotate" | "sys/audit" | "sys/remount"
-    ) || [
-        "sys/auth/",
-        "sys/audit/",
-        "sys/raw/",
-        "sys/storage/raft/",
-        "sys/leases/lookup/",
-    ]
-    .into_iter()
-    .any(rest_of);
+    let of_sys = matches!(path, "sys/seal" | "sys/step-down" | "sys/rotate" | "sys/audit" | "sys/remount")
+        || ["sys/auth/", "sys/audit/", "sys/raw/", "sys/storage/raft/", "sys/leases/lookup/"]
+            .into_iter()
+            .any(rest_of);
     let of_tokens = path.starts_with("auth/token/accessors") || path.starts_with("auth/token/revoke-orphan");
     let of_pki = || {
         let is_pki = |mount: &str| matches!(storage.mounts[mount].engine, Engine::Pki(_));
@@ -147,11 +125,8 @@ fn dispatch(
     let entities = storage.entities.clone();
     let known = caller.and_then(|caller| caller.entity.as_deref());
     let known = known.and_then(|id| Some((id, entities.get(id)?)));
-    let SecretMount { description, engine } = storage
-        .mounts
-        .own()
-        .get_mut(&mount)
-        .expect("the path was split at it");
+    let SecretMount { description, engine } =
+        storage.mounts.own().get_mut(&mount).expect("the path was split at it");
     match engine {
         Engine::Kv(kv) => kv::handle(kv, request, &rest),
         Engine::Pki(pki) => pki::handle(pki, description, request, &rest, known),
@@ -161,10 +136,7 @@ fn dispatch(
 }
 
 fn dispatch_sys(storage: &mut Storage, request: &Request, rest: &str, upgrading: u8) -> Handled {
-    let under = |name: &str| {
-        rest.strip_prefix(name)
-            .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
+    let under = |name: &str| rest.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('/'));
     if let Some(rest) = under("mounts") {
         return mounts::handle_secrets(storage, request, rest, upgrading);
     }
@@ -189,29 +161,15 @@ fn dispatch_auth(
 ) -> Handled {
     let (mount, rest) = rest.split_once('/').unwrap_or((rest, ""));
     let is_token = match storage.auth.get(&format!("{mount}/")) {
-        Some(AuthMount {
-            method: Method::Token,
-            ..
-        }) => true,
-        Some(AuthMount {
-            method: Method::Kubernetes(_),
-            ..
-        }) => false,
+        Some(AuthMount { method: Method::Token, .. }) => true,
+        Some(AuthMount { method: Method::Kubernetes(_), .. }) => false,
         None => {
-            let why = format!(
-                "no handler for route \"{}\". route entry not found.",
-                request.path
-            );
+            let why = format!("no handler for route \"{}\". route entry not found.", request.path);
             return Err(Refusal::new(StatusCode::NOT_FOUND, why));
         }
     };
     if is_token {
-        return token::handle(
-            storage,
-            request,
-            rest,
-            caller.expect("no path of tokens is public"),
-        );
+        return token::handle(storage, request, rest, caller.expect("no path of tokens is public"));
     }
     let auth = storage.auth.own().get_mut(&format!("{mount}/"));
     match auth.map(|auth| &mut auth.method) {
@@ -251,31 +209,20 @@ mod tests {
         let token = trial.token_with_policy(&root, "#");
         let may_not = (403, "1 error occurred:\n\t* permission denied\n\n".to_owned());
 
-        assert_eq!(
-            trial.refused("GET", "sys/mounts", "dead", &json!({})),
-            (403, "permission denied".into())
-        );
-        assert_eq!(
-            trial.refused("GET", "sys/mounts", "", &json!({})),
-            (403, "permission denied".into())
-        );
+        assert_eq!(trial.refused("GET", "sys/mounts", "dead", &json!({})), (403, "permission denied".into()));
+        assert_eq!(trial.refused("GET", "sys/mounts", "", &json!({})), (403, "permission denied".into()));
         assert_eq!(trial.refused("GET", "sys/mounts", &token, &json!({})), may_not);
         assert_eq!(trial.refused("GET", "nope/x", &token, &json!({})), may_not);
         let no_route = "no handler for route \"nope/x\". route entry not found.";
-        assert_eq!(
-            trial.refused("GET", "nope/x", &root, &json!({})),
-            (404, no_route.into())
-        );
+        assert_eq!(trial.refused("GET", "nope/x", &root, &json!({})), (404, no_route.into()));
     }
 
     #[test]
     fn what_is_not_implemented_is_501_and_names_the_request() {
         let (mut trial, root) = Trial::unsealed();
-        for (method, path) in [
-            ("GET", "sys/leader"),
-            ("POST", "sys/wrapping/wrap"),
-            ("GET", "identity/entity/id"),
-        ] {
+        for (method, path) in
+            [("GET", "sys/leader"), ("POST", "sys/wrapping/wrap"), ("GET", "identity/entity/id")]
+        {
             let expected = (501, format!("the fake Vault does not implement {method} {path}"));
             assert_eq!(trial.refused(method, path, &root, &json!({})), expected);
         }
@@ -284,18 +231,11 @@ mod tests {
     #[test]
     fn operations_that_a_path_lacks_are_405() {
         let (mut trial, root) = Trial::unsealed();
-        let requests = [
-            ("GET", "sys/policies/acl"),
-            ("DELETE", "auth/token/lookup-self"),
-            ("POST", "sys/mounts"),
-        ];
+        let requests =
+            [("GET", "sys/policies/acl"), ("DELETE", "auth/token/lookup-self"), ("POST", "sys/mounts")];
         for (method, path) in requests {
             let expected = (405, "1 error occurred:\n\t* unsupported operation\n\n".into());
-            assert_eq!(
-                trial.refused(method, path, &root, &json!({})),
-                expected,
-                "{method} {path}"
-            );
+            assert_eq!(trial.refused(method, path, &root, &json!({})), expected, "{method} {path}");
         }
     }
 
@@ -308,10 +248,7 @@ mod tests {
             trial.status("POST", "sys/auth/x", &token, &json!({"type": "kubernetes"}))
         };
 
-        assert_eq!(
-            (enable("\"create\", \"update\""), enable("\"create\", \"sudo\"")),
-            (403, 403)
-        );
+        assert_eq!((enable("\"create\", \"update\""), enable("\"create\", \"sudo\"")), (403, 403));
         assert_eq!(enable("\"update\", \"sudo\""), 204);
     }
 
@@ -321,10 +258,7 @@ mod tests {
         trial.must("GET", "sys/mounts", &root, &json!({}));
         trial.must("GET", "sys/mounts", &root, &json!({}));
 
-        let count = trial
-            .vault
-            .requests()
-            .get(&("GET".to_owned(), "/v1/sys/mounts".to_owned()));
+        let count = trial.vault.requests().get(&("GET".to_owned(), "/v1/sys/mounts".to_owned()));
         assert_eq!(count, Some(&2));
     }
 }

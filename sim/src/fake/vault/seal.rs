@@ -54,10 +54,7 @@ pub(super) fn handle(vault: &mut Vault, request: &Request) -> Option<Handled> {
 }
 
 const fn bare(body: Value) -> Answer {
-    Answer::Bare {
-        status: StatusCode::OK,
-        body,
-    }
+    Answer::Bare { status: StatusCode::OK, body }
 }
 
 fn initialize(vault: &mut Vault, request: &Request) -> Handled {
@@ -85,33 +82,22 @@ fn initialize(vault: &mut Vault, request: &Request) -> Handled {
 
     let moment = request.moment();
     let share = |at: i64| {
-        let mut share = request
-            .mint
-            .key("unseal key", &[&moment, &at.to_be_bytes()])
-            .to_vec();
+        let mut share = request.mint.key("unseal key", &[&moment, &at.to_be_bytes()]).to_vec();
         if shares > 1 {
             share.push(u8::try_from(at).expect("at most 255 shares"));
         }
         share
     };
     let threshold = usize::try_from(threshold).expect("it was checked");
-    let keys = UnsealKeys {
-        shares: (1..=shares).map(share).collect(),
-        threshold,
-    };
+    let keys = UnsealKeys { shares: (1..=shares).map(share).collect(), threshold };
     let texts = |encoding: &data_encoding::Encoding| {
-        keys.shares
-            .iter()
-            .map(|share| encoding.encode(share))
-            .collect::<Vec<_>>()
+        keys.shares.iter().map(|share| encoding.encode(share)).collect::<Vec<_>>()
     };
     let (hex, base64) = (texts(&data_encoding::HEXLOWER), texts(&data_encoding::BASE64));
     let mut storage = Storage::new(request.now, request.mint, keys);
     let root = storage.tokens.own().make_root(request.now, request.mint);
     vault.disk = Disk::Initialized(Shared::new(storage));
-    Ok(bare(
-        json!({ "keys": hex, "keys_base64": base64, "root_token": root.0 }),
-    ))
+    Ok(bare(json!({ "keys": hex, "keys_base64": base64, "root_token": root.0 })))
 }
 
 fn check_shares(shares: i64, threshold: i64) -> Result<(), Refusal> {
@@ -170,14 +156,10 @@ fn decode_key(text: &str) -> Result<Vec<u8>, Refusal> {
     let decoded = hex.or_else(|_| data_encoding::BASE64.decode(text.as_bytes()));
     let key = decoded.map_err(|_| Refusal::invalid("'key' must be a valid hex or base64 string"))?;
     if key.len() < *ACCEPTED_KEY_BYTES.start() {
-        return Err(Refusal::invalid(
-            "invalid key: key is shorter than minimum 16 bytes",
-        ));
+        return Err(Refusal::invalid("invalid key: key is shorter than minimum 16 bytes"));
     }
     if key.len() > *ACCEPTED_KEY_BYTES.end() {
-        return Err(Refusal::invalid(
-            "invalid key: key is longer than maximum 33 bytes",
-        ));
+        return Err(Refusal::invalid("invalid key: key is longer than maximum 33 bytes"));
     }
     Ok(key)
 }
@@ -188,10 +170,7 @@ fn status(vault: &Vault) -> Value {
         Disk::Empty | Disk::HalfInitialized => None,
     };
     // The nonce names the attempt, which begins with the first share.
-    let nonce = vault
-        .progress
-        .first()
-        .map(|share| vault.mint.uuid("unseal attempt", &[share]));
+    let nonce = vault.progress.first().map(|share| vault.mint.uuid("unseal attempt", &[share]));
     let mut status = json!({
         "type": "shamir", "initialized": vault.is_initialized(), "sealed": vault.is_sealed(),
         "t": keys.map_or(0, |keys| keys.threshold), "n": keys.map_or(0, |keys| keys.shares.len()),
@@ -203,13 +182,7 @@ fn status(vault: &Vault) -> Value {
 }
 
 fn health(vault: &Vault, request: &Request) -> Handled {
-    const UNIMPLEMENTED: [&str; 5] = [
-        "standbyok",
-        "activecode",
-        "standbycode",
-        "sealedcode",
-        "uninitcode",
-    ];
+    const UNIMPLEMENTED: [&str; 5] = ["standbyok", "activecode", "standbycode", "sealedcode", "uninitcode"];
     Fields(&request.data).refuse(&UNIMPLEMENTED)?;
     let status = match (vault.is_initialized(), vault.is_sealed()) {
         (false, _) => StatusCode::NOT_IMPLEMENTED,
@@ -217,11 +190,8 @@ fn health(vault: &Vault, request: &Request) -> Handled {
         (true, false) => StatusCode::OK,
     };
     let Unix(now) = request.now;
-    let (performance, recovery) = if vault.is_sealed() {
-        ("unknown", "unknown")
-    } else {
-        ("primary", "disabled")
-    };
+    let (performance, recovery) =
+        if vault.is_sealed() { ("unknown", "unknown") } else { ("primary", "disabled") };
     let mut body = json!({
         "initialized": vault.is_initialized(), "sealed": vault.is_sealed(), "standby": vault.is_sealed(),
         "replication_performance_mode": performance, "replication_dr_mode": recovery,
@@ -237,10 +207,7 @@ fn name_cluster(vault: &Vault, status: &mut Value) {
         return;
     };
     let status: &mut Map<_, _> = status.as_object_mut().expect("a status is an object");
-    status.insert(
-        "cluster_name".into(),
-        format!("vault-cluster-{}", &storage.cluster_id[..8]).into(),
-    );
+    status.insert("cluster_name".into(), format!("vault-cluster-{}", &storage.cluster_id[..8]).into());
     status.insert("cluster_id".into(), storage.cluster_id.clone().into());
 }
 
@@ -253,29 +220,17 @@ mod tests {
     fn an_uninitialized_server_says_so_everywhere() {
         let mut trial = Trial::new();
 
-        assert_eq!(
-            trial.call("GET", "sys/init", None, &json!({})),
-            (200, json!({"initialized": false}))
-        );
+        assert_eq!(trial.call("GET", "sys/init", None, &json!({})), (200, json!({"initialized": false})));
         assert_eq!(trial.call("GET", "sys/health", None, &json!({})).0, 501);
-        assert_eq!(
-            trial.raw("HEAD", "sys/health", None, &json!({})),
-            (501, Vec::new())
-        );
+        assert_eq!(trial.raw("HEAD", "sys/health", None, &json!({})), (501, Vec::new()));
         let (_, status) = trial.call("GET", "sys/seal-status", None, &json!({}));
         assert_eq!(
             (&status["initialized"], &status["sealed"], &status["n"]),
             (&json!(false), &json!(true), &json!(0))
         );
-        assert_eq!(
-            trial.refused("GET", "sys/mounts", "x", &json!({})),
-            (503, "Vault is sealed".into())
-        );
+        assert_eq!(trial.refused("GET", "sys/mounts", "x", &json!({})), (503, "Vault is sealed".into()));
         let key = json!({"key": "00".repeat(32)});
-        assert_eq!(
-            trial.refused("PUT", "sys/unseal", "", &key),
-            (400, "Vault is not initialized".into())
-        );
+        assert_eq!(trial.refused("PUT", "sys/unseal", "", &key), (400, "Vault is not initialized".into()));
     }
 
     #[test]
@@ -299,19 +254,10 @@ mod tests {
         let (mut trial, _) = Trial::unsealed();
         let mut refusal = |key: &str| trial.refused("PUT", "sys/unseal", "", &json!({"key": key})).1;
 
-        assert_eq!(
-            refusal(""),
-            "'key' must be specified in request body as JSON, or 'reset' set to true"
-        );
+        assert_eq!(refusal(""), "'key' must be specified in request body as JSON, or 'reset' set to true");
         assert_eq!(refusal("zz"), "'key' must be a valid hex or base64 string");
-        assert_eq!(
-            refusal("0011"),
-            "invalid key: key is shorter than minimum 16 bytes"
-        );
-        assert_eq!(
-            refusal(&"00".repeat(40)),
-            "invalid key: key is longer than maximum 33 bytes"
-        );
+        assert_eq!(refusal("0011"), "invalid key: key is shorter than minimum 16 bytes");
+        assert_eq!(refusal(&"00".repeat(40)), "invalid key: key is longer than maximum 33 bytes");
         assert_eq!(refusal(&"00".repeat(32)), "", "an unsealed server checks no key");
     }
 
@@ -320,22 +266,14 @@ mod tests {
         let mut trial = Trial::new();
         let shares = json!({"secret_shares": 3, "secret_threshold": 2});
         let (_, made) = trial.call("PUT", "sys/init", None, &shares);
-        let keys: Vec<_> = (0..3)
-            .map(|at| json!({"key": text(&made["keys_base64"][at])}))
-            .collect();
+        let keys: Vec<_> = (0..3).map(|at| json!({"key": text(&made["keys_base64"][at])})).collect();
 
         let (_, first) = trial.call("PUT", "sys/unseal", None, &keys[0]);
         let (_, again) = trial.call("PUT", "sys/unseal", None, &keys[0]);
         let (_, second) = trial.call("PUT", "sys/unseal", None, &keys[2]);
 
-        assert_eq!(
-            (&first["progress"], &first["sealed"], &first["t"]),
-            (&json!(1), &json!(true), &json!(2))
-        );
-        assert_eq!(
-            (&again["progress"], &again["nonce"]),
-            (&json!(1), &first["nonce"])
-        );
+        assert_eq!((&first["progress"], &first["sealed"], &first["t"]), (&json!(1), &json!(true), &json!(2)));
+        assert_eq!((&again["progress"], &again["nonce"]), (&json!(1), &first["nonce"]));
         assert_eq!(
             (&second["progress"], &second["sealed"], &second["nonce"]),
             (&json!(0), &json!(false), &json!(""))
@@ -359,10 +297,7 @@ mod tests {
             "threshold cannot be larger than shares",
             "shares must be less than 256",
         ];
-        assert_eq!(
-            problems,
-            expected.map(|problem| format!("invalid seal configuration: {problem}"))
-        );
+        assert_eq!(problems, expected.map(|problem| format!("invalid seal configuration: {problem}")));
     }
 
     #[test]
@@ -370,20 +305,13 @@ mod tests {
         let mut trial = Trial::new();
         trial.vault.kill_inside_init();
 
-        let refusal = trial.refused(
-            "PUT",
-            "sys/init",
-            "",
-            &json!({"secret_shares": 1, "secret_threshold": 1}),
-        );
+        let refusal =
+            trial.refused("PUT", "sys/init", "", &json!({"secret_shares": 1, "secret_threshold": 1}));
 
         assert_eq!(refusal.0, 400);
         assert!(refusal.1.starts_with("could not bootstrap clustered storage: "));
         assert!(refusal.1.ends_with("cluster already has state"));
-        assert_eq!(
-            trial.call("GET", "sys/init", None, &json!({})),
-            (200, json!({"initialized": false}))
-        );
+        assert_eq!(trial.call("GET", "sys/init", None, &json!({})), (200, json!({"initialized": false})));
     }
 
     #[test]
@@ -392,12 +320,8 @@ mod tests {
         let status = trial.call("GET", "sys/seal-status", None, &json!({})).1;
         trial.vault.wipe();
 
-        let (_, keys) = trial.call(
-            "PUT",
-            "sys/init",
-            None,
-            &json!({"secret_shares": 1, "secret_threshold": 1}),
-        );
+        let (_, keys) =
+            trial.call("PUT", "sys/init", None, &json!({"secret_shares": 1, "secret_threshold": 1}));
         trial.call("PUT", "sys/unseal", None, &json!({"key": keys["keys"][0]}));
 
         assert_ne!(text(&keys["root_token"]), root);
@@ -405,10 +329,7 @@ mod tests {
             trial.call("GET", "sys/seal-status", None, &json!({})).1["cluster_id"],
             status["cluster_id"]
         );
-        assert_eq!(
-            trial.status("GET", "auth/token/lookup-self", &root, &json!({})),
-            403
-        );
+        assert_eq!(trial.status("GET", "auth/token/lookup-self", &root, &json!({})), 403);
     }
 
     #[test]
@@ -416,20 +337,12 @@ mod tests {
         let (mut trial, root) = Trial::unsealed();
         let update = "path \"sys/seal\" { capabilities = [\"update\"] }";
         let token = trial.token_with_policy(&root, update);
-        assert_eq!(
-            trial.status("PUT", "sys/seal", &token, &json!({})),
-            403,
-            "without sudo"
-        );
+        assert_eq!(trial.status("PUT", "sys/seal", &token, &json!({})), 403, "without sudo");
 
         assert_eq!(trial.status("PUT", "sys/seal", &root, &json!({})), 204);
 
         assert!(trial.vault.is_sealed());
         assert_eq!(trial.call("GET", "sys/health", None, &json!({})).0, 503);
-        assert_eq!(
-            trial.status("PUT", "sys/seal", &root, &json!({})),
-            204,
-            "again changes nothing"
-        );
+        assert_eq!(trial.status("PUT", "sys/seal", &root, &json!({})), 204, "again changes nothing");
     }
 }

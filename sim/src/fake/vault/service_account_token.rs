@@ -34,9 +34,7 @@ impl Claims {
         };
         let payload = BASE64URL_NOPAD.decode(payload.as_bytes()).ok();
         let claims: Option<Value> = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
-        claims
-            .and_then(|claims| Self::read(&claims))
-            .ok_or_else(Refusal::unknown_caller)
+        claims.and_then(|claims| Self::read(&claims)).ok_or_else(Refusal::unknown_caller)
     }
 
     fn read(claims: &Value) -> Option<Self> {
@@ -44,10 +42,9 @@ impl Claims {
         let account = kubernetes.get("serviceaccount")?;
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let audiences = match claims.get("aud")? {
-            Value::Array(audiences) => audiences
-                .iter()
-                .map(|audience| text(Some(audience)))
-                .collect::<Option<_>>()?,
+            Value::Array(audiences) => {
+                audiences.iter().map(|audience| text(Some(audience))).collect::<Option<_>>()?
+            }
             audience @ Value::String(_) => vec![text(Some(audience))?],
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return None,
         };
@@ -65,16 +62,10 @@ impl Claims {
     pub(super) fn check(&self, request: &Request, role: &Role) -> Result<(), Refusal> {
         let now = request.now.0;
         let refuse = |why: &str| Err(Refusal::new(StatusCode::FORBIDDEN, why));
-        if self
-            .expires
-            .is_some_and(|expires| now > expires.saturating_add(CLOCK_SKEW_S))
-        {
+        if self.expires.is_some_and(|expires| now > expires.saturating_add(CLOCK_SKEW_S)) {
             return refuse("invalid expiration time (exp) claim: token is expired");
         }
-        if self
-            .not_before
-            .is_some_and(|begins| now.saturating_add(CLOCK_SKEW_S) < begins)
-        {
+        if self.not_before.is_some_and(|begins| now.saturating_add(CLOCK_SKEW_S) < begins) {
             return refuse("invalid not before (nbf) claim: token not yet valid");
         }
         if !role.audience().is_empty() && !self.audiences.iter().any(|audience| audience == role.audience()) {
@@ -99,10 +90,7 @@ impl Claims {
             ("service_account_secret_name", ""),
             ("service_account_uid", self.uid.as_str()),
         ];
-        pairs
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 }
 
@@ -115,9 +103,7 @@ mod tests {
         let account = r#""kubernetes.io":{"namespace":"a","serviceaccount":{"name":"b","uid":"c"}}"#;
         let audiences = |aud: &str| {
             let payload = BASE64URL_NOPAD.encode(format!("{{\"aud\":{aud},{account}}}").as_bytes());
-            Claims::parse(&format!("e30.{payload}."))
-                .ok()
-                .map(|claims| claims.audiences)
+            Claims::parse(&format!("e30.{payload}.")).ok().map(|claims| claims.audiences)
         };
 
         assert_eq!(audiences("\"x\""), Some(vec!["x".into()]));
@@ -131,9 +117,7 @@ mod tests {
         let payload = BASE64URL_NOPAD.encode(b"{\"aud\":\"x\"}");
         for token in ["", "a.b", "a.b.c.d", "e30.!.x", &format!("e30.{payload}.x")] {
             assert!(
-                Claims::parse(token)
-                    .err()
-                    .is_some_and(|refusal| refusal == Refusal::unknown_caller()),
+                Claims::parse(token).err().is_some_and(|refusal| refusal == Refusal::unknown_caller()),
                 "{token}"
             );
         }

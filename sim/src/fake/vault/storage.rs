@@ -57,11 +57,7 @@ impl Storage {
         let Ok(policy) = Policy::parse(DEFAULT_POLICY) else {
             unreachable!("the default policy is a constant")
         };
-        let default = StoredPolicy {
-            policy,
-            version: 1,
-            modified: now,
-        };
+        let default = StoredPolicy { policy, version: 1, modified: now };
         Self {
             keys: Shared::new(keys),
             cluster_id: mint.uuid("cluster", &[]),

@@ -100,11 +100,7 @@ impl Tokens {
     pub(super) fn caller(&self, id: &str) -> Option<Caller> {
         let id = TokenId(id.to_owned());
         if let Some(token) = self.service.get(&id) {
-            return Some(Caller {
-                id,
-                policies: token.policies.clone(),
-                entity: None,
-            });
+            return Some(Caller { id, policies: token.policies.clone(), entity: None });
         }
         let token = self.batch.get(&id)?;
         let (policies, entity) = (token.policies.clone(), Some(token.entity.clone()));
@@ -120,11 +116,7 @@ impl Tokens {
     /// Removes what has expired, and the children of it.
     pub(super) fn expire(&mut self, now: Unix) {
         self.batch.retain(|_, token| !token.is_over(now));
-        let over = self
-            .service
-            .iter()
-            .filter(|(_, token)| token.is_over(now))
-            .map(|(id, _)| id.clone());
+        let over = self.service.iter().filter(|(_, token)| token.is_over(now)).map(|(id, _)| id.clone());
         for id in over.collect::<Vec<_>>() {
             self.revoke(&id);
         }
@@ -135,19 +127,12 @@ impl Tokens {
         let is_root = move |token: &&ServiceToken| {
             !token.is_over(now) && token.policies.iter().any(|name| name == "root")
         };
-        self.service
-            .values()
-            .filter(is_root)
-            .map(|token| token.accessor.0.as_str())
+        self.service.values().filter(is_root).map(|token| token.accessor.0.as_str())
     }
 
     /// Service tokens, batch tokens, and the service tokens among them that will expire, hence have a lease.
     pub(super) fn count(&self) -> (usize, usize, usize) {
-        let leases = self
-            .service
-            .values()
-            .filter(|token| token.ttl_s.is_some())
-            .count();
+        let leases = self.service.values().filter(|token| token.ttl_s.is_some()).count();
         (self.service.len(), self.batch.len(), leases)
     }
 
@@ -173,10 +158,7 @@ impl Tokens {
     /// Removes a token and everything that was made with it.
     fn revoke(&mut self, id: &TokenId) {
         self.service.remove(id);
-        let children = self
-            .service
-            .iter()
-            .filter(|(_, token)| token.parent.as_ref() == Some(id));
+        let children = self.service.iter().filter(|(_, token)| token.parent.as_ref() == Some(id));
         for child in children.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.revoke(&child);
         }
@@ -185,8 +167,7 @@ impl Tokens {
 
 impl ServiceToken {
     fn is_over(&self, now: Unix) -> bool {
-        self.ttl_s
-            .is_some_and(|ttl_s| now.0 >= self.created.0.saturating_add(ttl_s))
+        self.ttl_s.is_some_and(|ttl_s| now.0 >= self.created.0.saturating_add(ttl_s))
     }
 
     /// What a look-up says; an accessor does not lead back to the `id`.
@@ -246,18 +227,8 @@ pub(super) fn handle(storage: &mut Storage, request: &Request, rest: &str, calle
 
 fn look_up_self(storage: &Storage, request: &Request, caller: &Caller) -> Answer {
     let id = caller.id.0.as_str();
-    let service = storage
-        .tokens
-        .service
-        .get(&caller.id)
-        .map(|token| token.describe(request.now, id));
-    let batch = || {
-        storage
-            .tokens
-            .batch
-            .get(&caller.id)
-            .map(|token| token.describe(request.now, id))
-    };
+    let service = storage.tokens.service.get(&caller.id).map(|token| token.describe(request.now, id));
+    let batch = || storage.tokens.batch.get(&caller.id).map(|token| token.describe(request.now, id));
     Answer::data(service.or_else(batch).expect("the caller's token lives"))
 }
 
@@ -271,21 +242,13 @@ fn revoke_self(storage: &mut Storage, caller: &Caller) -> Handled {
 
 /// Sorted, which the real server does not promise. Batch tokens have no accessor.
 fn list_accessors(storage: &Storage) -> Handled {
-    let accessors: BTreeSet<_> = storage
-        .tokens
-        .service
-        .values()
-        .map(|token| &token.accessor)
-        .collect();
+    let accessors: BTreeSet<_> = storage.tokens.service.values().map(|token| &token.accessor).collect();
     Answer::keys(&accessors.into_iter().collect::<Vec<_>>())
 }
 
 fn look_up_accessor(storage: &Storage, request: &Request) -> Handled {
     let accessor = named_accessor(request)?;
-    let token = storage
-        .tokens
-        .find(&accessor)
-        .and_then(|id| storage.tokens.service.get(id));
+    let token = storage.tokens.find(&accessor).and_then(|id| storage.tokens.service.get(id));
     let Some(token) = token else {
         return Err(Refusal::listed(StatusCode::BAD_REQUEST, "invalid accessor"));
     };
@@ -295,18 +258,14 @@ fn look_up_accessor(storage: &Storage, request: &Request) -> Handled {
 fn revoke_accessor(storage: &mut Storage, request: &Request) -> Handled {
     let accessor = named_accessor(request)?;
     let Some(id) = storage.tokens.find(&accessor).cloned() else {
-        return Ok(Answer::Done {
-            warnings: vec!["No token found with this accessor".to_owned()],
-        });
+        return Ok(Answer::Done { warnings: vec!["No token found with this accessor".to_owned()] });
     };
     storage.tokens.own().revoke(&id);
     Ok(Answer::done())
 }
 
 fn named_accessor(request: &Request) -> Result<String, Refusal> {
-    let accessor = Fields(&request.data)
-        .text("accessor")?
-        .filter(|accessor| !accessor.is_empty());
+    let accessor = Fields(&request.data).text("accessor")?.filter(|accessor| !accessor.is_empty());
     accessor.ok_or_else(|| Refusal::listed(StatusCode::BAD_REQUEST, "missing accessor"))
 }
 
@@ -329,9 +288,7 @@ fn create(storage: &mut Storage, request: &Request, caller: &Caller, orphan: boo
         return Err(Refusal::invalid("batch tokens cannot create more tokens"));
     }
     let policies = child_policies(fields, caller)?;
-    let missing = policies
-        .iter()
-        .filter(|name| *name != "root" && !storage.policies.contains_key(*name));
+    let missing = policies.iter().filter(|name| *name != "root" && !storage.policies.contains_key(*name));
     warnings.extend(missing.map(|name| format!("Policy \"{name}\" does not exist")));
 
     let is_root = policies == ["root"];
@@ -345,18 +302,15 @@ fn create(storage: &mut Storage, request: &Request, caller: &Caller, orphan: boo
     };
     let path = format!("auth/{}", request.path.trim_start_matches("auth/"));
     let parent = Some(caller.id.clone()).filter(|_| !orphan);
-    let (id, token) = storage
-        .tokens
-        .own()
-        .insert(request.now, request.mint, |accessor| ServiceToken {
-            accessor,
-            policies,
-            path,
-            display_name,
-            created: request.now,
-            ttl_s,
-            parent,
-        });
+    let (id, token) = storage.tokens.own().insert(request.now, request.mint, |accessor| ServiceToken {
+        accessor,
+        policies,
+        path,
+        display_name,
+        created: request.now,
+        ttl_s,
+        parent,
+    });
     let auth = Auth {
         client_token: id.0,
         accessor: token.accessor.0.clone(),
@@ -371,10 +325,7 @@ fn create(storage: &mut Storage, request: &Request, caller: &Caller, orphan: boo
         mfa_requirement: None,
         num_uses: 0,
     };
-    Ok(Answer::Token {
-        auth: Box::new(auth),
-        warnings,
-    })
+    Ok(Answer::Token { auth: Box::new(auth), warnings })
 }
 
 /// The policies of a child: the parent's unless named, and never more than the parent's.
@@ -407,40 +358,19 @@ mod tests {
         let create = "path \"auth/token/create\" { capabilities = [\"update\"] }";
         let token = trial.token_with_policy(&root, create);
         let mut refusal = |policies: Value| {
-            trial
-                .refused(
-                    "POST",
-                    "auth/token/create",
-                    &token,
-                    &json!({"policies": policies}),
-                )
-                .1
+            trial.refused("POST", "auth/token/create", &token, &json!({"policies": policies})).1
         };
 
-        assert_eq!(
-            refusal(json!(["root"])),
-            "child policies must be subset of parent"
-        );
-        assert_eq!(
-            refusal(json!(["another"])),
-            "child policies must be subset of parent"
-        );
+        assert_eq!(refusal(json!(["root"])), "child policies must be subset of parent");
+        assert_eq!(refusal(json!(["another"])), "child policies must be subset of parent");
         assert_eq!(refusal(json!([])), "");
-        assert_eq!(
-            trial.status("POST", "auth/token/create-orphan", &token, &json!({})),
-            403
-        );
+        assert_eq!(trial.status("POST", "auth/token/create-orphan", &token, &json!({})), 403);
     }
 
     #[test]
     fn a_created_token_expires_and_says_when() {
         let (mut trial, root) = Trial::unsealed();
-        let made = trial.must(
-            "POST",
-            "auth/token/create",
-            &root,
-            &json!({"policies": ["x"], "ttl": "1h"}),
-        );
+        let made = trial.must("POST", "auth/token/create", &root, &json!({"policies": ["x"], "ttl": "1h"}));
         let token = text(&made["auth"]["client_token"]);
 
         assert_eq!(made["warnings"], json!(["Policy \"x\" does not exist"]));
@@ -449,23 +379,11 @@ mod tests {
             (&json!(["default", "x"]), &json!(3_600))
         );
         let facts = trial.must("GET", "auth/token/lookup-self", &token, &json!({}))["data"].clone();
-        assert_eq!(
-            (&facts["expire_time"], &facts["ttl"]),
-            (&json!("2026-11-23T21:46:53Z"), &json!(3_600))
-        );
+        assert_eq!((&facts["expire_time"], &facts["ttl"]), (&json!("2026-11-23T21:46:53Z"), &json!(3_600)));
         assert_eq!(trial.vault.counts().leases, 1);
         trial.now = Unix(trial.now.0 + 3_600);
-        assert_eq!(
-            trial.status("GET", "auth/token/lookup-self", &token, &json!({})),
-            403
-        );
-        assert_eq!(
-            trial.vault.counts(),
-            super::super::Counts {
-                service_tokens: 1,
-                ..Default::default()
-            }
-        );
+        assert_eq!(trial.status("GET", "auth/token/lookup-self", &token, &json!({})), 403);
+        assert_eq!(trial.vault.counts(), super::super::Counts { service_tokens: 1, ..Default::default() });
     }
 
     #[test]
@@ -478,14 +396,8 @@ mod tests {
             refusal("auth/token/lookup-accessor", json!({"accessor": "x"})),
             listed("invalid accessor")
         );
-        assert_eq!(
-            refusal("auth/token/lookup-accessor", json!({})),
-            listed("missing accessor")
-        );
-        assert_eq!(
-            refusal("auth/token/revoke-accessor", json!({})),
-            listed("missing accessor")
-        );
+        assert_eq!(refusal("auth/token/lookup-accessor", json!({})), listed("missing accessor"));
+        assert_eq!(refusal("auth/token/revoke-accessor", json!({})), listed("missing accessor"));
         assert_eq!(refusal("auth/token/create", json!({"period": "1h"})).0, 501);
     }
 
@@ -532,10 +444,7 @@ mod tests {
         let root = tokens.make_root(Unix(0), Mint::new(1));
         let accessor = tokens.service[&root].accessor.0.clone();
 
-        assert_eq!(
-            tokens.live_roots(Unix(9)).collect::<Vec<_>>(),
-            [accessor.as_str()]
-        );
+        assert_eq!(tokens.live_roots(Unix(9)).collect::<Vec<_>>(), [accessor.as_str()]);
         tokens.revoke(&root);
         assert_eq!(tokens.live_roots(Unix(9)).count(), 0);
     }

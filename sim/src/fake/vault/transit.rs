@@ -85,10 +85,8 @@ impl Key {
 
 /// `<mount>/<rest>`.
 pub(super) fn handle(transit: &mut Shared<Transit>, request: &Request, rest: &str) -> Handled {
-    let name = |prefix: &str| {
-        rest.strip_prefix(prefix)
-            .filter(|name| !name.is_empty() && !name.contains('/'))
-    };
+    let name =
+        |prefix: &str| rest.strip_prefix(prefix).filter(|name| !name.is_empty() && !name.contains('/'));
     if rest == "keys/" && request.operation == Operation::List {
         return Answer::keys(&transit.keys.keys().collect::<Vec<_>>());
     }
@@ -135,28 +133,16 @@ fn create(transit: &mut Shared<Transit>, request: &Request, name: &str) -> Handl
         Some("ed25519") => Kind::Ed25519,
         None | Some("aes256-gcm96") => Kind::Aes256Gcm96,
         Some(kind) if UNIMPLEMENTED_KINDS.contains(&kind) => {
-            return Err(Refusal::not_implemented(format_args!(
-                "transit keys of type {kind}"
-            )));
+            return Err(Refusal::not_implemented(format_args!("transit keys of type {kind}")));
         }
         Some(kind) => return Err(Refusal::invalid(format!("unknown key type {kind}"))),
     };
     if !transit.keys.contains_key(name) {
         let details = [request.path.as_bytes(), &request.moment()];
         let secret = PrivateKey::new(request.mint.key("transit key", &details));
-        transit.own().keys.insert(
-            name.to_owned(),
-            Key {
-                kind,
-                secret,
-                created: request.now,
-            },
-        );
+        transit.own().keys.insert(name.to_owned(), Key { kind, secret, created: request.now });
     }
-    Ok(Answer::Data {
-        data: transit.keys[name].describe(name),
-        warnings,
-    })
+    Ok(Answer::Data { data: transit.keys[name].describe(name), warnings })
 }
 
 /// Ed25519 over the input as it is, without a hash of our own.
@@ -173,22 +159,14 @@ fn sign(transit: &Transit, request: &Request, name: &str) -> Handled {
     ];
     let fields = Fields(&request.data);
     let warnings = fields.warn_unknown(&["input"], &UNIMPLEMENTED)?;
-    let key = transit
-        .keys
-        .get(name)
-        .ok_or_else(|| Refusal::invalid("signing key not found"))?;
+    let key = transit.keys.get(name).ok_or_else(|| Refusal::invalid("signing key not found"))?;
     if key.kind != Kind::Ed25519 {
-        return Err(Refusal::invalid(format!(
-            "key type {} does not support signing",
-            key.kind.as_str()
-        )));
+        return Err(Refusal::invalid(format!("key type {} does not support signing", key.kind.as_str())));
     }
     let input = fields.text("input")?.unwrap_or_default();
     let input = BASE64.decode(input.as_bytes()).map_err(|error| {
         let at = error.position;
-        Refusal::invalid(format!(
-            "unable to decode input as base64: illegal base64 data at input byte {at}"
-        ))
+        Refusal::invalid(format!("unable to decode input as base64: illegal base64 data at input byte {at}"))
     })?;
     let signature = BASE64.encode(&key.signing_key().sign(&input).to_bytes());
     let data = json!({ "key_version": 1, "signature": format!("vault:v1:{signature}") });
@@ -205,19 +183,11 @@ mod tests {
         let (mut trial, root) = with_transit();
         let first = trial.must("POST", "nats/keys/user.a.b", &root, &json!({"type": "ed25519"}));
 
-        let again = trial.must(
-            "POST",
-            "nats/keys/user.a.b",
-            &root,
-            &json!({"type": "aes256-gcm96"}),
-        );
+        let again = trial.must("POST", "nats/keys/user.a.b", &root, &json!({"type": "aes256-gcm96"}));
         let read = trial.must("GET", "nats/keys/user.a.b", &root, &json!({}));
 
         assert_eq!((&first["data"], &first["data"]), (&again["data"], &read["data"]));
-        assert_eq!(
-            (&read["data"]["type"], &read["data"]["latest_version"]),
-            (&json!("ed25519"), &json!(1))
-        );
+        assert_eq!((&read["data"]["type"], &read["data"]["latest_version"]), (&json!("ed25519"), &json!(1)));
         let public = BASE64.decode(text(&read["data"]["keys"]["1"]["public_key"]).as_bytes());
         assert_eq!(public.map(|public| public.len()), Ok(32));
     }
@@ -230,10 +200,7 @@ mod tests {
 
         assert_eq!(made["data"]["type"], "aes256-gcm96");
         let refusal = trial.refused("POST", "nats/sign/x", &root, &json!({"input": "eA=="}));
-        assert_eq!(
-            refusal,
-            (400, "key type aes256-gcm96 does not support signing".into())
-        );
+        assert_eq!(refusal, (400, "key type aes256-gcm96 does not support signing".into()));
     }
 
     #[test]
@@ -243,10 +210,7 @@ mod tests {
         let mut sign =
             |name: &str, body: Value| trial.refused("POST", &format!("nats/sign/{name}"), &root, &body);
 
-        assert_eq!(
-            sign("nope", json!({"input": "eA=="})),
-            (400, "signing key not found".into())
-        );
+        assert_eq!(sign("nope", json!({"input": "eA=="})), (400, "signing key not found".into()));
         let illegal = "unable to decode input as base64: illegal base64 data at input byte 0";
         assert_eq!(sign("x", json!({"input": "***"})), (400, illegal.into()));
         assert_eq!(sign("x", json!({"input": "eA==", "prehashed": true})).0, 501);
@@ -264,11 +228,7 @@ mod tests {
             ("DELETE", "nats/keys/x"),
         ];
         for (method, path) in requests {
-            assert_eq!(
-                trial.status(method, path, &root, &json!({})),
-                501,
-                "{method} {path}"
-            );
+            assert_eq!(trial.status(method, path, &root, &json!({})), 501, "{method} {path}");
         }
         let exportable = json!({"type": "ed25519", "exportable": true});
         assert_eq!(trial.status("POST", "nats/keys/y", &root, &exportable), 501);

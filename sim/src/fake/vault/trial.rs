@@ -35,47 +35,25 @@ impl Reviewer for Script {
             return Review::Unavailable;
         }
         let Some((username, uid, of_token)) = self.tokens.get(token) else {
-            return Review::Refused {
-                error: "invalid bearer token".into(),
-            };
+            return Review::Refused { error: "invalid bearer token".into() };
         };
-        let audiences = audiences
-            .iter()
-            .filter(|audience| of_token.contains(audience))
-            .cloned()
-            .collect();
-        Review::Authenticated {
-            username: username.clone(),
-            uid: uid.clone(),
-            audiences,
-        }
+        let audiences = audiences.iter().filter(|audience| of_token.contains(audience)).cloned().collect();
+        Review::Authenticated { username: username.clone(), uid: uid.clone(), audiences }
     }
 }
 
 impl Trial {
     /// A Vault that was never initialized.
     pub(super) fn new() -> Self {
-        let kubernetes = Script {
-            tokens: BTreeMap::new(),
-            is_down: false,
-        };
-        Self {
-            vault: Vault::new(7),
-            now: START,
-            kubernetes,
-            pod_token: Some(POD_TOKEN.to_owned()),
-        }
+        let kubernetes = Script { tokens: BTreeMap::new(), is_down: false };
+        Self { vault: Vault::new(7), now: START, kubernetes, pod_token: Some(POD_TOKEN.to_owned()) }
     }
 
     /// A Vault that works, and its root token.
     pub(super) fn unsealed() -> (Self, String) {
         let mut trial = Self::new();
-        let (_, keys) = trial.call(
-            "PUT",
-            "sys/init",
-            None,
-            &json!({"secret_shares": 1, "secret_threshold": 1}),
-        );
+        let (_, keys) =
+            trial.call("PUT", "sys/init", None, &json!({"secret_shares": 1, "secret_threshold": 1}));
         let unsealed = trial.call("PUT", "sys/unseal", None, &json!({"key": keys["keys"][0]}));
         assert_eq!(unsealed.0, 200);
         let root = text(&keys["root_token"]);
@@ -85,12 +63,7 @@ impl Trial {
     /// A Vault with the Kubernetes login, its root token, and the accessor of the login's mount.
     pub(super) fn with_login() -> (Self, String, String) {
         let (mut trial, root) = Self::unsealed();
-        trial.must(
-            "POST",
-            "sys/auth/kubernetes",
-            &root,
-            &json!({"type": "kubernetes"}),
-        );
+        trial.must("POST", "sys/auth/kubernetes", &root, &json!({"type": "kubernetes"}));
         let config = json!({"kubernetes_host": "https://kubernetes.default.svc", "kubernetes_ca_cert": "a certificate"});
         trial.must("POST", "auth/kubernetes/config", &root, &config);
         let mounts = trial.must("GET", "sys/auth", &root, &json!({}));
@@ -107,11 +80,7 @@ impl Trial {
         body: &Value,
     ) -> (u16, Value) {
         let (status, bytes) = self.raw(method, path, token, body);
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).expect("JSON")
-        };
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
         (status, body)
     }
 
@@ -127,16 +96,9 @@ impl Trial {
             request = request.header("X-Vault-Token", token);
         }
         let has_body = matches!(method, "POST" | "PUT");
-        let bytes = if has_body {
-            serde_json::to_vec(body).expect("JSON")
-        } else {
-            Vec::new()
-        };
+        let bytes = if has_body { serde_json::to_vec(body).expect("JSON") } else { Vec::new() };
         let request = request.body(bytes).expect("a request");
-        let mut host = Host {
-            reviewer: &mut self.kubernetes,
-            reviewer_token: self.pod_token.as_deref(),
-        };
+        let mut host = Host { reviewer: &mut self.kubernetes, reviewer_token: self.pod_token.as_deref() };
         let response = self.vault.handle(self.now, &request, &mut host);
         (response.status().as_u16(), response.into_body())
     }
@@ -144,11 +106,7 @@ impl Trial {
     /// The body of what has to succeed.
     pub(super) fn must(&mut self, method: &str, path: &str, token: &str, body: &Value) -> Value {
         let (status, answer) = self.call(method, path, Some(token), body);
-        assert!(
-            matches!(status, 200 | 204),
-            "{method} {path}: {status} {}",
-            answer["errors"]
-        );
+        assert!(matches!(status, 200 | 204), "{method} {path}: {status} {}", answer["errors"]);
         answer
     }
 
@@ -167,9 +125,7 @@ impl Trial {
         let uid = format!("uid-{namespace}-{name}");
         let token = self.unknown_token(namespace, name, audience);
         let username = format!("system:serviceaccount:{namespace}:{name}");
-        self.kubernetes
-            .tokens
-            .insert(token.clone(), (username, uid, vec![audience.to_owned()]));
+        self.kubernetes.tokens.insert(token.clone(), (username, uid, vec![audience.to_owned()]));
         token
     }
 
@@ -187,12 +143,7 @@ impl Trial {
     }
 
     pub(super) fn log_in(&mut self, role: &str, jwt: &str) -> (u16, Value) {
-        self.call(
-            "POST",
-            "auth/kubernetes/login",
-            None,
-            &json!({"role": role, "jwt": jwt}),
-        )
+        self.call("POST", "auth/kubernetes/login", None, &json!({"role": role, "jwt": jwt}))
     }
 
     /// Vault's token for that account.
@@ -241,11 +192,7 @@ pub(super) fn pki_role(
     accessor: &str,
 ) -> Value {
     let of = |key| format!("{{{{identity.entity.aliases.{accessor}.metadata.service_account_{key}}}}}");
-    let uri = format!(
-        "spiffe://cluster.local/ns/{}/sa/{}{uri_suffix}",
-        of("namespace"),
-        of("name")
-    );
+    let uri = format!("spiffe://cluster.local/ns/{}/sa/{}{uri_suffix}", of("namespace"), of("name"));
     json!({
         "allow_localhost": false, "allow_bare_domains": true, "allow_subdomains": false, "allow_glob_domains": false,
         "allow_wildcard_certificates": false, "allow_any_name": false, "allow_ip_sans": false,

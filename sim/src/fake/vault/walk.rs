@@ -52,11 +52,7 @@ fn the_platform_is_brought_up_restarted_and_found_as_it_was() {
 
     let setup = trial.logged_in("controller-setup", "kubefox", "kubefox", "kubefox-setup");
     assert!(configure(&mut trial, &setup, &accessor) > 0);
-    assert_eq!(
-        configure(&mut trial, &setup, &accessor),
-        0,
-        "a second time writes nothing"
-    );
+    assert_eq!(configure(&mut trial, &setup, &accessor), 0, "a second time writes nothing");
     check_generation(&mut trial, &controller);
     check_issue(&mut trial);
     let first = snapshot(&mut trial, &setup);
@@ -71,11 +67,7 @@ fn the_platform_is_brought_up_restarted_and_found_as_it_was() {
         "batch tokens survive"
     );
     assert_eq!(snapshot(&mut trial, &setup), first);
-    assert_eq!(
-        configure(&mut trial, &setup, &accessor),
-        0,
-        "a second start writes nothing"
-    );
+    assert_eq!(configure(&mut trial, &setup, &accessor), 0, "a second start writes nothing");
     assert_eq!(trial.vault.live_root_tokens(trial.now), [""; 0]);
 
     trial.now = Unix(START.0 + 901);
@@ -92,12 +84,8 @@ fn the_same_seed_and_requests_give_the_same_bytes() {
         let setup = trial.logged_in("controller-setup", "kubefox", "kubefox", "kubefox-setup");
         configure(&mut trial, &setup, &accessor);
         let token = trial.logged_in("component", "team0", "app", AUDIENCE);
-        let issued = trial.raw(
-            "POST",
-            "pki/issue/component",
-            Some(&token),
-            &json!({"uri_sans": URI, "ttl": "1h"}),
-        );
+        let issued =
+            trial.raw("POST", "pki/issue/component", Some(&token), &json!({"uri_sans": URI, "ttl": "1h"}));
         (issued, serde_json::to_string(&trial.vault).expect("it is data"))
     };
 
@@ -120,10 +108,7 @@ fn a_vault_is_data_that_can_be_kept_and_forked() {
     trial.vault = serde_json::from_slice::<Vault>(&kept).expect("it was kept");
     trial.vault.restart();
     assert_eq!(trial.call("PUT", "sys/unseal", None, &json!({"key": key})).0, 200);
-    assert_eq!(
-        trial.status("GET", "auth/kubernetes/role/controller", &root, &json!({})),
-        200
-    );
+    assert_eq!(trial.status("GET", "auth/kubernetes/role/controller", &root, &json!({})), 200);
 }
 
 /// The unseal key and the root token.
@@ -143,30 +128,14 @@ fn initialize(trial: &mut Trial) -> (String, String) {
 
 /// The accessor of the Kubernetes login.
 fn set_up_with_root(trial: &mut Trial, root: &str) -> String {
-    trial.must(
-        "POST",
-        "sys/auth/kubernetes",
-        root,
-        &json!({"type": "kubernetes"}),
-    );
+    trial.must("POST", "sys/auth/kubernetes", root, &json!({"type": "kubernetes"}));
     let config =
         json!({"kubernetes_host": "https://kubernetes.default.svc", "kubernetes_ca_cert": "a certificate"});
     trial.must("POST", "auth/kubernetes/config", root, &config);
     for (name, policy) in [("controller-setup", SETUP), ("controller", CONTROLLER)] {
-        trial.must(
-            "POST",
-            &format!("sys/policies/acl/{name}"),
-            root,
-            &json!({"policy": policy}),
-        );
+        trial.must("POST", &format!("sys/policies/acl/{name}"), root, &json!({"policy": policy}));
     }
-    let setup = auth_role(
-        &["kubefox"],
-        &["kubefox"],
-        "kubefox-setup",
-        300,
-        "controller-setup",
-    );
+    let setup = auth_role(&["kubefox"], &["kubefox"], "kubefox-setup", 300, "controller-setup");
     let controller = auth_role(&["kubefox"], &["kubefox"], "kubefox-vault", 900, "controller");
     trial.must("POST", "auth/kubernetes/role/controller-setup", root, &setup);
     trial.must("POST", "auth/kubernetes/role/controller", root, &controller);
@@ -180,44 +149,23 @@ fn close_root(trial: &mut Trial, root: &str, controller: &str) {
     let orphan = json!({"policies": ["root"], "display_name": "planted"});
     let planted = trial.must("POST", "auth/token/create-orphan", root, &orphan);
     let planted = text(&planted["auth"]["client_token"]);
-    assert_eq!(
-        trial.status("POST", "auth/token/revoke-self", root, &json!({})),
-        204
-    );
+    assert_eq!(trial.status("POST", "auth/token/revoke-self", root, &json!({})), 204);
     let after = trial.refused("GET", "auth/token/lookup-self", root, &json!({}));
     assert_eq!(after, (403, "permission denied".into()));
-    assert_eq!(
-        trial.status("GET", "auth/token/lookup-self", &planted, &json!({})),
-        200
-    );
+    assert_eq!(trial.status("GET", "auth/token/lookup-self", &planted, &json!({})), 200);
 
     let accessors = trial.must("LIST", "auth/token/accessors", controller, &json!({}));
     let accessor = json!({"accessor": accessors["data"]["keys"][0]});
-    assert_eq!(
-        trial.vault.live_root_tokens(trial.now),
-        [text(&accessor["accessor"])]
-    );
+    assert_eq!(trial.vault.live_root_tokens(trial.now), [text(&accessor["accessor"])]);
     let facts = trial.must("POST", "auth/token/lookup-accessor", controller, &accessor);
-    assert_eq!(
-        (&facts["data"]["policies"], &facts["data"]["id"]),
-        (&json!(["root"]), &json!(""))
-    );
-    assert_eq!(
-        trial.status("POST", "auth/token/revoke-accessor", controller, &accessor),
-        204
-    );
-    assert_eq!(
-        trial.status("GET", "auth/token/lookup-self", &planted, &json!({})),
-        403
-    );
+    assert_eq!((&facts["data"]["policies"], &facts["data"]["id"]), (&json!(["root"]), &json!("")));
+    assert_eq!(trial.status("POST", "auth/token/revoke-accessor", controller, &accessor), 204);
+    assert_eq!(trial.status("GET", "auth/token/lookup-self", &planted, &json!({})), 403);
 
     let again = trial.refused("POST", "auth/token/lookup-accessor", controller, &accessor);
     assert_eq!(again, (400, "1 error occurred:\n\t* invalid accessor\n\n".into()));
     let (status, again) = trial.call("POST", "auth/token/revoke-accessor", Some(controller), &accessor);
-    assert_eq!(
-        (status, &again["warnings"][0]),
-        (200, &json!("No token found with this accessor"))
-    );
+    assert_eq!((status, &again["warnings"][0]), (200, &json!("No token found with this accessor")));
     let clean = trial.raw("LIST", "auth/token/accessors", Some(controller), &json!({}));
     assert_eq!(clean, (404, b"{\"errors\":[]}\n".to_vec()));
 }
@@ -245,12 +193,7 @@ fn configure(trial: &mut Trial, token: &str, accessor: &str) -> usize {
         writes += 1;
     }
     for key in ["operator", "account.system"] {
-        writes += ensure(
-            trial,
-            token,
-            &format!("nats/keys/{key}"),
-            &json!({"type": "ed25519"}),
-        );
+        writes += ensure(trial, token, &format!("nats/keys/{key}"), &json!({"type": "ed25519"}));
     }
     writes + ensure_operator_jwt(trial, token) + ensure_accounts(trial, token)
 }
@@ -261,12 +204,7 @@ fn mounts() -> [(&'static str, &'static str, Value, Value); 6] {
         ("systems", "kv", versioned.clone(), json!({})),
         ("environments", "kv", versioned.clone(), json!({})),
         ("opensearch", "kv", versioned.clone(), json!({})),
-        (
-            "pki",
-            "pki",
-            Value::Null,
-            json!({"max_lease_ttl": 10 * 365 * 86_400}),
-        ),
+        ("pki", "pki", Value::Null, json!({"max_lease_ttl": 10 * 365 * 86_400})),
         ("nats", "transit", Value::Null, json!({})),
         ("nats-jwt", "kv", versioned, json!({})),
     ]
@@ -277,25 +215,12 @@ fn settings(accessor: &str) -> [(String, Value); 4] {
     let password = format!("length = 32\nrule \"charset\" {{ charset = \"{charset}\" min-chars = 8 }}\n");
     [
         ("sys/policies/acl/component".into(), json!({"policy": COMPONENT})),
-        (
-            "auth/kubernetes/role/component".into(),
-            auth_role(&["*"], &["team0"], AUDIENCE, 120, "component"),
-        ),
+        ("auth/kubernetes/role/component".into(), auth_role(&["*"], &["team0"], AUDIENCE, 120, "component")),
         (
             "pki/roles/component".into(),
-            pki_role(
-                "component",
-                &["broker.kubefox.internal"],
-                4 * 3_600,
-                (true, true),
-                "",
-                accessor,
-            ),
+            pki_role("component", &["broker.kubefox.internal"], 4 * 3_600, (true, true), "", accessor),
         ),
-        (
-            "sys/policies/password/opensearch".into(),
-            json!({"policy": password}),
-        ),
+        ("sys/policies/password/opensearch".into(), json!({"policy": password})),
     ]
 }
 
@@ -319,19 +244,10 @@ fn ensure_operator_jwt(trial: &mut Trial, token: &str) -> usize {
         return 0;
     }
     let key = trial.must("GET", "nats/keys/operator", token, &json!({}));
-    let public = BASE64
-        .decode(text(&key["data"]["keys"]["1"]["public_key"]).as_bytes())
-        .expect("base64");
-    let signed = trial.must(
-        "POST",
-        "nats/sign/operator",
-        token,
-        &json!({"input": BASE64.encode(b"claims")}),
-    );
+    let public = BASE64.decode(text(&key["data"]["keys"]["1"]["public_key"]).as_bytes()).expect("base64");
+    let signed = trial.must("POST", "nats/sign/operator", token, &json!({"input": BASE64.encode(b"claims")}));
     let signature = text(&signed["data"]["signature"]);
-    let signature = BASE64
-        .decode(signature.trim_start_matches("vault:v1:").as_bytes())
-        .expect("base64");
+    let signature = BASE64.decode(signature.trim_start_matches("vault:v1:").as_bytes()).expect("base64");
     let public = VerifyingKey::from_bytes(&public.try_into().expect("32 bytes")).expect("a key");
     let signature = Signature::from_slice(&signature).expect("64 bytes");
     assert!(public.verify(b"claims", &signature).is_ok());
@@ -339,11 +255,7 @@ fn ensure_operator_jwt(trial: &mut Trial, token: &str) -> usize {
     let write = json!({"data": {"jwt": "a jwt"}, "options": {"cas": 0}});
     trial.must("POST", "nats-jwt/data/operator", token, &write);
     let again = trial.refused("POST", "nats-jwt/data/operator", token, &write);
-    assert_eq!(
-        again,
-        (403, "1 error occurred:\n\t* permission denied\n\n".into()),
-        "create is no update"
-    );
+    assert_eq!(again, (403, "1 error occurred:\n\t* permission denied\n\n".into()), "create is no update");
     1
 }
 
@@ -355,12 +267,7 @@ fn ensure_accounts(trial: &mut Trial, token: &str) -> usize {
         if trial.status("GET", &path, token, &json!({})) == 200 {
             continue;
         }
-        let made = trial.must(
-            "GET",
-            "sys/policies/password/opensearch/generate",
-            token,
-            &json!({}),
-        );
+        let made = trial.must("GET", "sys/policies/password/opensearch/generate", token, &json!({}));
         let password = text(&made["data"]["password"]);
         let write = json!({"data": {"username": account, "password": password}, "options": {"cas": 0}});
         trial.must("POST", &path, token, &write);
@@ -377,17 +284,11 @@ fn ensure_accounts(trial: &mut Trial, token: &str) -> usize {
 fn check_generation(trial: &mut Trial, controller: &str) {
     for (cas, status) in [(0, 200), (0, 400), (1, 200)] {
         let write = json!({"data": {"generation": cas + 2}, "options": {"cas": cas}});
-        assert_eq!(
-            trial.status("POST", "systems/data/kubefox/boot", controller, &write),
-            status
-        );
+        assert_eq!(trial.status("POST", "systems/data/kubefox/boot", controller, &write), status);
     }
     let read = trial.must("GET", "systems/data/kubefox/boot", controller, &json!({}));
     assert_eq!(
-        (
-            &read["data"]["data"]["generation"],
-            &read["data"]["metadata"]["version"]
-        ),
+        (&read["data"]["data"]["generation"], &read["data"]["metadata"]["version"]),
         (&json!(3), &json!(2))
     );
 }
@@ -402,10 +303,7 @@ fn check_issue(trial: &mut Trial) {
     assert_eq!(issued["expiration"], START.0 + 3_600);
     assert!(text(&issued["private_key"]).starts_with("-----BEGIN PRIVATE KEY-----\n"));
     let (status, ca) = trial.raw("GET", "pki/ca/pem", None, &json!({}));
-    assert_eq!(
-        (status, String::from_utf8(ca).expect("PEM")),
-        (200, text(&issued["issuing_ca"]))
-    );
+    assert_eq!((status, String::from_utf8(ca).expect("PEM")), (200, text(&issued["issuing_ca"])));
     assert_eq!(trial.vault.issuer_certificates(), [text(&issued["issuing_ca"])]);
 
     let root = CertificateDer::from(der(&text(&issued["issuing_ca"])));
@@ -419,10 +317,7 @@ fn check_issue(trial: &mut Trial) {
         assert!(verified.is_ok(), "{:?}", verified.err());
     }
     assert_eq!(certificate.valid_uri_names().collect::<Vec<_>>(), [URI]);
-    assert_eq!(
-        certificate.valid_dns_names().collect::<Vec<_>>(),
-        ["broker.kubefox.internal"]
-    );
+    assert_eq!(certificate.valid_dns_names().collect::<Vec<_>>(), ["broker.kubefox.internal"]);
 }
 
 fn der(pem: &str) -> Vec<u8> {
@@ -444,11 +339,6 @@ fn snapshot(trial: &mut Trial, token: &str) -> Map<String, Value> {
         "sys/policies/password/opensearch",
         "opensearch/data/admin",
     ];
-    let read = |path: &&str| {
-        (
-            (*path).to_owned(),
-            trial.must("GET", path, token, &json!({}))["data"].clone(),
-        )
-    };
+    let read = |path: &&str| ((*path).to_owned(), trial.must("GET", path, token, &json!({}))["data"].clone());
     paths.iter().map(read).collect()
 }

@@ -11,7 +11,8 @@ pub(super) fn check(world: &World, _rest: Rest, second: Option<&SecondStart>) ->
     if *rest != Rest::Serving {
         return Err(format!("after a restart of both it came to rest as {rest:?}: {}", next.waits_for()));
     }
-    let unsealed = |notice: &Notice| matches!(notice, Notice::Decided(decision) if decision.verdict == Verdict::Unseal);
+    let unsealed =
+        |notice: &Notice| matches!(notice, Notice::Decided(decision) if decision.verdict == Verdict::Unseal);
     if !next.notices.iter().any(unsealed) {
         return Err("after a restart of both it served without having unsealed".to_owned());
     }

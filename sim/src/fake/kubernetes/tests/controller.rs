@@ -10,10 +10,7 @@ const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 /// Two phrases of the server that every other line would repeat, and what stands for them here.
 const SHORT: [(&str, &str); 2] = [
-    (
-        "is forbidden: User \"system:serviceaccount:kubefox:kubefox\" cannot",
-        "RBAC:",
-    ),
+    ("is forbidden: User \"system:serviceaccount:kubefox:kubefox\" cannot", "RBAC:"),
     (
         "is forbidden: ValidatingAdmissionPolicy 'kubefox-controller-creates' with binding \
          'kubefox-controller-creates' denied request: the controller creates only its own objects",
@@ -233,10 +230,7 @@ fn it_sees_nothing_else_of_the_cluster() {
 
     let said = [
         walk.post(access, &json!({})),
-        walk.post(
-            "/api/v1/namespaces/kubefox/serviceaccounts/nats/token",
-            &json!({}),
-        ),
+        walk.post("/api/v1/namespaces/kubefox/serviceaccounts/nats/token", &json!({})),
         walk.get("/api/v1/secrets"),
         walk.get("/api/v1/namespaces"),
         walk.get("/api/v1/nodes"),
@@ -263,11 +257,7 @@ fn it_sees_nothing_else_of_the_cluster() {
             format!("{} at the cluster scope", list("nodes")),
             format!("{} at the cluster scope", list("pods")),
             group("clusterroles", "rbac.authorization.k8s.io", "list"),
-            group(
-                "validatingadmissionpolicies",
-                "admissionregistration.k8s.io",
-                "list"
-            ),
+            group("validatingadmissionpolicies", "admissionregistration.k8s.io", "list"),
             format!(
                 "501 POST {rules}: the fake API server does not implement create \
                  selfsubjectrulesreviews.authorization.k8s.io"

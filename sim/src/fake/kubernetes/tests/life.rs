@@ -29,10 +29,7 @@ fn a_secret_is_shown_as_it_was_created() {
             },
         })
     );
-    assert_eq!(
-        cluster.admin("GET", &format!("{SECRETS}/s"), &Value::Null),
-        (200, created.clone())
-    );
+    assert_eq!(cluster.admin("GET", &format!("{SECRETS}/s"), &Value::Null), (200, created.clone()));
     assert_eq!(cluster.server.object(Kind::Secret, "kubefox", "s"), Some(created));
 }
 
@@ -51,10 +48,7 @@ fn a_second_create_conflicts_and_an_absent_namespace_is_not_found() {
         "details": { "name": "m", "kind": "configmaps" }, "code": 409,
     });
     assert_eq!(again, (409, conflict));
-    assert_eq!(
-        (nowhere, &answer["message"]),
-        (404, &json!("namespaces \"nowhere\" not found"))
-    );
+    assert_eq!((nowhere, &answer["message"]), (404, &json!("namespaces \"nowhere\" not found")));
 }
 
 #[test]
@@ -79,16 +73,10 @@ fn updates_are_compare_and_set() {
         (updated, &now["data"]["k"], &now["metadata"]["uid"]),
         (200, &json!("2"), &first["metadata"]["uid"])
     );
-    assert_ne!(
-        now["metadata"]["resourceVersion"],
-        first["metadata"]["resourceVersion"]
-    );
+    assert_ne!(now["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"]);
     let words = "Operation cannot be fulfilled on configmaps \"m\": the object has been modified; please apply your \
                  changes to the latest version and try again";
-    assert_eq!(
-        (stale, &answer["message"], &answer["reason"]),
-        (409, &json!(words), &json!("Conflict"))
-    );
+    assert_eq!((stale, &answer["message"], &answer["reason"]), (409, &json!(words), &json!("Conflict")));
     assert_eq!((unconditional, unchanged, last), (200, 200, same));
     assert_eq!((mistaken, missing), (409, 404));
 }
@@ -114,10 +102,7 @@ fn immutable_data_stays_and_labels_may_change() {
     assert_eq!((changed, &answer["message"]), (422, &json!(words)));
     assert_eq!(answer["details"]["causes"][0]["field"], "data");
     assert_eq!((unlocked, relabelled), (422, 200));
-    assert_eq!(
-        (&now["metadata"]["labels"], &now["data"]),
-        (&json!({ "a": "b" }), &json!({ "k": "MQ==" }))
-    );
+    assert_eq!((&now["metadata"]["labels"], &now["data"]), (&json!({ "a": "b" }), &json!({ "k": "MQ==" })));
 }
 
 #[test]
@@ -145,10 +130,7 @@ fn a_finalizer_keeps_a_deleted_secret_readable_and_nobody_takes_the_deletion_bac
     let admin = cluster.server.admin_token().to_owned();
     let release = json!({ "metadata": { "finalizers": null } });
     let (released, _) = cluster.send(&admin, "PATCH", &path, MERGE_PATCH, &release);
-    assert_eq!(
-        (released, cluster.admin("GET", &path, &Value::Null).0),
-        (200, 404)
-    );
+    assert_eq!((released, cluster.admin("GET", &path, &Value::Null).0), (200, 404));
 }
 
 #[test]
@@ -157,11 +139,7 @@ fn a_deletion_without_finalizers_is_immediate() {
     let (_, map) = cluster.admin("POST", CONFIG_MAPS, &config_map("m", &json!({})));
     let (path, pod) = (format!("{CONFIG_MAPS}/m"), format!("{PODS}/nats-0"));
 
-    let (stale, _) = cluster.admin(
-        "DELETE",
-        &path,
-        &json!({ "preconditions": { "resourceVersion": "1" } }),
-    );
+    let (stale, _) = cluster.admin("DELETE", &path, &json!({ "preconditions": { "resourceVersion": "1" } }));
     let deleted = cluster.admin("DELETE", &path, &Value::Null);
     let (pod_deleted, shown) = cluster.admin("DELETE", &pod, &Value::Null);
 
@@ -173,10 +151,7 @@ fn a_deletion_without_finalizers_is_immediate() {
     assert_eq!(deleted, (200, success));
     assert_eq!((pod_deleted, &shown["kind"]), (200, &json!("Pod")));
     assert_eq!(
-        (
-            cluster.admin("GET", &path, &Value::Null).0,
-            cluster.admin("GET", &pod, &Value::Null).0
-        ),
+        (cluster.admin("GET", &path, &Value::Null).0, cluster.admin("GET", &pod, &Value::Null).0),
         (404, 404)
     );
 }
@@ -188,29 +163,17 @@ fn a_dry_run_answers_like_a_run_and_leaves_no_trace() {
     let before = stored(&cluster.server);
     let path = format!("{CONFIG_MAPS}/m?dryRun=All");
 
-    let (created, shown) = cluster.admin(
-        "POST",
-        &format!("{CONFIG_MAPS}?dryRun=All"),
-        &config_map("n", &json!({})),
-    );
-    let (again, _) = cluster.admin(
-        "POST",
-        &format!("{CONFIG_MAPS}?dryRun=All"),
-        &config_map("m", &json!({})),
-    );
+    let (created, shown) =
+        cluster.admin("POST", &format!("{CONFIG_MAPS}?dryRun=All"), &config_map("n", &json!({})));
+    let (again, _) =
+        cluster.admin("POST", &format!("{CONFIG_MAPS}?dryRun=All"), &config_map("m", &json!({})));
     let (updated, _) = cluster.admin("PUT", &path, &config_map("m", &json!({ "k": "v" })));
     let (deleted, _) = cluster.admin("DELETE", &path, &Value::Null);
-    let (namespace, _) = cluster.admin(
-        "POST",
-        "/api/v1/namespaces?dryRun=All",
-        &json!({ "metadata": { "name": "n" } }),
-    );
+    let (namespace, _) =
+        cluster.admin("POST", "/api/v1/namespaces?dryRun=All", &json!({ "metadata": { "name": "n" } }));
     let (unknown, _) = cluster.admin("DELETE", &format!("{CONFIG_MAPS}/m?dryRun=Some"), &Value::Null);
 
-    assert_eq!(
-        (created, again, updated, deleted, namespace, unknown),
-        (201, 409, 200, 200, 201, 422)
-    );
+    assert_eq!((created, again, updated, deleted, namespace, unknown), (201, 409, 200, 200, 201, 422));
     assert_eq!(shown["metadata"].get("resourceVersion"), None);
     assert_eq!(stored(&cluster.server), before);
 }
@@ -220,41 +183,26 @@ fn a_stored_cluster_goes_on_where_it_was() {
     let mut cluster = Cluster::platform();
     let text_of_it = stored(&cluster.server);
     let server = serde_json::from_str(&text_of_it).expect("a cluster can be read back");
-    let mut revived = Cluster {
-        server,
-        now: cluster.now,
-    };
+    let mut revived = Cluster { server, now: cluster.now };
 
     assert_eq!(stored(&revived.server), text_of_it);
     assert_eq!(revived.controller_token(), cluster.controller_token());
     let map = config_map("m", &json!({}));
-    assert_eq!(
-        revived.admin("POST", CONFIG_MAPS, &map),
-        cluster.admin("POST", CONFIG_MAPS, &map)
-    );
+    assert_eq!(revived.admin("POST", CONFIG_MAPS, &map), cluster.admin("POST", CONFIG_MAPS, &map));
 }
 
 #[test]
 fn a_fork_lives_its_own_life() {
     let mut cluster = Cluster::platform();
     let before = stored(&cluster.server);
-    let mut fork = Cluster {
-        server: cluster.server.clone(),
-        now: cluster.now,
-    };
+    let mut fork = Cluster { server: cluster.server.clone(), now: cluster.now };
 
     fork.admin("POST", CONFIG_MAPS, &config_map("m", &json!({})));
 
     assert_eq!(stored(&cluster.server), before);
+    assert_eq!(cluster.admin("GET", &format!("{CONFIG_MAPS}/m"), &Value::Null).0, 404);
     assert_eq!(
-        cluster.admin("GET", &format!("{CONFIG_MAPS}/m"), &Value::Null).0,
-        404
-    );
-    assert_eq!(
-        fork.server
-            .objects(Kind::ConfigMap)
-            .map(|map| text(&map["metadata"]["name"]))
-            .collect::<Vec<_>>(),
+        fork.server.objects(Kind::ConfigMap).map(|map| text(&map["metadata"]["name"])).collect::<Vec<_>>(),
         ["m"]
     );
 }
@@ -275,11 +223,8 @@ fn events_vanish_after_an_hour() {
 
     let (second, _) = cluster.admin("POST", path, &event("e2"));
 
-    let names: Vec<String> = cluster
-        .server
-        .objects(Kind::Event)
-        .map(|e| text(&e["metadata"]["name"]))
-        .collect();
+    let names: Vec<String> =
+        cluster.server.objects(Kind::Event).map(|e| text(&e["metadata"]["name"])).collect();
     assert_eq!((first, second, names), (201, 201, vec!["e2".to_owned()]));
 }
 

@@ -29,10 +29,7 @@ struct Cluster {
 
 impl Cluster {
     fn empty() -> Self {
-        Self {
-            server: Kubernetes::new(7),
-            now: NOON,
-        }
+        Self { server: Kubernetes::new(7), now: NOON }
     }
 
     /// With the platform's accounts, roles and policy, and a pod of each account.
@@ -64,24 +61,15 @@ impl Cluster {
         if !token.is_empty() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let text = if body.is_null() {
-            Vec::new()
-        } else {
-            body.to_string().into_bytes()
-        };
+        let text = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         if !text.is_empty() {
             request = request.header(header::CONTENT_TYPE, media_type);
         }
-        let response = self
-            .server
-            .handle(self.now, &request.body(text).expect("a well-formed request"));
+        let response = self.server.handle(self.now, &request.body(text).expect("a well-formed request"));
         assert!(response.headers().contains_key(header::DATE));
         let code = response.status().as_u16();
         let body = serde_json::from_slice(response.body());
-        (
-            code,
-            body.unwrap_or_else(|_| json!(String::from_utf8_lossy(response.body()))),
-        )
+        (code, body.unwrap_or_else(|_| json!(String::from_utf8_lossy(response.body()))))
     }
 
     fn pod(&mut self, namespace: &str, account: &str, name: &str) -> String {

@@ -37,28 +37,12 @@ fn what_is_not_implemented_says_so_and_names_the_request() {
     let nodes = cluster.admin("GET", "/api/v1/nodes", &Value::Null);
     let codes = [
         cluster.admin("GET", SECRETS, &Value::Null).0,
-        cluster
-            .admin("GET", &format!("{SECRETS}?watch=true"), &Value::Null)
-            .0,
+        cluster.admin("GET", &format!("{SECRETS}?watch=true"), &Value::Null).0,
         cluster.admin("DELETE", SECRETS, &Value::Null).0,
-        cluster
-            .send(
-                &admin,
-                "PATCH",
-                &format!("{SECRETS}/s?fieldManager=x"),
-                apply,
-                &json!({}),
-            )
-            .0,
-        cluster
-            .admin("DELETE", "/api/v1/namespaces/kubefox", &Value::Null)
-            .0,
-        cluster
-            .admin("GET", &format!("{PODS}/nats-0/log"), &Value::Null)
-            .0,
-        cluster
-            .admin("GET", &format!("{PODS}/nats-0?resourceVersion=0"), &Value::Null)
-            .0,
+        cluster.send(&admin, "PATCH", &format!("{SECRETS}/s?fieldManager=x"), apply, &json!({})).0,
+        cluster.admin("DELETE", "/api/v1/namespaces/kubefox", &Value::Null).0,
+        cluster.admin("GET", &format!("{PODS}/nats-0/log"), &Value::Null).0,
+        cluster.admin("GET", &format!("{PODS}/nats-0?resourceVersion=0"), &Value::Null).0,
         cluster.admin("POST", SECRETS, &tls).0,
         cluster.admin("POST", CONFIG_MAPS, &owned).0,
         cluster.admin("POST", PODS, &scheduled).0,
@@ -92,10 +76,7 @@ fn a_policy_without_a_reason_answers_422_and_without_a_binding_nothing() {
     let token = cluster.controller_token();
     let path = format!("{}/kubefox-controller-creates", manifests::POLICIES);
     let mut unreasoned = manifests::policy();
-    unreasoned["spec"]["validations"][0]
-        .as_object_mut()
-        .expect("a validation")
-        .remove("reason");
+    unreasoned["spec"]["validations"][0].as_object_mut().expect("a validation").remove("reason");
     cluster.admin("DELETE", &path, &Value::Null);
     cluster.admin("POST", manifests::POLICIES, &unreasoned);
     let other = config_map("other", &json!({}));
@@ -134,47 +115,22 @@ fn bodies_are_json_of_the_right_kind_without_surprises() {
         code(SECRETS, &json!({ "kind": "ConfigMap", "metadata": name })),
         code(SECRETS, &json!({ "metadata": name, "dtaa": {} })),
         code(SECRETS, &json!({ "metadata": { "name": "x", "nmae": "x" } })),
-        code(
-            SECRETS,
-            &json!({ "metadata": name, "data": { "k": "no base64" } }),
-        ),
-        code(
-            SECRETS,
-            &json!({ "metadata": { "name": "x", "namespace": "team0" } }),
-        ),
+        code(SECRETS, &json!({ "metadata": name, "data": { "k": "no base64" } })),
+        code(SECRETS, &json!({ "metadata": { "name": "x", "namespace": "team0" } })),
         code(SECRETS, &json!({ "metadata": { "name": "X" } })),
         code(SECRETS, &json!({ "metadata": {} })),
-        code(
-            SECRETS,
-            &json!({ "metadata": { "name": "x", "finalizers": ["unqualified"] } }),
-        ),
+        code(SECRETS, &json!({ "metadata": { "name": "x", "finalizers": ["unqualified"] } })),
         code(CONFIG_MAPS, &json!({ "metadata": name, "data": { "k": 1 } })),
         code(CONFIG_MAPS, &json!({ "metadata": name, "data": { "a b": "" } })),
-        code(
-            CONFIG_MAPS,
-            &json!({ "metadata": name, "data": { "k": "x".repeat(1024 * 1024 + 1) } }),
-        ),
+        code(CONFIG_MAPS, &json!({ "metadata": name, "data": { "k": "x".repeat(1024 * 1024 + 1) } })),
         code(PODS, &json!({ "metadata": name, "spec": { "containers": [] } })),
-        code(
-            PODS,
-            &json!({ "metadata": name, "spec": { "serviceAccountName": "nobody" } }),
-        ),
+        code(PODS, &json!({ "metadata": name, "spec": { "serviceAccountName": "nobody" } })),
         code(&format!("{SECRETS}/x"), &json!({ "metadata": name })),
     ];
-    let (yaml, answer) = cluster.send(
-        &admin,
-        "POST",
-        SECRETS,
-        "application/yaml",
-        &json!({ "metadata": name }),
-    );
+    let (yaml, answer) =
+        cluster.send(&admin, "POST", SECRETS, "application/yaml", &json!({ "metadata": name }));
 
-    assert_eq!(
-        refused,
-        [
-            400, 400, 400, 400, 400, 422, 422, 422, 400, 422, 422, 422, 403, 405
-        ]
-    );
+    assert_eq!(refused, [400, 400, 400, 400, 400, 422, 422, 422, 400, 422, 422, 422, 403, 405]);
     let words =
         "the body of the request was in an unknown format - accepted media types include: application/json";
     assert_eq!((yaml, &answer["message"]), (415, &json!(words)));
@@ -197,17 +153,12 @@ fn no_refusal_repeats_the_data_of_a_secret() {
         .body(raw.into_bytes())
         .expect("a well-formed request");
 
-    let mut answers = bodies
-        .map(|body| cluster.admin("POST", SECRETS, &body).1.to_string())
-        .to_vec();
+    let mut answers = bodies.map(|body| cluster.admin("POST", SECRETS, &body).1.to_string()).to_vec();
     let broken = cluster.server.handle(NOON, &request);
     answers.push(String::from_utf8(broken.into_body()).expect("text"));
 
     for answer in answers {
-        assert!(
-            answer.contains("\"code\":400") && !answer.contains(secret),
-            "{answer}"
-        );
+        assert!(answer.contains("\"code\":400") && !answer.contains(secret), "{answer}");
     }
 }
 
@@ -228,17 +179,10 @@ fn roles_are_written_by_the_administrator_and_well_formed() {
     let (created, _) = cluster.admin("POST", collection, &role(writer));
     let (bound, _) = cluster.admin("POST", &collection.replace("roles", "rolebindings"), &binding);
     let token = cluster.controller_token();
-    let (escalating, _) = cluster.call(
-        &token,
-        "POST",
-        collection,
-        &json!({ "metadata": { "name": "mine" } }),
-    );
+    let (escalating, _) =
+        cluster.call(&token, "POST", collection, &json!({ "metadata": { "name": "mine" } }));
 
-    assert_eq!(
-        (empty, unknown, created, bound, escalating),
-        (422, 400, 201, 201, 501)
-    );
+    assert_eq!((empty, unknown, created, bound, escalating), (422, 400, 201, 201, 501));
     let words = "ClusterRole.rbac.authorization.k8s.io \"r\" is invalid: [rules[0].apiGroups: Required value: \
                  resource rules must supply at least one api group, rules[0].resources: Required value: \
                  resource rules must supply at least one resource]";

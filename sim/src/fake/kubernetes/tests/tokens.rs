@@ -24,11 +24,7 @@ fn a_token_verifies_with_the_published_keys_and_says_what_a_bound_token_says() {
     let (_, keys) = cluster.admin("GET", "/openid/v1/jwks", &Value::Null);
     let (header, mut claims) = verified(&token, &keys["keys"][0]);
     assert_eq!(header, json!({ "alg": "ES256", "kid": keys["keys"][0]["kid"] }));
-    let jti = claims
-        .as_object_mut()
-        .expect("claims")
-        .remove("jti")
-        .expect("a jti");
+    let jti = claims.as_object_mut().expect("claims").remove("jti").expect("a jti");
     assert_eq!(text(&jti).len(), 36);
     assert_eq!(
         claims,
@@ -99,22 +95,13 @@ fn forged_tokens_are_refused() {
     let token = cluster.token("team0", "app", AUDIENCE);
     let mut claims = payload(&token);
     let parts: Vec<&str> = token.split('.').collect();
-    let [header, _, signature] = parts.as_slice() else {
-        panic!("a token has three parts")
-    };
+    let [header, _, signature] = parts.as_slice() else { panic!("a token has three parts") };
     claims["sub"] = json!("system:serviceaccount:kubefox:kubefox");
     let tampered = format!("{header}.{}.{signature}", encoded(&claims));
-    let unsigned = format!(
-        "{}.{}.",
-        encoded(&json!({ "alg": "none", "typ": "JWT" })),
-        encoded(&claims)
-    );
+    let unsigned = format!("{}.{}.", encoded(&json!({ "alg": "none", "typ": "JWT" })), encoded(&claims));
     claims["iss"] = json!("https://elsewhere");
     let other_issuer = format!("{header}.{}.{signature}", encoded(&claims));
-    let mut other_cluster = Cluster {
-        server: Kubernetes::new(8),
-        ..Cluster::platform()
-    };
+    let mut other_cluster = Cluster { server: Kubernetes::new(8), ..Cluster::platform() };
     create_app(&mut other_cluster);
     let foreign = other_cluster.token("team0", "app", AUDIENCE);
 
@@ -146,16 +133,10 @@ fn a_token_lives_from_its_first_to_its_last_second_and_a_minute_of_leeway() {
         cluster.review(&token, AUDIENCE)["error"].clone()
     };
 
-    assert_eq!(
-        error_at(NOON.0 - 61),
-        "[invalid bearer token, service account token is not valid yet]"
-    );
+    assert_eq!(error_at(NOON.0 - 61), "[invalid bearer token, service account token is not valid yet]");
     assert_eq!(error_at(NOON.0 - 60), Value::Null);
     assert_eq!(error_at(NOON.0 + 660), Value::Null);
-    assert_eq!(
-        error_at(NOON.0 + 661),
-        "[invalid bearer token, service account token has expired]"
-    );
+    assert_eq!(error_at(NOON.0 + 661), "[invalid bearer token, service account token has expired]");
 }
 
 #[test]
@@ -175,10 +156,7 @@ fn a_token_dies_with_its_pod_and_the_next_pod_does_not_revive_it() {
         "[invalid bearer token, pod UID ({next}) does not match service account pod ref claim ({old})]"
     );
     assert_eq!(deleted, 200);
-    assert_eq!(
-        gone["error"],
-        "[invalid bearer token, service account token has been invalidated]"
-    );
+    assert_eq!(gone["error"], "[invalid bearer token, service account token has been invalidated]");
     assert_eq!(replaced, json!({ "user": {}, "error": words }));
     assert_eq!(at_the_api, 401);
 }
@@ -200,10 +178,7 @@ fn a_terminating_pod_keeps_its_token_for_a_minute() {
 
     assert_eq!((held, deleted), (200, 200));
     assert_eq!(terminating["authenticated"], json!(true));
-    assert_eq!(
-        dead["error"],
-        "[invalid bearer token, service account token has been invalidated]"
-    );
+    assert_eq!(dead["error"], "[invalid bearer token, service account token has been invalidated]");
 }
 
 #[test]
@@ -218,10 +193,7 @@ fn a_recreated_service_account_is_another_account() {
     let recreated = cluster.review(&token, AUDIENCE);
 
     let (old, new) = (text(&old["metadata"]["uid"]), text(&new["metadata"]["uid"]));
-    assert_eq!(
-        gone["error"],
-        "[invalid bearer token, serviceaccounts \"app\" not found]"
-    );
+    assert_eq!(gone["error"], "[invalid bearer token, serviceaccounts \"app\" not found]");
     assert_eq!(
         recreated["error"],
         format!("[invalid bearer token, service account UID ({new}) does not match claim ({old})]")
@@ -250,19 +222,10 @@ fn a_token_request_must_name_a_decent_lifetime_and_the_right_pod() {
 
     let lifetime =
         "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: ";
-    assert_eq!(
-        short,
-        (
-            422,
-            format!("{lifetime}599: may not specify a duration less than 10 minutes")
-        )
-    );
+    assert_eq!(short, (422, format!("{lifetime}599: may not specify a duration less than 10 minutes")));
     assert_eq!(
         long,
-        (
-            422,
-            format!("{lifetime}4294967297: may not specify a duration larger than 2^32 seconds")
-        )
+        (422, format!("{lifetime}4294967297: may not specify a duration larger than 2^32 seconds"))
     );
     let words = "Operation cannot be fulfilled on Pod \"app-0\": the UID in the bound object reference (none) \
                  does not match the UID in record. The object might have been deleted and then recreated";
@@ -284,14 +247,10 @@ fn vault_reviews_with_the_rights_of_its_reviewer() {
     let audiences = [AUDIENCE.to_owned()];
 
     let reviewed = cluster.server.review(NOON, &reviewer, &token, &audiences);
-    let refused = cluster
-        .server
-        .review(NOON, &reviewer, &token, &["another".to_owned()]);
+    let refused = cluster.server.review(NOON, &reviewer, &token, &["another".to_owned()]);
     let by_powerless = cluster.server.review(NOON, &powerless, &token, &audiences);
     let by_nobody = cluster.server.review(NOON, "", &token, &audiences);
-    let by_the_dead = cluster
-        .server
-        .review(Unix(NOON.0 + 661), &reviewer, &token, &audiences);
+    let by_the_dead = cluster.server.review(Unix(NOON.0 + 661), &reviewer, &token, &audiences);
 
     assert_eq!(
         reviewed,
@@ -303,16 +262,8 @@ fn vault_reviews_with_the_rights_of_its_reviewer() {
     );
     let error = "[invalid bearer token, token audiences [\"kubefox.kubefox\"] is invalid for the target audiences \
                  [\"another\"]]";
-    assert_eq!(
-        refused,
-        Review::Refused {
-            error: error.to_owned()
-        }
-    );
-    assert_eq!(
-        [by_powerless, by_nobody, by_the_dead],
-        [const { Review::Unavailable }; 3]
-    );
+    assert_eq!(refused, Review::Refused { error: error.to_owned() });
+    assert_eq!([by_powerless, by_nobody, by_the_dead], [const { Review::Unavailable }; 3]);
 }
 
 /// Just enough of another cluster for a token of `team0/app`.
@@ -325,18 +276,13 @@ fn create_app(cluster: &mut Cluster) {
 
 /// Header and claims of a token whose signature the published key verifies.
 fn verified(token: &str, key: &Value) -> (Value, Value) {
-    let coordinate = |name: &str| {
-        BASE64URL_NOPAD
-            .decode(text(&key[name]).as_bytes())
-            .expect("base64url")
-    };
+    let coordinate = |name: &str| BASE64URL_NOPAD.decode(text(&key[name]).as_bytes()).expect("base64url");
     let point = [vec![4], coordinate("x"), coordinate("y")].concat();
     let key = VerifyingKey::from_sec1_bytes(&point).expect("a point on the curve");
     let (signed, signature) = token.rsplit_once('.').expect("a signature");
     let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).expect("base64url");
     let signature = Signature::from_slice(&signature).expect("r and s");
-    key.verify(signed.as_bytes(), &signature)
-        .expect("the signature verifies");
+    key.verify(signed.as_bytes(), &signature).expect("the signature verifies");
     let header = signed.split('.').next().expect("a header");
     (decoded(header), payload(token))
 }
