@@ -53,8 +53,8 @@ pub(super) struct Arguments {
     /// The volume of Secret kubefox-seal-key.
     #[arg(long, env = "KUBEFOX_SEAL_KEY_DIR", default_value = "/var/run/secrets/kubefox/seal-key")]
     seal_key_dir: PathBuf,
-    /// The volume of its own in which `kubefox/boot.state` lies, beside Vault's data.
-    #[arg(long, env = "KUBEFOX_STATE_DIR", default_value = "/var/lib/kubefox")]
+    /// Holds boot.state; a mount point, on the volume that also holds Vault's data.
+    #[arg(long, env = "KUBEFOX_STATE_DIR", default_value = "/var/lib/kubefox/kubefox")]
     state_dir: PathBuf,
     /// Accept a state directory that is not a volume of its own. It will not survive the pod.
     #[arg(long, env = "KUBEFOX_ALLOW_PLAIN_STATE_DIR")]

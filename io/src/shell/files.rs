@@ -17,16 +17,13 @@ use zeroize::Zeroizing;
 
 use crate::disk::{Folder, Request, Response};
 
-/// Where the controller's files are within the state volume.
-const STATE_SUBFOLDER: &str = "kubefox";
-
 /// The symbolic link of a projected volume to its present version, as the kubelet names it.
 const DATA_LINK: &str = "..data";
 
 /// Where the folders of a role are. What a role does not have is absent.
 #[derive(Clone, Debug, Default)]
 pub struct Directories {
-    /// Root of the state volume; the files are in its folder `kubefox`, which the first write makes.
+    /// The controller's state; a mount point, so that it survives the pod.
     pub state: Option<PathBuf>,
     /// Projected service-account tokens.
     pub tokens: Option<PathBuf>,
@@ -81,21 +78,15 @@ pub fn perform(directories: &Directories, request: &Request) -> Response {
     | Request::Replace { folder, .. }
     | Request::ReplaceAll { folder, .. }) = request;
     let Some(root) = directories.root(*folder) else { return Response::Absent };
-    let place = match folder {
-        Folder::State => root.join(STATE_SUBFOLDER),
-        Folder::Tokens | Folder::SealKey | Folder::Trust | Folder::Shared => root.to_owned(),
-    };
     let response = match request {
         Request::Inspect(_) => inspect(root).map_err(|error| ended(&error)),
-        Request::Read { name, limit_bytes, .. } => read_version(&place, [*name], *limit_bytes)
+        Request::Read { name, limit_bytes, .. } => read_version(root, [*name], *limit_bytes)
             .map(|[bytes]| bytes.map_or(Response::Absent, Response::Bytes)),
         Request::ReadPair { names, limit_bytes, .. } => {
-            read_version(&place, *names, *limit_bytes).map(Response::Pair)
+            read_version(root, *names, *limit_bytes).map(Response::Pair)
         }
-        Request::Replace { name, bytes, .. } => make_state_folder(root, &place)
-            .map_err(|error| ended(&error))
-            .map(|()| replace::replace(&place, name, bytes)),
-        Request::ReplaceAll { files, .. } => Ok(bundle::replace_all(&place, files)),
+        Request::Replace { name, bytes, .. } => Ok(replace::replace(root, name, bytes)),
+        Request::ReplaceAll { files, .. } => Ok(bundle::replace_all(root, files)),
     };
     response.unwrap_or_else(|ended| ended)
 }
@@ -138,17 +129,6 @@ fn is_mount_root(folder: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn is_mount_root(_: &Path) -> bool {
     false
-}
-
-/// Makes the controller's folder in the state volume; every other folder is a mount.
-fn make_state_folder(root: &Path, place: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    if root == place || place.is_dir() {
-        return Ok(());
-    }
-    fs::DirBuilder::new().mode(0o700).create(place)?;
-    sync_folder(root)
 }
 
 /// Reads files of one version of a folder. A projected volume is read through the version that its link names now.

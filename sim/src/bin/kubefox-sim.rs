@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use kubefox_sim::model::explore::{Exploration, one_fault};
+use kubefox_sim::model::explore::{Exploration, Scope, one_fault};
 use kubefox_sim::model::world::Fate;
 
 /// Runs the machines in worlds of our own.
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 fn explore(seed: u64) -> ExitCode {
     let begun = Instant::now();
-    let exploration = one_fault(seed);
+    let exploration = one_fault(seed, Scope::EveryCall);
     show(&exploration);
     say(&format!(
         "{} worlds came to rest in {:.1} s: {}",

@@ -421,6 +421,10 @@ impl History {
                 );
                 assert!(logged_in && opens(true));
             }
+            Call::State(state::Call::Inspect) => assert!(
+                !matches!(last, Some((Call::State(state::Call::WriteEnvelope { root: true, .. }), _))),
+                "the only copy is read back before anything else"
+            ),
             Call::Listener(_) => assert!(matches!(
                 last,
                 Some((

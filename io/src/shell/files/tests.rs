@@ -19,32 +19,31 @@ fn a_replaced_file_is_read_back_by_whoever_reads_next() {
     assert_eq!(world.replace("boot.state", b"another"), Seen::Done);
     assert_eq!(world.read_state("boot.state"), Seen::Bytes(b"another".to_vec()));
 
-    let file = fs::metadata(world.path("kubefox/boot.state")).expect("written");
+    let file = fs::metadata(world.path("boot.state")).expect("written");
     assert_eq!(file.permissions().mode() & 0o777, 0o600);
-    assert_eq!(world.list("kubefox"), ["boot.state"]);
+    assert_eq!(world.list("."), ["boot.state"]);
 }
 
 #[test]
 fn a_temporary_file_that_a_crash_left_is_in_nobodys_way() {
     let world = World::new();
-    fs::create_dir(world.path("kubefox")).expect("a folder");
-    fs::write(world.path("kubefox/.boot.state.tmp"), "half").expect("a leftover");
+    fs::write(world.path(".boot.state.tmp"), "half").expect("a leftover");
 
     assert_eq!(world.replace("boot.state", b"whole"), Seen::Done);
 
     assert_eq!(world.read_state("boot.state"), Seen::Bytes(b"whole".to_vec()));
-    assert_eq!(world.list("kubefox"), ["boot.state"]);
+    assert_eq!(world.list("."), ["boot.state"]);
 }
 
 #[test]
 fn a_failed_replacement_leaves_the_old_file_and_no_temporary_one() {
     let world = World::new();
-    fs::create_dir_all(world.path("kubefox/boot.state")).expect("a folder in the file's place");
+    fs::create_dir_all(world.path("boot.state")).expect("a folder in the file's place");
 
     let outcome = world.replace("boot.state", b"new");
 
     assert!(matches!(outcome, Seen::Failed(_)), "{outcome:?}");
-    assert_eq!(world.list("kubefox"), ["boot.state"]);
+    assert_eq!(world.list("."), ["boot.state"]);
 }
 
 #[test]
@@ -58,7 +57,7 @@ fn only_what_is_not_there_is_absent() {
         assert_eq!(see(directories, replace_request("boot.state", b"x")), Seen::Absent);
     }
 
-    fs::create_dir_all(world.path("kubefox/boot.state")).expect("a folder in the file's place");
+    fs::create_dir_all(world.path("boot.state")).expect("a folder in the file's place");
     assert_eq!(world.read_state("boot.state"), Seen::Failed(ErrorKind::IsADirectory));
     fs::write(world.path("file"), "").expect("a file");
     let file = Directories { state: Some(world.path("file")), ..Directories::default() };
@@ -73,16 +72,15 @@ fn without_permission_it_is_refused() {
         return;
     }
     let world = World::new();
-    fs::create_dir(world.path("kubefox")).expect("a folder");
-    fs::write(world.path("kubefox/boot.state"), "x").expect("a file");
-    fs::set_permissions(world.path("kubefox/boot.state"), fs::Permissions::from_mode(0o000))
+    fs::write(world.path("boot.state"), "x").expect("a file");
+    fs::set_permissions(world.path("boot.state"), fs::Permissions::from_mode(0o000))
         .expect("own file");
-    fs::set_permissions(world.path("kubefox"), fs::Permissions::from_mode(0o500)).expect("own folder");
+    fs::set_permissions(world.root(), fs::Permissions::from_mode(0o500)).expect("own folder");
 
     assert_eq!(world.read_state("boot.state"), Seen::Refused(ErrorKind::PermissionDenied));
     assert_eq!(world.replace("boot.state", b"y"), Seen::Refused(ErrorKind::PermissionDenied));
 
-    fs::set_permissions(world.path("kubefox"), fs::Permissions::from_mode(0o700)).expect("own folder");
+    fs::set_permissions(world.root(), fs::Permissions::from_mode(0o700)).expect("own folder");
 }
 
 #[test]
