@@ -219,8 +219,12 @@ impl Fatal {
             Self::DiskRolledBack => {
                 "Restore the newer volume; do not restart Vault if it is unsealed, take a snapshot first."
             }
-            Self::InitInterrupted => "No data was ever stored: stop the pod, move Vault's data directory aside (keep boot.state), and start it again.",
-            Self::HalfInitialized => "No data was ever stored: stop the pod, move Vault's data directory aside (keep boot.state), and start it again.",
+            Self::InitInterrupted => {
+                "No data was ever stored: stop the pod, move Vault's data directory aside (keep boot.state), and start it again."
+            }
+            Self::HalfInitialized => {
+                "No data was ever stored: stop the pod, move Vault's data directory aside (keep boot.state), and start it again."
+            }
             Self::SealKeyMissing => {
                 "Restore the Secret kubefox-seal-key; without it the envelope cannot be opened. Do not restart Vault if it is unsealed."
             }

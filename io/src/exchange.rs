@@ -1,6 +1,7 @@
 //! What crosses the seam between the pure adapters and the world: requests and responses, one variant per outside
 //! system.
 
+use kubefox_core::machine::Refusal;
 use kubefox_core::names::Pem;
 use kubefox_proto::bootstrap::v1 as proto;
 use zeroize::Zeroizing;
@@ -76,8 +77,8 @@ pub enum Response {
     Bootstrap(Result<BootstrapResponse, tonic::Status>),
     /// The own server listens, as `ip:port`.
     Listening(String),
-    /// The NATS client did it.
-    Nats,
+    /// The NATS client did it, or the server said no.
+    Nats(Result<(), Refusal>),
 }
 
 /// A message from the controller.

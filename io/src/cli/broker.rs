@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use kubefox_core::broker::{Config, Signal};
+use kubefox_core::broker::{Config, Notice, Signal, Wait};
 use kubefox_core::machine::Standing;
 use kubefox_core::vault::{AuthRole, PkiRole};
 use tokio::sync::mpsc;
+use tracing::Level;
 
 use super::caller::{Caller, host_and_port};
 use super::run::{Wiring, run_role};
@@ -60,7 +61,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
         shared: Some(arguments.shared_dir),
         ..Directories::default()
     };
-    run_role("broker", arguments.telemetry, config, BrokerAdapter, async move |door| {
+    run_role("broker", arguments.telemetry, config, BrokerAdapter, level, async move |door| {
         let door: Arc<dyn BrokerDoor> = Arc::new(door);
         let (links, mut changes) = mpsc::channel(LINKS_WAITING_MAX);
         let nats = Nats::new(server, Arc::clone(&door), links);
@@ -85,4 +86,17 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
         };
         Wiring { shells, signals, stop: Signal::Stop }
     })
+}
+
+/// ERROR is what somebody must act on; WARN heals by itself.
+const fn level(notice: &Notice) -> Level {
+    match notice {
+        Notice::Waiting(Wait::Remedy(_)) => Level::ERROR,
+        Notice::Lapsed => Level::WARN,
+        Notice::Waiting(Wait::Bootstrap(_) | Wait::Listener | Wait::Nats)
+        | Notice::Bootstrapped { .. }
+        | Notice::Written
+        | Notice::Serving { .. }
+        | Notice::Connected => Level::INFO,
+    }
 }

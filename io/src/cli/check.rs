@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     question: Question,
     /// The role's `--status-listen`.
     #[arg(long, env = "KUBEFOX_STATUS_LISTEN", default_value = "127.0.0.1:9102")]
-    status: SocketAddr,
+    status_listen: SocketAddr,
 }
 
 /// Exit code 0 for yes; 1 for no, with the sentence on stdout.
@@ -38,12 +38,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Question::Healthz => "/healthz",
         Question::Readyz => "/readyz",
     };
-    let (yes, sentence) = match ask(arguments.status, path) {
+    let (yes, sentence) = match ask(arguments.status_listen, path) {
         Ok(answer) => {
             let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
             (head.lines().next().is_some_and(|line| line.contains(" 200 ")), body.trim().to_owned())
         }
-        Err(error) => (false, format!("{} does not answer: {error}", arguments.status)),
+        Err(error) => (false, format!("{} does not answer: {error}", arguments.status_listen)),
     };
     // A probe without a reader still has its exit code.
     let _ = writeln!(std::io::stdout().lock(), "{sentence}");

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use kubefox_core::controller::{Config, Signal};
+use kubefox_core::controller::{Config, Notice, Signal};
 use kubefox_core::machine::Standing;
 use kubefox_core::names::{Installation, Namespace, Pem, PodName, TrustDomain};
 
 use tokio::sync::mpsc;
+use tracing::Level;
 
 use super::run::{Wiring, run_role};
 use super::{Telemetry, Unusable};
@@ -108,7 +109,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
         ..Directories::default()
     };
     let adapter = ControllerAdapter::new(config.installation.clone(), config.namespace.clone());
-    run_role("controller", telemetry, config, adapter, async move |door| {
+    run_role("controller", telemetry, config, adapter, level, async move |door| {
         let host = Arc::new(Real);
         let routes = bootstrap_server::routes(Arc::new(door)).await;
         let limits = bootstrap_server::LIMITS;
@@ -122,6 +123,28 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
         };
         Wiring { shells, signals: mpsc::channel(1).1, stop: Signal::Stop }
     })
+}
+
+/// ERROR is what somebody must act on; WARN heals by itself.
+const fn level(notice: &Notice) -> Level {
+    match notice {
+        Notice::EnvelopeNotWritten
+        | Notice::Drift(_)
+        | Notice::SealKeyDeletion
+        | Notice::CommittedMissing => Level::ERROR,
+        Notice::Swept { roots_found: 1.. } => Level::ERROR,
+        Notice::Rejected { .. } => Level::WARN,
+        Notice::Wrote(_) => Level::DEBUG,
+        Notice::Decided(_)
+        | Notice::Initialized { .. }
+        | Notice::Unsealed
+        | Notice::RootRevoked
+        | Notice::Swept { .. }
+        | Notice::Configured { .. }
+        | Notice::Certified { .. }
+        | Notice::Serving { .. }
+        | Notice::Served { .. } => Level::INFO,
+    }
 }
 
 /// As given, or as every pod finds it in its environment.

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use kubefox_core::initializer::{Config, Signal};
 use kubefox_core::machine::Standing;
 use tokio::sync::mpsc;
+use tracing::Level;
 
 use super::caller::Caller;
 use super::run::{Wiring, run_role};
@@ -60,9 +61,19 @@ pub(super) fn run(kind: Kind) -> Result<Standing, Unusable> {
         shared: Some(arguments.output_dir),
         ..Directories::default()
     };
-    run_role("init nats", arguments.telemetry, config, InitializerAdapter, async move |_door| {
-        let shells =
-            Shells { files: Some(Files::new(directories)), bootstrap: Some(bootstrap), ..Shells::default() };
-        Wiring { shells, signals: mpsc::channel(1).1, stop: Signal::Stop }
-    })
+    run_role(
+        "init nats",
+        arguments.telemetry,
+        config,
+        InitializerAdapter,
+        |_| Level::INFO,
+        async move |_door| {
+            let shells = Shells {
+                files: Some(Files::new(directories)),
+                bootstrap: Some(bootstrap),
+                ..Shells::default()
+            };
+            Wiring { shells, signals: mpsc::channel(1).1, stop: Signal::Stop }
+        },
+    )
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kubefox_core::machine::{Machine, Seed, Standing};
 use tokio::sync::mpsc;
+use tracing::Level;
 
 use super::{Telemetry, Unusable};
 use crate::adapter::{Adapter, Entropy as _};
@@ -37,6 +38,7 @@ pub(super) fn run_role<M, A, W>(
     telemetry: Telemetry,
     config: M::Config,
     adapter: A,
+    level: fn(&M::Notice) -> Level,
     wire: impl FnOnce(Door<M, A::Rendered>) -> W,
 ) -> Result<Standing, Unusable>
 where
@@ -85,7 +87,7 @@ where
             entropy: Box::new(OsEntropy),
             questions,
             signals,
-            tap: Box::new(tap.termination_log(telemetry.termination_log)),
+            tap: Box::new(tap.termination_log(telemetry.termination_log).notice_level(level)),
         };
         let mut seed = [0; 32];
         OsEntropy.fill(&mut seed);

@@ -60,9 +60,8 @@ impl Shells {
             Request::Nats(request) => {
                 let done = self.nats.as_ref()?.carry(request);
                 done.map(|done| match done {
-                    Ok(()) => Ok(Response::Nats),
-                    // There is no response for a refusal; an unknown outcome claims less, so it is always true.
-                    Err(NotDone::Refused(_)) => Err(Lost::ServerError),
+                    Ok(()) => Ok(Response::Nats(Ok(()))),
+                    Err(NotDone::Refused(refusal)) => Ok(Response::Nats(Err(refusal))),
                     Err(NotDone::Lost(lost)) => Err(lost),
                 })
                 .boxed()

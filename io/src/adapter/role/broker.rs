@@ -45,10 +45,11 @@ impl Adapter<Broker> for BrokerAdapter {
             (Call::Listener(_), Response::Listening(address)) => {
                 Outcome::Ok(Reply::Listener(listener::Reply::Presented { address }))
             }
-            (Call::Nats(nats::Call::Connect { .. }), Response::Nats) => {
+            (Call::Nats(_), Response::Nats(Err(refusal))) => Outcome::Refused(refusal),
+            (Call::Nats(nats::Call::Connect { .. }), Response::Nats(Ok(()))) => {
                 Outcome::Ok(Reply::Nats(nats::Reply::Connected))
             }
-            (Call::Nats(nats::Call::Publish { .. }), Response::Nats) => {
+            (Call::Nats(nats::Call::Publish { .. }), Response::Nats(Ok(()))) => {
                 Outcome::Ok(Reply::Nats(nats::Reply::Published))
             }
             // A shell that answers with another system's response: nothing is known of what happened.

@@ -73,14 +73,13 @@ fn without_permission_it_is_refused() {
     }
     let world = World::new();
     fs::write(world.path("boot.state"), "x").expect("a file");
-    fs::set_permissions(world.path("boot.state"), fs::Permissions::from_mode(0o000))
-        .expect("own file");
-    fs::set_permissions(world.root(), fs::Permissions::from_mode(0o500)).expect("own folder");
+    fs::set_permissions(world.path("boot.state"), fs::Permissions::from_mode(0o000)).expect("own file");
+    fs::set_permissions(world.path("."), fs::Permissions::from_mode(0o500)).expect("own folder");
 
     assert_eq!(world.read_state("boot.state"), Seen::Refused(ErrorKind::PermissionDenied));
     assert_eq!(world.replace("boot.state", b"y"), Seen::Refused(ErrorKind::PermissionDenied));
 
-    fs::set_permissions(world.root(), fs::Permissions::from_mode(0o700)).expect("own folder");
+    fs::set_permissions(world.path("."), fs::Permissions::from_mode(0o700)).expect("own folder");
 }
 
 #[test]

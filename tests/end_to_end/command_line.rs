@@ -1,0 +1,66 @@
+//! What the operator gets for what cannot be.
+
+use crate::run::{finish, kubefox, text};
+
+/// A controller with everything it must have; later flags win over earlier ones only where clap says so, so each case
+/// names its own.
+const CONTROLLER: [&str; 7] =
+    ["controller", "--namespace", "kubefox", "--pod-name", "kubefox-0", "--tenant-namespaces", "team0"];
+
+#[test]
+fn a_vault_beyond_the_pod_is_refused() {
+    for url in
+        ["http://10.0.0.1:8200", "https://vault.example.com:8200", "http://vault:8200", "unix:relative", "x"]
+    {
+        let output = finish(kubefox().args(CONTROLLER).args(["--vault-url", url]));
+
+        assert_eq!(output.status.code(), Some(2), "{url}");
+        let rule = "the URL of Vault must be http://127.0.0.1:PORT, http://localhost:PORT or unix:/PATH";
+        let said = text(&output.stderr);
+        assert!(said.contains(&format!("--vault-url {url}")) && said.contains(rule), "{said}");
+    }
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_with_its_rule() {
+    let output = finish(kubefox().args(["controller", "--namespace", "Kube_Fox", "--pod-name", "kubefox-0"]));
+
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("not a Kubernetes namespace: 1 to 63 of a-z, 0-9 and inner hyphens"), "{said}");
+}
+
+#[test]
+fn a_controller_without_tenants_is_refused() {
+    let output = finish(kubefox().args(["controller", "--namespace", "kubefox", "--pod-name", "kubefox-0"]));
+
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--tenant-namespaces"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_missing_authority_of_the_api_server_names_the_file_and_the_remedy() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+
+    let output = finish(
+        kubefox()
+            .args(CONTROLLER)
+            .args(["--kubernetes-url", "https://127.0.0.1:1", "--service-account-dir"])
+            .arg(folder.path()),
+    );
+
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("ca.crt") && said.contains("project kube-root-ca.crt into --service-account-dir"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_probe_of_a_role_that_is_not_there_says_so() {
+    let output = finish(kubefox().args(["check", "--status-listen", "127.0.0.1:1"]));
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("127.0.0.1:1 does not answer"), "{}", text(&output.stdout));
+}

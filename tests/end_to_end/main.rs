@@ -1,0 +1,12 @@
+//! The whole platform, end to end, as a user starts it.
+//!
+//! Cases named `real_…` need the servers that `tests/peers/build` installs and are ignored without
+//! `--include-ignored`; a server that is missing then fails them.
+
+#![forbid(unsafe_code)]
+
+mod command_line;
+mod embedded;
+mod real;
+mod run;
+mod secrecy;

@@ -1,1 +1,0 @@
-//! The whole platform, end to end.
