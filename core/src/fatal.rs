@@ -41,8 +41,6 @@ pub enum Fatal {
     ForeignConfiguration,
     /// The published root certificate is not Vault's.
     TrustReplaced,
-    /// A situation that no row of the boot table foresees.
-    Unforeseen,
     /// The controller's certificate or its authority's is not mounted.
     TrustMissing,
     /// One of them is not PEM.
@@ -69,7 +67,7 @@ pub enum Fatal {
 
 impl Fatal {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 29] = [
         Self::StateNotPersistent,
         Self::EnvelopeCorrupt,
         Self::EnvelopeMissing,
@@ -88,7 +86,6 @@ impl Fatal {
         Self::SetupStranded,
         Self::ForeignConfiguration,
         Self::TrustReplaced,
-        Self::Unforeseen,
         Self::TrustMissing,
         Self::TrustNotPem,
         Self::TrustExpired,
@@ -124,7 +121,6 @@ impl Fatal {
             Self::SetupStranded => 25,
             Self::ForeignConfiguration => 26,
             Self::TrustReplaced => 27,
-            Self::Unforeseen => 28,
             Self::TrustMissing => 40,
             Self::TrustNotPem => 41,
             Self::TrustExpired => 42,
@@ -175,7 +171,6 @@ impl Fatal {
                 "Something in Vault is not as we made it and cannot be repaired by writing."
             }
             Self::TrustReplaced => "The published root certificate is not Vault's.",
-            Self::Unforeseen => "The facts fit no row of the boot table.",
             Self::TrustMissing => "The controller's certificate or its authority's is not mounted.",
             Self::TrustNotPem => "A mounted certificate is not PEM.",
             Self::TrustExpired => "A mounted certificate of the controller is expired.",
@@ -244,9 +239,6 @@ impl Fatal {
             Self::TrustReplaced => {
                 "Find out who wrote kubefox-trust; delete it only if every client may trust Vault's root instead."
             }
-            Self::Unforeseen => {
-                "Report the recording that was written; do not restart Vault if it is unsealed, take a snapshot first."
-            }
             Self::TrustMissing => {
                 "Mount the Secret kubefox-trust; the controller publishes it when it is ready."
             }
@@ -270,7 +262,7 @@ impl Fatal {
                 "Run the pod under the platform's service account, or list its namespace in --tenant-namespaces."
             }
             Self::DocumentsMalformed => {
-                "Run the same version of kubefox everywhere; if it is, report the recording."
+                "Run the same version of kubefox everywhere; if that is so, report the log."
             }
             Self::VolumeNotWritable => "Mount a writable emptyDir with medium Memory as the shared volume.",
             Self::GaveUp => "The log and the termination message say what was waited for last.",

@@ -1,5 +1,7 @@
 //! What the operator gets for what cannot be.
 
+use kubefox_core::fatal::Fatal;
+
 use crate::run::{finish, kubefox, text};
 
 /// A controller with everything it must have; later flags win over earlier ones only where clap says so, so each case
@@ -63,4 +65,18 @@ fn a_probe_of_a_role_that_is_not_there_says_so() {
 
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("127.0.0.1:1 does not answer"), "{}", text(&output.stdout));
+}
+
+/// The table of the README is what the code says.
+#[test]
+fn the_readme_tells_every_way_to_stop() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).expect("a README");
+    let table = readme.split("<!-- fatals -->\n").nth(1).and_then(|rest| rest.split("<!-- /fatals -->").next());
+
+    let row = |fatal: Fatal| {
+        format!("| `{fatal:?}` | {} | {} | {} |\n", fatal.exit_code(), fatal.cause(), fatal.remedy())
+    };
+    let rows: String = Fatal::ALL.into_iter().map(row).collect();
+    let head = "| name | exit | what happened | what to do |\n|---|---|---|---|\n";
+    assert_eq!(table, Some(format!("{head}{rows}").as_str()));
 }

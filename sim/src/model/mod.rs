@@ -8,4 +8,6 @@ pub mod explore;
 pub mod invariant;
 pub mod keyring;
 pub mod process;
+#[cfg(test)]
+mod scenarios;
 pub mod world;

@@ -82,6 +82,8 @@ pub struct World {
     dice: Dice,
     pod: String,
     tokens_made: Unix,
+    setup_token_granted: bool,
+    seal_key_shown: bool,
     config: Config,
     process: Process<Controller, ControllerAdapter>,
     /// What the controller has told so far, over all its lives.
@@ -110,6 +112,8 @@ impl World {
             dice,
             pod,
             tokens_made: Unix(0),
+            setup_token_granted: true,
+            seal_key_shown: true,
             config,
             process,
             notices: Vec::new(),
@@ -153,6 +157,45 @@ impl World {
     /// Kills Vault and starts it again: sealed.
     pub fn restart_vault(&mut self) {
         self.vault.restart();
+    }
+
+    /// Goes on without faults for so long.
+    pub fn live_ms(&mut self, milliseconds: u64) {
+        let until = self.now.mono.after_ms(milliseconds);
+        while self.now.mono < until {
+            if self.process.next_call().is_some() {
+                self.take(Fate::Answered);
+            } else if !self.idle() {
+                return;
+            }
+        }
+    }
+
+    /// Whether the kubelet shows the seal key from now on.
+    pub fn show_seal_key(&mut self, shown: bool) {
+        self.seal_key_shown = shown;
+    }
+
+    /// The configuration with which the controller starts from now on.
+    pub fn config_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+
+    /// Whether the controller's pod has the token with which it configures Vault.
+    pub fn grant_setup_token(&mut self, granted: bool) {
+        self.setup_token_granted = granted;
+        self.tokens_made = Unix(0);
+    }
+
+    /// Somebody sends a request to Vault.
+    pub fn ask_vault(&mut self, request: &HttpRequest<Vec<u8>>) -> StatusCode {
+        let mut host = Host { reviewer: &mut self.kubernetes, reviewer_token: None };
+        self.vault.handle(self.now.unix, request, &mut host).status()
+    }
+
+    /// Somebody sends a request to the API server as its administrator.
+    pub fn administer(&mut self, method: Method, path: &str, body: &Value) -> StatusCode {
+        administer(&mut self.kubernetes, self.now.unix, method, path, body).0
     }
 
     /// Decides the fate of the next call.
@@ -252,7 +295,7 @@ impl World {
             self.disk.project(Folder::Tokens, BTreeMap::from(files));
             self.tokens_made = self.now.unix;
         }
-        let secret = self.kubernetes.secret_data(PLATFORM, "kubefox-seal-key");
+        let secret = self.kubernetes.secret_data(PLATFORM, "kubefox-seal-key").filter(|_| self.seal_key_shown);
         self.disk.project(Folder::SealKey, secret.unwrap_or_default());
     }
 
@@ -266,7 +309,7 @@ impl World {
             },
         });
         let path = format!("/api/v1/namespaces/{PLATFORM}/serviceaccounts/kubefox/token");
-        let answer = administer(&mut self.kubernetes, self.now.unix, &path, &body);
+        let answer = create(&mut self.kubernetes, self.now.unix, &path, &body);
         answer["status"]["token"].as_str().expect("a TokenRequest answers a token").to_owned()
     }
 
@@ -324,7 +367,7 @@ fn config() -> Config {
 fn lay_out(kubernetes: &mut Kubernetes, now: Unix) {
     for text in manifest::PLATFORM {
         for object in manifest::objects(text).expect("deploy/ holds YAML of kinds that are known") {
-            administer(kubernetes, now, &object.collection, &object.body);
+            create(kubernetes, now, &object.collection, &object.body);
         }
     }
 }
@@ -334,21 +377,31 @@ fn make_pod(kubernetes: &mut Kubernetes, now: Unix) -> String {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "kubefox-0", "namespace": PLATFORM},
         "spec": {"serviceAccountName": "kubefox", "containers": [{"name": "none", "image": "none"}]},
     });
-    let answer = administer(kubernetes, now, &format!("/api/v1/namespaces/{PLATFORM}/pods"), &body);
+    let answer = create(kubernetes, now, &format!("/api/v1/namespaces/{PLATFORM}/pods"), &body);
     answer["metadata"]["uid"].as_str().expect("a pod has a uid").to_owned()
 }
 
 /// Creates something as the administrator.
-fn administer(kubernetes: &mut Kubernetes, now: Unix, path: &str, body: &Value) -> Value {
+fn create(kubernetes: &mut Kubernetes, now: Unix, path: &str, body: &Value) -> Value {
+    let (status, answer) = administer(kubernetes, now, Method::POST, path, body);
+    assert_eq!(status, StatusCode::CREATED, "{path}: {answer}");
+    answer
+}
+
+fn administer(
+    kubernetes: &mut Kubernetes,
+    now: Unix,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> (StatusCode, Value) {
     let request = HttpRequest::builder()
-        .method(Method::POST)
+        .method(method)
         .uri(path)
         .header("authorization", format!("Bearer {}", kubernetes.admin_token()))
         .header("content-type", "application/json")
         .body(body.to_string().into_bytes())
         .expect("a well-formed request");
     let response = kubernetes.handle(now, &request);
-    let answer: Value = serde_json::from_slice(response.body()).unwrap_or(Value::Null);
-    assert_eq!(response.status(), StatusCode::CREATED, "{path}: {answer}");
-    answer
+    (response.status(), serde_json::from_slice(response.body()).unwrap_or(Value::Null))
 }

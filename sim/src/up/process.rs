@@ -85,15 +85,19 @@ impl Process {
         }
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it ends by itself; everything it tells meanwhile goes to `hear`.
     pub(super) async fn wait(&mut self, within: Duration, mut hear: impl FnMut(&Told)) -> Result<ExitStatus> {
-        let status = tokio::time::timeout(within, self.child.wait()).await.with_context(|| {
-            format!("{} did not end within {within:?}; {}", self.name, self.last_words())
-        })??;
-        while let Some(told) = self.told.recv().await {
-            hear(&told);
+        let ended = tokio::time::timeout(within, async {
+            // It tells nothing more once both its outputs are closed.
+            while let Some(told) = self.told.recv().await {
+                hear(&told);
+            }
+            self.child.wait().await
+        });
+        match ended.await {
+            Ok(status) => Ok(status?),
+            Err(_) => bail!("{} did not end within {within:?}; {}", self.name, self.last_words()),
         }
-        Ok(status)
     }
 
     /// Closes its stdin, which asks it to end, and waits.

@@ -1,0 +1,253 @@
+//! Named stories: what an operator or a cluster may do to a controller, and what it gets for it. The machine and the
+//! adapters are the production's, the servers are the fakes.
+
+use std::collections::BTreeMap;
+
+use http::{Method, Request};
+use kubefox_core::controller::Notice;
+use kubefox_core::fatal::Fatal;
+use kubefox_core::names::{Installation, PodName};
+use kubefox_io::disk::{Folder, Request as DiskRequest};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::world::{Fate, PLATFORM, Rest, World};
+
+#[test]
+fn empty_disks_come_up() {
+    assert_eq!(World::new(1).settle(), Rest::Serving);
+}
+
+#[test]
+fn a_pod_of_another_ordinal_stands_by_and_asks_nobody_anything() {
+    let mut world = World::new(1);
+    world.config_mut().pod = PodName::parse("kubefox-1").expect("a pod name");
+    world.restart_controller();
+
+    assert_eq!(world.settle(), Rest::Restless);
+    assert_eq!(world.phase(), "StandingBy");
+    assert!(world.next_call().is_none() && !world.vault.is_initialized());
+}
+
+#[test]
+fn a_state_directory_that_is_no_volume_is_refused_unless_allowed() {
+    let mut world = World::new(1);
+    world.disk.mount(Folder::State, false);
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::StateNotPersistent));
+    assert!(!world.vault.is_initialized());
+
+    world.config_mut().allow_plain_state_dir = true;
+    world.restart_controller();
+    assert_eq!(world.settle(), Rest::Serving);
+}
+
+#[test]
+fn a_seal_key_that_is_not_mounted_is_waited_for_and_then_missing() {
+    let mut world = serving();
+    world.show_seal_key(false);
+    restart_both(&mut world);
+
+    world.live_ms(60_000);
+    assert_eq!(world.waits_for(), "waiting for the Secret kubefox-seal-key to appear in its volume");
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::SealKeyMissing));
+
+    world.show_seal_key(true);
+    world.restart_controller();
+    assert_eq!(world.settle(), Rest::Serving);
+}
+
+#[test]
+fn an_initialized_vault_without_an_envelope_is_never_touched() {
+    let mut world = serving();
+    world.disk.project(Folder::State, BTreeMap::new());
+    restart_both(&mut world);
+
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::EnvelopeMissing));
+}
+
+#[test]
+fn an_envelope_without_its_vault_is_never_initialized_over() {
+    let mut world = serving();
+    world.vault.wipe();
+    world.restart_controller();
+
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::StorageLost));
+    assert!(!world.vault.is_initialized());
+}
+
+#[test]
+fn objects_of_an_earlier_life_keep_a_new_one_from_beginning() {
+    let mut world = serving();
+    world.vault.wipe();
+    world.disk.project(Folder::State, BTreeMap::new());
+    world.restart_controller();
+
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::EarlierLife));
+    assert!(!world.vault.is_initialized());
+}
+
+#[test]
+fn somebody_who_initializes_first_is_noticed_and_remembered() {
+    let mut world = World::new(1);
+    reach(&mut world, "Initialize::Initializing");
+    initialize_by_somebody(&mut world);
+
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::ForeignInit));
+
+    world.restart_controller();
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::ForeignInit));
+}
+
+#[test]
+fn a_vault_killed_inside_its_own_initialization_is_named() {
+    let mut world = World::new(1);
+    reach(&mut world, "Initialize::Initializing");
+    world.vault.kill_inside_init();
+
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::HalfInitialized));
+}
+
+#[test]
+fn the_remedy_of_an_interrupted_initialization_works() {
+    let mut world = World::new(1);
+    reach(&mut world, "Initialize::Initializing");
+    world.take(Fate::KilledAfter);
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::InitInterrupted));
+
+    world.vault.wipe(); // Its data directory was moved aside; boot.state was kept.
+    world.restart_controller();
+    assert_eq!(world.settle(), Rest::Serving);
+}
+
+#[test]
+fn a_disk_from_before_the_commit_is_noticed() {
+    let mut world = World::new(1);
+    reach(&mut world, "Initialize::Initializing");
+    let sent = world.disk.file(Folder::State, "boot.state").expect("Sent is written").to_vec();
+    assert_eq!(world.settle(), Rest::Serving);
+
+    world.disk.project(Folder::State, BTreeMap::from([("boot.state".to_owned(), sent)]));
+    restart_both(&mut world);
+
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::DiskRolledBack));
+}
+
+#[test]
+fn state_of_another_installation_is_refused() {
+    let mut world = serving();
+    world.config_mut().installation = Installation::parse("another").expect("a name");
+    restart_both(&mut world);
+
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::WrongInstallation));
+}
+
+#[test]
+fn a_changed_envelope_is_corrupt() {
+    let mut world = serving();
+    let mut state = world.disk.file(Folder::State, "boot.state").expect("an envelope").to_vec();
+    let text = String::from_utf8(state.clone()).expect("JSON");
+    let at = text.find("\"ciphertext\"").expect("an envelope has a ciphertext") + 20;
+    state[at] = if state[at] == b'A' { b'B' } else { b'A' };
+    world.disk.project(Folder::State, BTreeMap::from([("boot.state".to_owned(), state)]));
+    restart_both(&mut world);
+
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::EnvelopeCorrupt));
+}
+
+#[test]
+fn a_resealed_vault_is_unsealed_again() {
+    let mut world = serving();
+    world.notices.clear();
+    world.vault.seal();
+
+    world.live_ms(10_000);
+
+    assert!(!world.vault.is_sealed());
+    assert!(world.notices.contains(&Notice::Unsealed));
+    assert_eq!(world.settle(), Rest::Serving);
+}
+
+#[test]
+fn a_held_seal_stays_until_the_file_goes() {
+    let mut world = serving();
+    let hold = DiskRequest::Replace { folder: Folder::State, name: "hold-seal", bytes: Zeroizing::new(Vec::new()) };
+    world.disk.perform(hold);
+    world.vault.seal();
+
+    world.live_ms(120_000);
+    assert!(world.vault.is_sealed());
+    assert!(world.waits_for().contains("hold-seal"), "{}", world.waits_for());
+
+    let state = world.disk.file(Folder::State, "boot.state").expect("an envelope").to_vec();
+    world.disk.project(Folder::State, BTreeMap::from([("boot.state".to_owned(), state)]));
+    assert_eq!(world.settle(), Rest::Serving);
+    assert!(!world.vault.is_sealed());
+}
+
+#[test]
+fn a_published_authority_that_is_not_vaults_is_never_overwritten() {
+    let mut world = serving();
+    let path = format!("/api/v1/namespaces/{PLATFORM}/secrets/kubefox-trust");
+    let foreign = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"name": "kubefox-trust", "namespace": PLATFORM}, "data": {"ca.crt": "eA==", "tls.crt": "eA=="}});
+    assert!(world.administer(Method::PUT, &path, &foreign).is_success());
+    restart_both(&mut world);
+
+    assert_eq!(world.settle(), Rest::Stopped(Fatal::TrustReplaced));
+    assert_eq!(world.published_ca(), Some(b"x".to_vec()));
+}
+
+#[test]
+fn without_its_setup_token_a_converged_platform_still_serves() {
+    let mut world = serving();
+    world.grant_setup_token(false);
+    restart_both(&mut world);
+
+    assert_eq!(world.settle(), Rest::Serving);
+}
+
+#[test]
+fn an_hour_of_renewals_goes_by_without_a_write() {
+    let mut world = serving();
+    world.notices.clear();
+
+    world.live_ms(3_600_000);
+
+    let logins = world.notices.iter().filter(|notice| matches!(notice, Notice::Configured { writes: 0, .. })).count();
+    assert!(logins >= 5, "the token of 15 minutes was renewed {logins} times");
+    assert!(!world.notices.iter().any(|notice| matches!(notice, Notice::Wrote(_) | Notice::Drift(_))));
+    assert_eq!(world.settle(), Rest::Serving);
+}
+
+fn serving() -> World {
+    let mut world = World::new(1);
+    assert_eq!(world.settle(), Rest::Serving);
+    world
+}
+
+fn restart_both(world: &mut World) {
+    world.restart_vault();
+    world.restart_controller();
+}
+
+/// Goes on until the controller awaits the answer of that phase.
+fn reach(world: &mut World, phase: &str) {
+    for _ in 0..1_000 {
+        if world.phase() == phase {
+            return;
+        }
+        if world.next_call().is_some() {
+            world.take(Fate::Answered);
+        } else {
+            assert!(world.idle(), "{phase} is never reached");
+        }
+    }
+    panic!("{phase} is never reached; it is {}", world.phase());
+}
+
+fn initialize_by_somebody(world: &mut World) {
+    let body: Value = json!({"secret_shares": 1, "secret_threshold": 1});
+    let request = Request::builder().method(Method::PUT).uri("/v1/sys/init").body(body.to_string().into_bytes());
+    let status = world.ask_vault(&request.expect("a well-formed request"));
+    assert!(status.is_success(), "{status}");
+}
