@@ -70,8 +70,10 @@ fn a_probe_of_a_role_that_is_not_there_says_so() {
 /// The table of the README is what the code says.
 #[test]
 fn the_readme_tells_every_way_to_stop() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).expect("a README");
-    let table = readme.split("<!-- fatals -->\n").nth(1).and_then(|rest| rest.split("<!-- /fatals -->").next());
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).expect("a README");
+    let table =
+        readme.split("<!-- fatals -->\n").nth(1).and_then(|rest| rest.split("<!-- /fatals -->").next());
 
     let row = |fatal: Fatal| {
         format!("| `{fatal:?}` | {} | {} | {} |\n", fatal.exit_code(), fatal.cause(), fatal.remedy())

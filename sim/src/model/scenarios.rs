@@ -170,7 +170,8 @@ fn a_resealed_vault_is_unsealed_again() {
 #[test]
 fn a_held_seal_stays_until_the_file_goes() {
     let mut world = serving();
-    let hold = DiskRequest::Replace { folder: Folder::State, name: "hold-seal", bytes: Zeroizing::new(Vec::new()) };
+    let hold =
+        DiskRequest::Replace { folder: Folder::State, name: "hold-seal", bytes: Zeroizing::new(Vec::new()) };
     world.disk.perform(hold);
     world.vault.seal();
 
@@ -213,7 +214,8 @@ fn an_hour_of_renewals_goes_by_without_a_write() {
 
     world.live_ms(3_600_000);
 
-    let logins = world.notices.iter().filter(|notice| matches!(notice, Notice::Configured { writes: 0, .. })).count();
+    let logins =
+        world.notices.iter().filter(|notice| matches!(notice, Notice::Configured { writes: 0, .. })).count();
     assert!(logins >= 5, "the token of 15 minutes was renewed {logins} times");
     assert!(!world.notices.iter().any(|notice| matches!(notice, Notice::Wrote(_) | Notice::Drift(_))));
     assert_eq!(world.settle(), Rest::Serving);
@@ -247,7 +249,8 @@ fn reach(world: &mut World, phase: &str) {
 
 fn initialize_by_somebody(world: &mut World) {
     let body: Value = json!({"secret_shares": 1, "secret_threshold": 1});
-    let request = Request::builder().method(Method::PUT).uri("/v1/sys/init").body(body.to_string().into_bytes());
+    let request =
+        Request::builder().method(Method::PUT).uri("/v1/sys/init").body(body.to_string().into_bytes());
     let status = world.ask_vault(&request.expect("a well-formed request"));
     assert!(status.is_success(), "{status}");
 }

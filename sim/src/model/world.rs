@@ -295,7 +295,8 @@ impl World {
             self.disk.project(Folder::Tokens, BTreeMap::from(files));
             self.tokens_made = self.now.unix;
         }
-        let secret = self.kubernetes.secret_data(PLATFORM, "kubefox-seal-key").filter(|_| self.seal_key_shown);
+        let secret =
+            self.kubernetes.secret_data(PLATFORM, "kubefox-seal-key").filter(|_| self.seal_key_shown);
         self.disk.project(Folder::SealKey, secret.unwrap_or_default());
     }
 
