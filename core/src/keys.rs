@@ -1,4 +1,7 @@
-//! Keys that are made here, by a call of their own: a machine never draws one.
+//! The keyring: keys that are made there, and secrets that are wiped there. A machine never draws a key and never holds
+//! one, so both take a call of their own.
+
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +16,11 @@ pub enum Call {
         /// Filled with them.
         into: Secret,
     },
+    /// Wipes these slots. An empty one stays empty: doing it twice is doing it once.
+    Forget {
+        /// What is no longer needed.
+        names: Vec<Secret>,
+    },
 }
 
 /// What a [`Call`] brought back.
@@ -20,4 +28,6 @@ pub enum Call {
 pub enum Reply {
     /// To [`Call::MintSealKey`].
     Minted(KeyId),
+    /// To [`Call::Forget`].
+    Forgotten,
 }

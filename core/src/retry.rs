@@ -1,5 +1,5 @@
-//! When to try again: capped exponential back-off with jitter that is a function of seed and attempt, never of
-//! generator state, so that equal states stay equal.
+//! When to try again and when to renew: capped exponential back-off with jitter that is a function of seed and attempt,
+//! never of generator state, so that equal states stay equal; and moments that come by either clock.
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -8,7 +8,7 @@ use rand_chacha::{
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Seed;
-use crate::time::{Mono, Now};
+use crate::time::{Mono, Now, Unix};
 
 /// The first pause.
 pub const BACKOFF_MS_MIN: u64 = 100;
@@ -66,10 +66,32 @@ pub fn renewal_s(seed: Seed, index: u64, lifetime_s: u64) -> u64 {
     two_thirds_s - draw(seed, Stream::Renewal, index) % (lifetime_s / 20 + 1)
 }
 
+/// A moment that has come as soon as one of the two clocks says so: a wall clock that was set back does not put it off,
+/// nor does a monotonic clock that stood still while the machine slept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Due {
+    mono: Mono,
+    unix: Unix,
+}
+
+impl Due {
+    /// The moment `seconds` from now.
+    #[must_use]
+    pub const fn in_s(now: Now, seconds: u64) -> Self {
+        let mono = Mono(now.mono.0.saturating_add(seconds.saturating_mul(1_000)));
+        Self { mono, unix: Unix(now.unix.0.saturating_add(seconds)) }
+    }
+
+    /// Whether it has come.
+    #[must_use]
+    pub fn is_due(self, now: Now) -> bool {
+        now.mono >= self.mono || now.unix >= self.unix
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Unix;
 
     const NOW: Now = Now { mono: Mono(1_000), unix: Unix(1_700_000_000) };
 
@@ -100,5 +122,18 @@ mod tests {
             let at = renewal_s(Seed([3; 32]), index, 3_600);
             assert!((2_220..=2_400).contains(&at), "{at}");
         }
+    }
+
+    #[test]
+    fn a_moment_comes_by_whichever_clock_gets_there_first() {
+        let due = Due::in_s(NOW, 60);
+        let at = |mono_ms, unix_s| Now { mono: Mono(mono_ms), unix: Unix(unix_s) };
+        assert!(!due.is_due(at(60_999, 1_700_000_059)));
+        assert!(due.is_due(at(61_000, 1_600_000_000)), "the wall clock was set back");
+        assert!(due.is_due(at(1_000, 1_700_000_060)), "the monotonic clock slept");
+        assert!(
+            !Due::in_s(NOW, u64::MAX).is_due(at(u64::MAX - 1, u64::MAX - 1)),
+            "no overflow is due at once"
+        );
     }
 }

@@ -99,7 +99,8 @@ pub enum Notice {
         /// The new life.
         life: LifeId,
     },
-    /// The unseal key is in memory only: the envelope could not be written. Repeated until it could.
+    /// An envelope was not written as it should be: the only copy of the unseal key may be in memory. Repeated until
+    /// it was.
     EnvelopeNotWritten,
     /// Vault is unsealed and active.
     Unsealed,

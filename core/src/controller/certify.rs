@@ -1,10 +1,10 @@
 //! Getting the serving certificate, publishing it with its authority, and showing it.
 //!
 //! ```text
-//! Issuing → ReadingTrust ── absent ──> CreatingTrust ─┐
-//!              ^   │ ├──── same CA ──> UpdatingTrust ─┤ written
-//!              │   │ └ another CA → TrustReplaced     v
-//!              └───┴── conflict, unknown ──────── Presenting → serve
+//! ReadingApiToken → Issuing → ReadingTrust ── absent ──> CreatingTrust ── written ──> Presenting → serve
+//!                                ^  │ └───── same CA ──> UpdatingTrust ──────┘
+//!                                │  └ another CA → TrustReplaced │
+//!                                └────── a moment later ─────────┴ conflict
 //! ```
 //!
 //! A published authority that is not Vault's is never overwritten: clients would follow whoever wrote last.
@@ -13,23 +13,27 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::{Call, Notice, Reply};
 use super::table::{Known, Wait};
-use super::turn::{Certified, Context, Turn};
+use super::turn::{Context, Turn};
 use crate::documents::certificate::{request, ttl_s};
 use crate::fatal::Fatal;
 use crate::kubernetes::{self, PublishedTrust, Trust};
 use crate::listener;
 use crate::machine::{Outcome, Refusal};
 use crate::names::{Identity, LifeId, ResourceVersion, ServiceAccount};
-use crate::retry::renewal_s;
+use crate::retry::{Due, renewal_s};
 use crate::secret::{Own, Secret};
 use crate::state::State;
-use crate::time::Unix;
 use crate::vault::{self, Certificate, PkiRole};
+use crate::volume::{self, Token, TokenFile};
 
+/// A local read.
+const LOCAL_MS: u64 = 2_000;
 /// One request to Vault or the API server.
 const REMOTE_MS: u64 = 10_000;
 /// Opening a port.
 const LISTEN_MS: u64 = 5_000;
+/// Pause after somebody else wrote `kubefox-trust` first, before it is read again.
+const CONFLICT_PAUSE_MS: u64 = 200;
 /// Which stream of renewals the serving certificate draws from.
 const RENEWAL_OF_CERTIFICATE: u64 = 1;
 /// A renewed certificate that lives shorter than this is not worth presenting.
@@ -41,6 +45,8 @@ const SERVICE_ACCOUNT: &str = "kubefox";
 /// Certification under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Certify {
+    /// Without it nothing can be published, and a renewal comes long after the last survey read it.
+    ReadingApiToken,
     /// A certificate is asked for.
     Issuing,
     /// What is published is read.
@@ -57,11 +63,15 @@ const KEY: Secret = Secret::Own(Own::ServingKey);
 
 impl Certify {
     pub(super) const fn begin() -> Self {
-        Self::Issuing
+        Self::ReadingApiToken
     }
 
     pub(super) fn ask(&self, context: &Context<'_>) -> (Call, u64) {
         match self {
+            Self::ReadingApiToken => {
+                let into = Secret::Own(Own::ApiJwt);
+                (Call::Volume(volume::Call::ReadToken { token: Token::Api, into }), LOCAL_MS)
+            }
             Self::Issuing => {
                 let service_account = ServiceAccount::parse(SERVICE_ACCOUNT).expect("letters are a name");
                 let identity = Identity { namespace: context.config.namespace.clone(), service_account };
@@ -88,6 +98,7 @@ impl Certify {
 
     pub(super) const fn phase(&self) -> &'static str {
         match self {
+            Self::ReadingApiToken => "Certify::ReadingApiToken",
             Self::Issuing => "Certify::Issuing",
             Self::ReadingTrust(_) => "Certify::ReadingTrust",
             Self::CreatingTrust(_) => "Certify::CreatingTrust",
@@ -98,6 +109,13 @@ impl Certify {
 
     pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
         match self {
+            Self::ReadingApiToken => match outcome {
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Read))) => Turn::Ask(Self::Issuing),
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(_)))
+                | Outcome::Refused(_)
+                | Outcome::Unknown(_) => Turn::Wait(Wait::ApiToken),
+                Outcome::Ok(reply) => panic!("the driver answered ReadingApiToken with {reply:?}"),
+            },
             Self::Issuing => match outcome {
                 Outcome::Ok(Reply::Vault(vault::Reply::Certificate(certificate)))
                     if certificate.not_after.0 >= context.now.unix.0 + LIFE_S_MIN =>
@@ -121,15 +139,17 @@ impl Certify {
                     Turn::Ask(Self::Presenting(certificate))
                 }
                 Outcome::Ok(reply) => panic!("the driver answered a write of kubefox-trust with {reply:?}"),
-                Outcome::Refused(Refusal::Conflict) => Turn::Ask(Self::ReadingTrust(certificate)),
+                Outcome::Refused(Refusal::Conflict) => {
+                    Turn::Pause(Self::ReadingTrust(certificate), CONFLICT_PAUSE_MS, Wait::Conflict)
+                }
                 Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::ApiServer),
             },
             Self::Presenting(certificate) => match outcome {
                 Outcome::Ok(Reply::Listener(listener::Reply::Presented { address })) => {
                     let not_after = certificate.not_after;
                     let life_s = not_after.0.saturating_sub(context.now.unix.0);
-                    let renew = context.now.unix.0 + renewal_s(context.seed, RENEWAL_OF_CERTIFICATE, life_s);
-                    context.memory.certificate = Some(Certified { renew: Unix(renew), not_after });
+                    let renewal_s = renewal_s(context.seed, RENEWAL_OF_CERTIFICATE, life_s);
+                    context.memory.certify_again = Some(Due::in_s(context.now, renewal_s));
                     context.notices.extend([Notice::Certified { not_after }, Notice::Serving { address }]);
                     Turn::Serve
                 }

@@ -2,7 +2,8 @@
 //! initializes or recovers.
 //!
 //! ```text
-//! Creating → survey
+//! Creating ── created ──> survey
+//!    ├ it exists → wait, then survey
 //!    └ again, and not done → the next rows
 //! ```
 
@@ -43,8 +44,8 @@ impl Commit {
 
     pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
         match outcome {
-            Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Created))
-            | Outcome::Refused(Refusal::Conflict) => Turn::Survey,
+            Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Created)) => Turn::Survey,
+            Outcome::Refused(Refusal::Conflict) => Turn::Wait(Wait::Conflict),
             Outcome::Ok(reply) => panic!("the driver answered Creating with {reply:?}"),
             // Only the first commit is worth waiting for: unsealing does not need the API server.
             Outcome::Refused(_) | Outcome::Unknown(_) if self.again => {

@@ -1,12 +1,15 @@
 //! Logging in as the one who serves and as the one who configures, and making every setting so.
 //!
 //! ```text
-//! LoggingIn → Sweeping → LoggingInForSetup ── token ──> Applying → Storing → certify
+//! LoggingIn → Sweeping → LoggingInForSetup ── token ──> Applying → Storing → Forgetting → certify
 //!                              └ no such token: the same with the authority that only reads
 //! ```
 //!
-//! The token of `controller-setup` is root-equivalent. It is used here and forgotten; where the hardened overlay has
-//! taken its projected token away, a difference is an alarm and not repaired.
+//! The token of `controller-setup` is root-equivalent. It is used here and forgotten, with everything else that is not
+//! needed to serve; where the hardened overlay has taken its projected token away, a difference is an alarm and not
+//! repaired. A renewal of the own token is the same way again.
+
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,10 +20,11 @@ use super::store::{Store, Stored};
 use super::sweep::{Sweep, Swept};
 use super::table::Wait;
 use super::turn::{Context, Turn};
+use crate::documents::nkey::PublicKey;
+use crate::keys;
 use crate::machine::Outcome;
-use crate::retry::renewal_s;
+use crate::retry::{Due, renewal_s};
 use crate::secret::{Own, Secret};
-use crate::time::Unix;
 
 /// Configuration under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,8 +39,12 @@ pub(super) enum Configure {
     Applying(Apply),
     /// What is written once.
     Storing(Store),
+    /// What was needed up to here, and is not needed to serve.
+    Forgetting,
 }
 
+/// Wiping slots of the keyring.
+const FORGET_MS: u64 = 1_000;
 /// Which stream of renewals the controller's own token draws from.
 const RENEWAL_OF_TOKEN: u64 = 0;
 
@@ -51,6 +59,10 @@ impl Configure {
             Self::Sweeping(sweep) => sweep.ask(),
             Self::Applying(apply) => apply.ask(context),
             Self::Storing(store) => store.ask(),
+            Self::Forgetting => {
+                let names = NOT_NEEDED_TO_SERVE.map(Secret::Own).into();
+                (Call::Keys(keys::Call::Forget { names }), FORGET_MS)
+            }
         }
     }
 
@@ -60,6 +72,7 @@ impl Configure {
             Self::Sweeping(sweep) => sweep.phase(),
             Self::Applying(apply) => apply.phase(),
             Self::Storing(store) => store.phase(),
+            Self::Forgetting => "Configure::Forgetting",
         }
     }
 
@@ -70,7 +83,8 @@ impl Configure {
                 LoggedIn::NoToken => Turn::Wait(Wait::VaultToken),
                 LoggedIn::Done { lease_s } => {
                     let renewal_s = renewal_s(context.seed, RENEWAL_OF_TOKEN, lease_s);
-                    context.memory.log_in_again = Some(Unix(context.now.unix.0 + renewal_s));
+                    context.memory.log_in_again = Some(Due::in_s(context.now, renewal_s));
+                    context.memory.silent_looks = 0;
                     Turn::Ask(Self::Sweeping(Sweep::begin()))
                 }
             },
@@ -105,8 +119,13 @@ impl Configure {
                 Stored::Done { writes } => {
                     let keys = context.memory.keys.clone().expect("they were kept when storing began");
                     context.notices.push(Notice::Configured { writes, keys });
-                    Turn::Certify
+                    Turn::Ask(Self::Forgetting)
                 }
+            },
+            Self::Forgetting => match outcome {
+                Outcome::Ok(Reply::Keys(keys::Reply::Forgotten)) => Turn::Certify,
+                Outcome::Ok(reply) => panic!("the driver answered Forgetting with {reply:?}"),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Keyring),
             },
         }
     }
@@ -115,9 +134,22 @@ impl Configure {
 const SERVING: Secret = Secret::Own(Own::ControllerToken);
 const SETUP: Secret = Secret::Own(Own::SetupToken);
 
+/// Every slot that the controller ever fills but `ControllerToken`, `ServingKey` and `ApiJwt`. Whatever needs one of them
+/// later fills it anew.
+const NOT_NEEDED_TO_SERVE: [Own; 8] = [
+    Own::MintedSealKey,
+    Own::SealKey,
+    Own::UnsealKey,
+    Own::RootToken,
+    Own::VaultJwt,
+    Own::SetupJwt,
+    Own::SetupToken,
+    Own::Password,
+];
+
 impl NatsKeys {
     /// The keys in the order in which [`crate::documents::setting::platform_settings`] lists them.
-    fn from_settings(keys: alloc::vec::Vec<crate::documents::nkey::PublicKey>) -> Self {
+    fn from_settings(keys: Vec<PublicKey>) -> Self {
         let [operator, system_account, platform_account, platform_signer] =
             <[_; 4]>::try_from(keys).expect("the settings list four keys");
         Self { operator, system_account, platform_account, platform_signer }

@@ -1,7 +1,8 @@
 //! Creating the seal key: minted here, stored in the cluster, and only what the cluster and the mount show counts.
 //!
 //! ```text
-//! Rehearsing → Minting → Creating → survey
+//! Rehearsing → Minting → Creating ── created ──> survey
+//!                               └ it exists ──> wait, then survey
 //! ```
 //!
 //! Whether the create was ours, somebody else's, late or lost makes no difference: the next survey compares the life
@@ -77,11 +78,11 @@ impl CreateKey {
                     Turn::Ask(Self { step: Step::Creating, ..self })
                 }
                 Outcome::Ok(reply) => panic!("the driver answered Minting with {reply:?}"),
-                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::StateWrite),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Keyring),
             },
             Step::Creating => match outcome {
-                Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Created))
-                | Outcome::Refused(Refusal::Conflict) => Turn::Survey,
+                Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Created)) => Turn::Survey,
+                Outcome::Refused(Refusal::Conflict) => Turn::Wait(Wait::Conflict),
                 Outcome::Ok(reply) => panic!("the driver answered Creating with {reply:?}"),
                 Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::ApiServer),
             },

@@ -7,7 +7,7 @@
 //!                                 ├ already, and we sent only one     └────┴─ not written or not as written: again
 //!                                 │     └→ WritingForeign → ForeignInit
 //!                                 ├ half-initialized → HalfInitialized
-//!                                 └ any doubt → survey
+//!                                 └ any doubt → wait, then survey
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,7 @@ impl Initialize {
             Outcome::Ok(Reply::Vault(vault::Reply::AlreadyInitialized)) if self.attempt == 1 => {
                 Turn::Ask(Self { step: Step::WritingForeign, ..self })
             }
-            Outcome::Ok(Reply::Vault(vault::Reply::AlreadyInitialized)) => Turn::Survey,
+            Outcome::Ok(Reply::Vault(vault::Reply::AlreadyInitialized)) => Turn::Wait(Wait::VaultUnsettled),
             Outcome::Ok(Reply::Vault(vault::Reply::HalfInitialized)) => Turn::Stop(Fatal::HalfInitialized),
             Outcome::Ok(reply) => panic!("the driver answered Initializing with {reply:?}"),
             Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Vault),

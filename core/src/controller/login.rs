@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! ReadingToken → LoggingIn ── token ──> done
-//!                   └ refused → Reviewing ── the API server accepts the token, for too long ──> SetupStranded
-//!                                    └────── otherwise ──> wait
+//!                   └ refused → ReadingApiToken → Reviewing ── accepted, for too long ──> SetupStranded
+//!                                      └──────────────┴─────── otherwise ──> wait
 //! ```
+//!
+//! Vault's refusal alone does not say whose fault it is; the API server says whether the token is good.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,7 @@ pub(super) struct Login {
 enum Step {
     ReadingToken,
     LoggingIn,
+    ReadingApiToken,
     Reviewing,
 }
 
@@ -80,6 +83,10 @@ impl Login {
                 };
                 (Call::Vault(vault::Call::Login { role, jwt: self.jwt(), into: self.token() }), REMOTE_MS)
             }
+            Step::ReadingApiToken => {
+                let into = Secret::Own(Own::ApiJwt);
+                (Call::Volume(volume::Call::ReadToken { token: Token::Api, into }), LOCAL_MS)
+            }
             Step::Reviewing => {
                 let audience = match self.role {
                     As::Controller => AUDIENCE_CONTROLLER,
@@ -95,9 +102,11 @@ impl Login {
         match (self.role, self.step) {
             (As::Controller, Step::ReadingToken) => "Login::ReadingControllerJwt",
             (As::Controller, Step::LoggingIn) => "Login::LoggingInAsController",
+            (As::Controller, Step::ReadingApiToken) => "Login::ReadingApiTokenForController",
             (As::Controller, Step::Reviewing) => "Login::ReviewingControllerJwt",
             (As::Setup, Step::ReadingToken) => "Login::ReadingSetupJwt",
             (As::Setup, Step::LoggingIn) => "Login::LoggingInAsSetup",
+            (As::Setup, Step::ReadingApiToken) => "Login::ReadingApiTokenForSetup",
             (As::Setup, Step::Reviewing) => "Login::ReviewingSetupJwt",
         }
     }
@@ -124,7 +133,18 @@ impl Login {
                 Outcome::Refused(Refusal::NotReady | Refusal::Busy) | Outcome::Unknown(_) => {
                     LoggedIn::Turn(unproved(context))
                 }
-                Outcome::Refused(_) => LoggedIn::Turn(Turn::Ask(Self { step: Step::Reviewing, ..self })),
+                Outcome::Refused(_) => {
+                    LoggedIn::Turn(Turn::Ask(Self { step: Step::ReadingApiToken, ..self }))
+                }
+            },
+            Step::ReadingApiToken => match outcome {
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Read))) => {
+                    LoggedIn::Turn(Turn::Ask(Self { step: Step::Reviewing, ..self }))
+                }
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(_)))
+                | Outcome::Refused(_)
+                | Outcome::Unknown(_) => LoggedIn::Turn(unproved(context)),
+                Outcome::Ok(reply) => panic!("the driver answered ReadingApiToken with {reply:?}"),
             },
             Step::Reviewing => match outcome {
                 Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Authenticated {

@@ -1,18 +1,20 @@
 //! The controller beside Vault: brings Vault up from nothing, keeps it up, and gives every caller exactly its own.
 //!
 //! ```text
-//!            ┌──────────────────────────── a deed is done, or any doubt ───────────────────────────────┐
-//!            v                                                                                        │
-//! start ─> Survey ─> boot table ─> Begin · CreateKey · Initialize · Commit · Unseal · SetUp ──────────┤
-//!            ^           │                                                                            │
-//!            │           └─ row 20 ─> Configure ─> Certify ─> serving ─ token or certificate due ─────┘
-//!            │                                          ^        │
-//!            └──────────────── sealed ──── Watch <──────┴────────┘ every two seconds
+//!            ┌──────── a deed is done: at once · any doubt: after a back-off ─────────┐
+//!            v                                                                        │
+//! start ─> Survey ─> boot table ─> Begin · CreateKey · Initialize · Commit · Unseal · SetUp
+//!           ^  ^         │
+//!           │  │         └─ row 20 ─> Configure ─> Certify, if due ─> serving <───── unsealed ────┐
+//!           │  │                       ^  │           │               │  │                        │
+//!           │  │                       └──┼───────────┼─ renewal due ─┘  └─ every two seconds ─> Watch
+//!           │  └─ any doubt, a back-off ──┴───────────┘                                           │
+//!           └──── sealed, or silent three times ──────────────────────────────────────────────────┘
 //! ```
 //!
-//! Boot is recovery, and so is renewal: whatever happened, the controller surveys the world, applies one row of the
-//! table ([`table`]), does one deed and surveys again. The boot has one call in flight at a time. Beside it, each
-//! question from outside is a [`session::Session`] of its own.
+//! Boot is recovery: whatever happened, the controller surveys the world, applies one row of the table ([`table`]),
+//! does one deed and surveys again. A renewal is Configure anew, and goes back to the survey only if it fails. The boot
+//! has one call in flight at a time. Beside it, each question from outside is a [`session::Session`] of its own.
 
 mod apply;
 mod begin;
@@ -21,6 +23,7 @@ mod certify;
 mod commit;
 mod configure;
 mod create_key;
+mod deed;
 mod initialize;
 mod login;
 mod session;
@@ -47,6 +50,7 @@ use self::certify::Certify;
 use self::commit::Commit;
 use self::configure::Configure;
 use self::create_key::CreateKey;
+use self::deed::Deed;
 use self::initialize::Initialize;
 use self::session::{Session, Verdict as SessionVerdict, View};
 use self::set_up::SetUp;
@@ -54,7 +58,7 @@ use self::survey::Survey;
 use self::table::{Known, Verdict, Wait, decide};
 use self::turn::{Context, Memory, Turn};
 use self::unseal::Unseal;
-use self::watch::{WATCH_MS, Watch};
+use self::watch::{WATCH_MS, Watch, is_open};
 use crate::bootstrap::Rejection;
 use crate::fatal::Fatal;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Seed, Standing, Ticket};
@@ -71,9 +75,8 @@ pub struct Controller {
     config: Config,
     seed: Seed,
     boot: Boot,
+    /// How often in a row a wait followed a survey, since the last deed was done.
     attempt: Attempt,
-    /// From when on the seal key's volume counts as late.
-    key_late: Mono,
     /// A stop was asked for while the only copy of the unseal key was in memory.
     stopping: bool,
     memory: Memory,
@@ -99,21 +102,6 @@ enum Boot {
     Stopped(Fatal),
 }
 
-/// What the boot is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-enum Deed {
-    Survey(Survey),
-    Begin(Begin),
-    CreateKey(CreateKey),
-    Initialize(Initialize),
-    Commit(Commit),
-    Unseal(Unseal),
-    SetUp(SetUp),
-    Configure(Configure),
-    Certify(Certify),
-    Watch(Watch),
-}
-
 impl Machine for Controller {
     type Config = Config;
     type Call = Call;
@@ -126,7 +114,6 @@ impl Machine for Controller {
     fn start(config: Config, seed: Seed, now: Now, out: &mut Out<Self>) -> Self {
         let first = ordinal(&config.pod) == Some(0);
         let mut controller = Self {
-            key_late: now.in_ms(config.seal_key_grace_ms),
             config,
             seed,
             boot: Boot::StandingBy,
@@ -136,7 +123,7 @@ impl Machine for Controller {
             sessions: BTreeMap::new(),
         };
         if first {
-            controller.take(Turn::Survey, now, out);
+            controller.survey(now, out);
         }
         controller
     }
@@ -157,7 +144,7 @@ impl Machine for Controller {
 
     fn handle_timeout(&mut self, now: Now, out: &mut Out<Self>) {
         match &self.boot {
-            Boot::Waiting(until, _) if *until <= now.mono => self.take(Turn::Survey, now, out),
+            Boot::Waiting(until, _) if *until <= now.mono => self.survey(now, out),
             Boot::Serving(until) if *until <= now.mono => self.watch(now, out),
             Boot::Pausing(until, _, deed) if *until <= now.mono => {
                 let deed = deed.clone();
@@ -244,11 +231,14 @@ impl Controller {
                 Boot::Awaiting(out.call(now.in_ms(within_ms), call), deed)
             }
             Turn::Pause(deed, pause_ms, wait) => Boot::Pausing(now.in_ms(pause_ms), wait, deed),
-            Turn::Survey => return self.take(Turn::Ask(Deed::Survey(Survey::begin())), now, out),
+            Turn::Survey => {
+                self.attempt = Attempt::default();
+                return self.survey(now, out);
+            }
             Turn::Decide => return self.decide(now, out),
             Turn::Configure => return self.take(Turn::Ask(Deed::Configure(Configure::begin())), now, out),
             Turn::Certify => {
-                let fresh = self.memory.certificate.is_some_and(|certified| now.unix < certified.renew);
+                let fresh = self.memory.certify_again.is_some_and(|due| !due.is_due(now));
                 let turn = if fresh { Turn::Serve } else { Turn::Ask(Deed::Certify(Certify::begin())) };
                 return self.take(turn, now, out);
             }
@@ -270,14 +260,24 @@ impl Controller {
         self.stop_if_asked(out);
     }
 
+    fn survey(&mut self, now: Now, out: &mut Out<Self>) {
+        self.take(Turn::Ask(Deed::Survey(Survey::begin())), now, out);
+    }
+
     fn decide(&mut self, now: Now, out: &mut Out<Self>) {
         let facts = &self.memory.facts;
-        let late = now.mono >= self.key_late;
+        let grace_ms = self.config.seal_key_grace_ms;
+        let late = self.memory.key_missing_since.is_some_and(|since| now.mono >= since.after_ms(grace_ms));
         let decision = decide(facts, self.config.allow_plain_state_dir, late);
         if let Known::Fact(Some(secret)) = &facts.secret
             && secret.marked.deleting
         {
             out.notice(Notice::SealKeyDeletion);
+        }
+        if let Known::Fact(seal) = &facts.seal
+            && !is_open(seal)
+        {
+            self.memory.serving = false;
         }
         let verdict = decision.verdict.clone();
         if !self.memory.serving {
@@ -299,12 +299,11 @@ impl Controller {
         self.take(Turn::Ask(deed), now, out);
     }
 
-    /// Serving, and a timer is due: renew by surveying anew, or look at Vault's seal.
+    /// Serving, and a timer is due: renew what ends, or look at Vault's seal.
     fn watch(&mut self, now: Now, out: &mut Out<Self>) {
-        let due = |at| now.unix >= at;
-        let renew = self.memory.log_in_again.is_some_and(due)
-            || self.memory.certificate.is_some_and(|certified| due(certified.renew));
-        let turn = if renew { Turn::Survey } else { Turn::Ask(Deed::Watch(Watch::ReadingSealStatus)) };
+        let Memory { log_in_again, certify_again, .. } = &self.memory;
+        let renews = [log_in_again, certify_again].into_iter().flatten().any(|due| due.is_due(now));
+        let turn = if renews { Turn::Configure } else { Turn::Ask(Deed::Watch(Watch::ReadingSealStatus)) };
         self.take(turn, now, out);
     }
 
@@ -384,69 +383,5 @@ impl Controller {
             out.notice(notice);
         }
         result
-    }
-}
-
-impl Deed {
-    fn ask(&self, context: &Context<'_>) -> (Call, u64) {
-        match self {
-            Self::Survey(survey) => survey.ask(),
-            Self::Begin(begin) => begin.ask(),
-            Self::CreateKey(create_key) => create_key.ask(),
-            Self::Initialize(initialize) => initialize.ask(),
-            Self::Commit(commit) => commit.ask(),
-            Self::Unseal(unseal) => unseal.ask(),
-            Self::SetUp(set_up) => set_up.ask(context),
-            Self::Configure(configure) => configure.ask(context),
-            Self::Certify(certify) => certify.ask(context),
-            Self::Watch(watch) => watch.ask(),
-        }
-    }
-
-    fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
-        match self {
-            Self::Survey(survey) => survey.done(outcome, context).map(Self::Survey),
-            Self::Begin(begin) => begin.done(outcome, context).map(Self::Begin),
-            Self::CreateKey(create_key) => create_key.done(outcome, context).map(Self::CreateKey),
-            Self::Initialize(initialize) => initialize.done(outcome, context).map(Self::Initialize),
-            Self::Commit(commit) => commit.done(outcome, context).map(Self::Commit),
-            Self::Unseal(unseal) => unseal.done(outcome, context).map(Self::Unseal),
-            Self::SetUp(set_up) => set_up.done(outcome, context).map(Self::SetUp),
-            Self::Configure(configure) => configure.done(outcome, context).map(Self::Configure),
-            Self::Certify(certify) => certify.done(outcome, context).map(Self::Certify),
-            Self::Watch(watch) => watch.done(outcome, context).map(Self::Watch),
-        }
-    }
-
-    const fn phase(&self) -> &'static str {
-        match self {
-            Self::Survey(survey) => survey.phase(),
-            Self::Begin(begin) => begin.phase(),
-            Self::CreateKey(create_key) => create_key.phase(),
-            Self::Initialize(initialize) => initialize.phase(),
-            Self::Commit(commit) => commit.phase(),
-            Self::Unseal(unseal) => unseal.phase(),
-            Self::SetUp(set_up) => set_up.phase(),
-            Self::Configure(configure) => configure.phase(),
-            Self::Certify(certify) => certify.phase(),
-            Self::Watch(watch) => watch.phase(),
-        }
-    }
-
-    const fn waits_for(&self) -> &'static str {
-        match self {
-            Self::Survey(_) => "looks at Vault, the state directory and the cluster",
-            Self::Begin(_) => "waiting for the state directory to take the intent of a new life",
-            Self::CreateKey(_) => "waiting for the cluster to store the seal key",
-            Self::Initialize(_) => {
-                "waiting for Vault to be initialized and its unseal key to be safe on the disk"
-            }
-            Self::Commit(_) => "waiting for the cluster to record that the unseal key is safe",
-            Self::Unseal(_) => "waiting for Vault to be unsealed",
-            Self::SetUp(_) => "waiting for Vault: set-up with the root token, which then dies",
-            Self::Configure(_) => "waiting for Vault: its settings are read, and written where they differ",
-            Self::Certify(_) => "waiting for the serving certificate to be issued and published",
-            Self::Watch(_) => "looks at Vault's seal",
-        }
     }
 }

@@ -58,7 +58,10 @@ enum State {
     ExchangingToken,
     /// The JWTs that were read so far, in the order of [`StoredJwt::ALL`].
     ReadingJwt(Vec<String>),
-    ReadingUserKey,
+    ReadingUserKey {
+        /// Vault has confirmed that it made the key.
+        written: bool,
+    },
     WritingUserKey,
     SigningUser(User, Unsigned),
     IssuingNats([String; 3]),
@@ -123,7 +126,7 @@ impl Session {
             State::ReadingJwt(read) => {
                 Call::Vault(vault::Call::ReadJwt { token, jwt: StoredJwt::ALL[read.len()] })
             }
-            State::ReadingUserKey => {
+            State::ReadingUserKey { .. } => {
                 Call::Vault(vault::Call::Read { token, setting: self.user_key_setting() })
             }
             State::WritingUserKey => {
@@ -150,83 +153,33 @@ impl Session {
     /// Takes the answer.
     pub(super) fn done(self, outcome: Outcome<Reply>, view: &View<'_>) -> Verdict {
         match self.state.clone() {
-            State::ReadingApiToken => match outcome {
-                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Read))) => {
-                    self.then(State::Reviewing)
-                }
-                Outcome::Ok(Reply::Volume(volume::Reply::Token(_)))
-                | Outcome::Refused(_)
-                | Outcome::Unknown(_) => self.reject(Rejection::ReviewUnavailable),
-                Outcome::Ok(reply) => panic!("the driver answered ReadingApiToken with {reply:?}"),
-            },
+            State::ReadingApiToken => self.read_api_token(outcome),
             State::Reviewing => self.reviewed(outcome),
             State::ExchangingToken => self.exchanged(outcome),
             State::ReadingJwt(read) => self.read_jwt(read, outcome),
-            State::ReadingUserKey => self.read_user_key(outcome, view),
-            State::WritingUserKey => match outcome {
-                Outcome::Ok(Reply::Vault(vault::Reply::Written)) => self.then(State::ReadingUserKey),
-                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
-                    self.refused_by_vault(outcome)
-                }
-            },
-            State::SigningUser(user, unsigned) => match outcome {
-                Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => {
-                    match <[u8; SIGNATURE_LEN]>::try_from(signature) {
-                        Ok(signature) => self
-                            .then(State::IssuingComponent(User { jwt: unsigned.signed(&signature), ..user })),
-                        Err(_) => self.reject(Rejection::VaultUnavailable),
-                    }
-                }
-                // The controller's own authority is at stake here, not the caller's.
-                Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::VaultUnavailable),
-                Outcome::Ok(reply) => panic!("the driver answered SigningUser with {reply:?}"),
-            },
-            State::IssuingNats([operator, system_account, platform_account]) => match outcome {
-                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(certificate))) => {
-                    self.answer(Answer::Nats(NatsDocuments {
-                        operator,
-                        system_account,
-                        platform_account,
-                        certificate,
-                    }))
-                }
-                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
-                    self.refused_by_vault(outcome)
-                }
-            },
-            State::IssuingComponent(user) => match outcome {
-                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(certificate))) => {
-                    self.then(State::IssuingRuntime(user, certificate))
-                }
-                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
-                    self.refused_by_vault(outcome)
-                }
-            },
-            State::IssuingRuntime(user, certificate) => match outcome {
-                Outcome::Ok(Reply::Vault(vault::Reply::Certificate(runtime))) => {
-                    self.answer(Answer::Component(ComponentDocuments {
-                        user: user.key,
-                        user_jwt: user.jwt,
-                        user_jwt_expires: user.expires,
-                        certificate,
-                        runtime,
-                    }))
-                }
-                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
-                    self.refused_by_vault(outcome)
-                }
-            },
-            State::SigningNonce { key_ensured, .. } => match outcome {
-                Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => match signature.len() {
-                    SIGNATURE_LEN => self.answer(Answer::Signature(signature)),
-                    _ => self.reject(Rejection::VaultUnavailable),
-                },
-                // Vault says 400 for a key that does not exist: this identity has never bootstrapped.
-                Outcome::Refused(Refusal::Invalid) if !key_ensured => self.then(State::ReadingUserKey),
-                outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
-                    self.refused_by_vault(outcome)
-                }
-            },
+            State::ReadingUserKey { written } => self.read_user_key(written, outcome, view),
+            State::WritingUserKey => self.wrote_user_key(outcome),
+            State::SigningUser(user, unsigned) => self.signed_user(user, &unsigned, outcome),
+            State::IssuingNats(jwts) => {
+                self.issued(outcome, |session, certificate| session.answer_nats(jwts, certificate))
+            }
+            State::IssuingComponent(user) => self.issued(outcome, |session, certificate| {
+                session.then(State::IssuingRuntime(user, certificate))
+            }),
+            State::IssuingRuntime(user, certificate) => {
+                self.issued(outcome, |session, runtime| session.answer_component(user, certificate, runtime))
+            }
+            State::SigningNonce { key_ensured, .. } => self.signed_nonce(key_ensured, outcome),
+        }
+    }
+
+    fn read_api_token(self, outcome: Outcome<Reply>) -> Verdict {
+        match outcome {
+            Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Read))) => self.then(State::Reviewing),
+            Outcome::Ok(Reply::Volume(volume::Reply::Token(_)))
+            | Outcome::Refused(_)
+            | Outcome::Unknown(_) => self.reject(Rejection::ReviewUnavailable),
+            Outcome::Ok(reply) => panic!("the driver answered ReadingApiToken with {reply:?}"),
         }
     }
 
@@ -258,7 +211,7 @@ impl Session {
                 }
                 match &self.ask {
                     Ask::Nats => self.then(State::ReadingJwt(Vec::new())),
-                    Ask::Component => self.then(State::ReadingUserKey),
+                    Ask::Component => self.then(State::ReadingUserKey { written: false }),
                     Ask::SignNonce { nonce } => {
                         let nonce = nonce.clone();
                         self.then(State::SigningNonce { nonce, key_ensured: false })
@@ -287,9 +240,13 @@ impl Session {
         }
     }
 
-    fn read_user_key(self, outcome: Outcome<Reply>, view: &View<'_>) -> Verdict {
+    fn read_user_key(self, written: bool, outcome: Outcome<Reply>, view: &View<'_>) -> Verdict {
         let standing = match outcome {
             Outcome::Ok(Reply::Vault(vault::Reply::Setting(Some(standing)))) => standing,
+            // Vault confirmed the write and does not show it: the caller asks again later, this session does not.
+            Outcome::Ok(Reply::Vault(vault::Reply::Setting(None))) if written => {
+                return self.reject(Rejection::VaultUnavailable);
+            }
             Outcome::Ok(Reply::Vault(vault::Reply::Setting(None))) => {
                 return self.then(State::WritingUserKey);
             }
@@ -312,6 +269,73 @@ impl Session {
         let unsigned =
             jwt::user(&key, platform_signer, platform_account, self.known_identity(), issued, expires);
         self.then(State::SigningUser(User { key, jwt: String::new(), expires }, unsigned))
+    }
+
+    fn wrote_user_key(self, outcome: Outcome<Reply>) -> Verdict {
+        match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::Written)) => {
+                self.then(State::ReadingUserKey { written: true })
+            }
+            outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                self.refused_by_vault(outcome)
+            }
+        }
+    }
+
+    fn signed_user(self, user: User, unsigned: &Unsigned, outcome: Outcome<Reply>) -> Verdict {
+        match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => {
+                match <[u8; SIGNATURE_LEN]>::try_from(signature) {
+                    Ok(signature) => {
+                        self.then(State::IssuingComponent(User { jwt: unsigned.signed(&signature), ..user }))
+                    }
+                    Err(_) => self.reject(Rejection::VaultUnavailable),
+                }
+            }
+            // The controller's own authority is at stake here, not the caller's.
+            Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::VaultUnavailable),
+            Outcome::Ok(reply) => panic!("the driver answered SigningUser with {reply:?}"),
+        }
+    }
+
+    fn signed_nonce(self, key_ensured: bool, outcome: Outcome<Reply>) -> Verdict {
+        match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => match signature.len() {
+                SIGNATURE_LEN => self.answer(Answer::Signature(signature)),
+                _ => self.reject(Rejection::VaultUnavailable),
+            },
+            // Vault says 400 for a key that does not exist: this identity has never bootstrapped.
+            Outcome::Refused(Refusal::Invalid) if !key_ensured => {
+                self.then(State::ReadingUserKey { written: false })
+            }
+            outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                self.refused_by_vault(outcome)
+            }
+        }
+    }
+
+    fn issued(self, outcome: Outcome<Reply>, then: impl FnOnce(Self, Certificate) -> Verdict) -> Verdict {
+        match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::Certificate(certificate))) => then(self, certificate),
+            outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                self.refused_by_vault(outcome)
+            }
+        }
+    }
+
+    fn answer_nats(self, jwts: [String; 3], certificate: Certificate) -> Verdict {
+        let [operator, system_account, platform_account] = jwts;
+        self.answer(Answer::Nats(NatsDocuments { operator, system_account, platform_account, certificate }))
+    }
+
+    fn answer_component(self, user: User, certificate: Certificate, runtime: Certificate) -> Verdict {
+        self.answer(Answer::Component(ComponentDocuments {
+            user: user.key,
+            user_jwt: user.jwt,
+            user_jwt_expires: user.expires,
+            certificate,
+            runtime,
+        }))
     }
 
     /// Vault did not do what the caller's own token asked it to.

@@ -5,12 +5,14 @@
 //!     │                                                                                                  │
 //!     └──── dead already ───────────> LoggingIn ──────────────────────────────────────> Sweeping <──────┘
 //!                                                                                          v
-//!                                                                          survey <── WritingEnvelope
+//!                                     survey <── as written ── ReadingBack <──────── WritingEnvelope
+//!                                                                   └── not as written ──────^  └ not written: again
 //! ```
 //!
 //! A 403 to a lookup proves nothing alone: a garbage token answers the same. Root is dead when the lookup worked
 //! before the revocation and is refused after it, with Vault active around both, and a sweep by another authority
-//! finds no token with the policy `root`.
+//! finds no token with the policy `root`. The envelope without it replaces the only copy of the unseal key on the disk, so
+//! it is read back, and written again with the key in memory until it stands.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +25,15 @@ use super::turn::{Context, Turn};
 use crate::machine::{Outcome, Refusal};
 use crate::names::LifeId;
 use crate::secret::{Own, Secret};
-use crate::state;
+use crate::state::{self, Opened};
 use crate::vault::{self, Health};
 
-/// A local, durable write.
+/// A local, durable write or read.
 const LOCAL_MS: u64 = 10_000;
 /// One request to Vault.
 const REMOTE_MS: u64 = 10_000;
+/// Pause before the envelope is written again as a new file.
+const REWRITE_PAUSE_MS: u64 = 500;
 /// Where the token of an initialization says that it was made.
 const ROOT_PATH: &str = "auth/token/root";
 
@@ -60,9 +64,11 @@ enum Step {
     CheckingAfter,
     Sweeping(Sweep),
     WritingEnvelope,
+    ReadingBack,
 }
 
 const ROOT: Secret = Secret::Own(Own::RootToken);
+const SEAL_KEY: Secret = Secret::Own(Own::SealKey);
 
 impl SetUp {
     pub(super) const fn begin(life: LifeId, generation: u64) -> Self {
@@ -80,10 +86,11 @@ impl SetUp {
             Step::Revoking => (Call::Vault(vault::Call::RevokeSelf { token: ROOT }), REMOTE_MS),
             Step::Sweeping(sweep) => sweep.ask(),
             Step::WritingEnvelope => {
-                let (life, key) = (self.life.clone(), Secret::Own(Own::SealKey));
-                let generation = self.generation + 1;
-                (Call::State(state::Call::WriteEnvelope { life, generation, key, root: false }), LOCAL_MS)
+                let (life, generation) = (self.life.clone(), self.generation + 1);
+                let call = state::Call::WriteEnvelope { life, generation, key: SEAL_KEY, root: false };
+                (Call::State(call), LOCAL_MS)
             }
+            Step::ReadingBack => (Call::State(state::Call::Open { key: SEAL_KEY }), LOCAL_MS),
         }
     }
 
@@ -98,6 +105,7 @@ impl SetUp {
             Step::CheckingAfter => "SetUp::CheckingAfter",
             Step::Sweeping(sweep) => sweep.phase(),
             Step::WritingEnvelope => "SetUp::WritingEnvelope",
+            Step::ReadingBack => "SetUp::ReadingBack",
         }
     }
 
@@ -154,15 +162,27 @@ impl SetUp {
                 }
             },
             Step::WritingEnvelope => match outcome {
-                Outcome::Ok(Reply::State(state::Reply::Written)) => Turn::Survey,
+                Outcome::Ok(Reply::State(state::Reply::Written)) => self.then(Step::ReadingBack),
                 Outcome::Ok(reply) => panic!("the driver answered WritingEnvelope with {reply:?}"),
-                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::StateWrite),
+                Outcome::Refused(_) | Outcome::Unknown(_) => self.write_again(context),
+            },
+            Step::ReadingBack => match outcome {
+                Outcome::Ok(Reply::State(state::Reply::Opened(Opened::Keys { root: false }))) => Turn::Survey,
+                Outcome::Ok(Reply::State(state::Reply::Opened(_)))
+                | Outcome::Refused(_)
+                | Outcome::Unknown(_) => self.write_again(context),
+                Outcome::Ok(reply) => panic!("the driver answered ReadingBack with {reply:?}"),
             },
         }
     }
 
     fn then(self, step: Step) -> Turn<Self> {
         Turn::Ask(Self { step, ..self })
+    }
+
+    fn write_again(self, context: &mut Context<'_>) -> Turn<Self> {
+        context.notices.push(Notice::EnvelopeNotWritten);
+        Turn::Pause(Self { step: Step::WritingEnvelope, ..self }, REWRITE_PAUSE_MS, Wait::StateWrite)
     }
 
     fn active(self, outcome: Outcome<Reply>, next: Step) -> Turn<Self> {

@@ -6,7 +6,8 @@
 //!   └──────────────────────────────────────┘   └──────────────────────────────────────────────────┘
 //! ```
 //!
-//! Each write is create-only, and after it what stands is read again: whoever was first wins, the bytes never change.
+//! Each write is create-only, and after it what stands is read again: at once if it was confirmed, after a pause if it was
+//! refused or nobody knows. Whoever was first wins, the bytes never change.
 
 use alloc::string::String;
 
@@ -24,8 +25,9 @@ use crate::vault::{self, Account, NatsKey, StoredJwt};
 const REMOTE_MS: u64 = 10_000;
 /// A K/V engine is upgrading for some tens of milliseconds after it was mounted.
 const UPGRADING_PAUSE_MS: u64 = 25;
-/// How often in a row one document is looked at again before the world is surveyed: Vault may have been sealed.
-const PAUSES_MAX: u8 = 40;
+/// How often in a row one document is looked at again before the world is surveyed: Vault may have been sealed, or
+/// confirm what does not stand.
+const LOOKS_MAX: u8 = 40;
 
 /// Documents being stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,7 +36,8 @@ pub(super) struct Store {
     token: Secret,
     keys: NatsKeys,
     step: Step,
-    pauses: u8,
+    /// How often the document of this step was looked at again.
+    looks: u8,
     writes: u32,
 }
 
@@ -61,7 +64,7 @@ pub(super) enum Stored {
 
 impl Store {
     pub(super) fn begin(token: Secret, may_write: bool, keys: NatsKeys, writes: u32) -> Self {
-        Self { may_write, token, keys, step: Step::ReadingJwt(StoredJwt::ALL[0]), pauses: 0, writes }
+        Self { may_write, token, keys, step: Step::ReadingJwt(StoredJwt::ALL[0]), looks: 0, writes }
     }
 
     pub(super) fn ask(&self) -> (Call, u64) {
@@ -122,7 +125,10 @@ impl Store {
             }
             (Step::WritingJwt(..) | Step::WritingAccount(_), vault::Reply::Written) => {
                 let writes = self.writes + 1;
-                Self { writes, ..self }.look_again()
+                match (Self { writes, ..self }).again() {
+                    Some(reading) => Stored::Turn(Turn::Ask(reading)),
+                    None => Stored::Turn(Turn::Wait(Wait::Configuration)),
+                }
             }
             (Step::GeneratingPassword(account), vault::Reply::Password) => {
                 self.then(Step::WritingAccount(account))
@@ -151,10 +157,18 @@ impl Store {
     }
 
     fn look_again(self) -> Stored {
-        if self.pauses == PAUSES_MAX {
-            return Stored::Turn(Turn::Wait(Wait::Configuration));
+        Stored::Turn(match self.again() {
+            Some(reading) => Turn::Pause(reading, UPGRADING_PAUSE_MS, Wait::Configuration),
+            None => Turn::Wait(Wait::Configuration),
+        })
+    }
+
+    /// The read of the document of this step, unless it was read too often in a row.
+    fn again(self) -> Option<Self> {
+        if self.looks == LOOKS_MAX {
+            return None;
         }
-        let pauses = self.pauses + 1;
+        let looks = self.looks + 1;
         let step = match self.step {
             Step::ReadingJwt(jwt) | Step::SigningJwt(jwt, _) | Step::WritingJwt(jwt, _) => {
                 Step::ReadingJwt(jwt)
@@ -163,7 +177,7 @@ impl Store {
             | Step::GeneratingPassword(account)
             | Step::WritingAccount(account) => Step::ReadingAccount(account),
         };
-        Stored::Turn(Turn::Pause(Self { step, pauses, ..self }, UPGRADING_PAUSE_MS, Wait::Configuration))
+        Some(Self { step, looks, ..self })
     }
 
     fn then(self, step: Step) -> Stored {
@@ -178,7 +192,7 @@ impl Store {
             StoredJwt::PlatformAccount if !self.may_write => return Stored::Done { writes: self.writes },
             StoredJwt::PlatformAccount => Step::ReadingAccount(Account::Admin),
         };
-        Self { pauses: 0, ..self }.then(step)
+        Self { looks: 0, ..self }.then(step)
     }
 
     fn after_account(self, account: Account) -> Stored {
@@ -187,7 +201,7 @@ impl Store {
             Account::Collector => Step::ReadingAccount(Account::Viewer),
             Account::Viewer => return Stored::Done { writes: self.writes },
         };
-        Self { pauses: 0, ..self }.then(step)
+        Self { looks: 0, ..self }.then(step)
     }
 
     fn unsigned(&self, jwt: StoredJwt, context: &Context<'_>) -> Unsigned {

@@ -16,6 +16,7 @@ use super::turn::{Context, Turn};
 use crate::machine::Outcome;
 use crate::secret::{Own, Secret};
 use crate::state::State;
+use crate::time::{Mono, Now};
 use crate::volume::{SealKeyFile, Token, TokenFile};
 use crate::{kubernetes, state, vault, volume};
 
@@ -98,6 +99,8 @@ impl Survey {
         match self.next() {
             Some(step) => Turn::Ask(Self { step, ..self }),
             None => {
+                let since = self.key_missing_since(context.memory.key_missing_since, context.now);
+                context.memory.key_missing_since = since;
                 context.memory.facts = self.facts;
                 Turn::Decide
             }
@@ -161,6 +164,16 @@ impl Survey {
         })
     }
 
+    /// Since when the mounted key has not been the envelope's. A survey that could not compare them changes nothing.
+    fn key_missing_since(&self, since: Option<Mono>, now: Now) -> Option<Mono> {
+        match (&self.facts.state, &self.facts.mounted) {
+            (Known::Fact(State::Envelope { .. }), Known::Fact(_)) if self.can_open() => None,
+            (Known::Fact(State::Envelope { .. }), Known::Fact(_)) => since.or(Some(now.mono)),
+            (Known::Unknown | Known::Fact(_), _) => since,
+        }
+    }
+
+    /// Whether the mounted key is the envelope's.
     fn can_open(&self) -> bool {
         let (Known::Fact(State::Envelope { key, .. }), Known::Fact(SealKeyFile::Present(mounted))) =
             (&self.facts.state, &self.facts.mounted)

@@ -10,18 +10,21 @@
 //! | 6 | absent | half-initialized / initialized | | `ForeignInit` / `EnvelopeMissing` |
 //! | 7 | Intent, Sent | | Secret or committed of another life | `EarlierLife` |
 //! | 8 | Intent, Sent | uninitialized / otherwise | committed, ours | `StorageLost` / `DiskRolledBack` |
-//! | 9 | Intent | uninitialized / otherwise | not committed; Secret ours / absent | initialize / create the key / `ForeignInit` |
-//! | 10 | Sent | uninitialized | not committed; Secret ours / absent | initialize again / create the key |
+//! | 9 | Intent | uninitialized / otherwise | not committed; Secret ours / ours and being deleted / absent | initialize / wait / create the key; otherwise `ForeignInit` |
+//! | 10 | Sent | uninitialized | not committed; Secret ours / ours and being deleted / absent | initialize again / wait / create the key |
 //! | 11 | Sent | half-initialized / sealed / active | not committed | `HalfInitialized` / `InitInterrupted` / `ForeignInit` |
 //! | 12 | Envelope | uninitialized or half-initialized | | `StorageLost` |
 //! | 13 | Envelope | initialized | committed of another life | `WrongInstallation` |
-//! | 14 | Envelope | initialized | key absent or another, within the grace | wait |
+//! | 14 | Envelope | initialized | key absent or another, within the grace since it was first seen so | wait |
 //! | 15 | Envelope | initialized | key absent / malformed / another / tag fails | `SealKeyMissing` / `SealKeyMalformed` / `SealKeyReplaced` / `EnvelopeCorrupt` |
 //! | 16 | opens, holds root | initialized | not committed / unknown | commit / wait |
 //! | 17 | opens, no root | initialized | definitely not committed | commit again |
 //! | 18 | opens | sealed | held / otherwise | wait / unseal |
 //! | 19 | opens, holds root | active | | finish set-up |
 //! | 20 | opens, no root | active | | log in |
+//!
+//! A deed that the API server answers with *it exists already* is followed by a back-off, and then the survey sees what
+//! exists.
 //!
 //! Row 1, an ordinal other than 0, is decided before anything is surveyed. What the rows call *wrong Vault*,
 //! *stranded* and *foreign* is found out by the act itself: unsealing, logging in, configuring.
@@ -142,6 +145,12 @@ pub enum Wait {
     ApiServer,
     /// The seal key's volume is late.
     SealKeyVolume,
+    /// The Secret with the seal key is being deleted, and nothing was sealed under its key yet.
+    SealKeyDeletion,
+    /// Somebody else created or changed an object first.
+    Conflict,
+    /// The process's own keyring does not answer.
+    Keyring,
     /// A person holds the seal.
     SealHeld,
     /// Vault is unsealed and not active yet.
@@ -172,6 +181,14 @@ impl Wait {
                 "waiting for the Kubernetes API server: it does not answer or does not allow a read"
             }
             Self::SealKeyVolume => "waiting for the Secret kubefox-seal-key to appear in its volume",
+            Self::SealKeyDeletion => {
+                "waiting for the Secret kubefox-seal-key to be gone: it is being deleted; remove its finalizer \
+                 kubefox.io/seal-key, and a new key is made before Vault is initialized"
+            }
+            Self::Conflict => {
+                "waiting for the Kubernetes API server to show what somebody else has just created or changed"
+            }
+            Self::Keyring => "waiting for the keyring of this process: it could not make or forget a key",
             Self::SealHeld => {
                 "Vault stays sealed: a person has put the file hold-seal into the state directory"
             }
@@ -195,7 +212,7 @@ enum Vault {
 }
 
 /// Applies the table. `allow_plain` lifts the mount-point rule of row 2; `key_late` says that the seal key's volume
-/// has had its grace.
+/// has had its grace since it was first seen without the envelope's key.
 #[must_use]
 pub fn decide(facts: &Facts, allow_plain: bool, key_late: bool) -> Decision {
     match facts.mount_point {
@@ -295,6 +312,10 @@ fn begun(facts: &Facts, vault: Vault, life: &LifeId, sent: Option<u32>) -> Decis
     let Some(secret) = secret else {
         return Decision { row, verdict: Verdict::CreateSealKey { life } };
     };
+    // Its key would be gone with the finalizer, and the envelope with it. Nothing is sealed under it yet.
+    if secret.marked.deleting {
+        return wait(row, Wait::SealKeyDeletion);
+    }
     let Some(stored) = &secret.key else {
         return stop(row, Fatal::SealKeyMalformed);
     };

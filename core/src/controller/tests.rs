@@ -10,6 +10,7 @@ mod histories;
 mod initialize;
 mod sessions;
 mod set_up;
+mod slots;
 mod stops;
 mod table;
 mod totality;

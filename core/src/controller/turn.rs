@@ -9,7 +9,8 @@ use super::table::{Facts, Wait};
 use crate::fatal::Fatal;
 use crate::machine::Seed;
 use crate::names::Accessor;
-use crate::time::{Mono, Now, Unix};
+use crate::retry::Due;
+use crate::time::{Mono, Now};
 
 /// What follows from an answer. `S` is the phase.
 pub(super) enum Turn<S> {
@@ -17,13 +18,13 @@ pub(super) enum Turn<S> {
     Ask(S),
     /// The same after a pause; the keys in memory must not be lost by surveying anew.
     Pause(S, u64, Wait),
-    /// Look at the world again at once: a deed is done.
+    /// A deed is done: look at the world again at once. The next back-off begins anew.
     Survey,
     /// The survey is complete: apply the boot table.
     Decide,
     /// Look at the world again after a back-off, and say meanwhile what is waited for.
     Wait(Wait),
-    /// Logged in: configure.
+    /// Log in, configure, and renew what is due.
     Configure,
     /// Configured: certify and serve.
     Certify,
@@ -70,19 +71,14 @@ pub(super) struct Memory {
     pub(super) keys: Option<NatsKeys>,
     /// Since when Vault refuses a login with a token that the API server accepts.
     pub(super) login_refused: Option<Mono>,
+    /// Since when the mounted seal key has been absent or another than the envelope's.
+    pub(super) key_missing_since: Option<Mono>,
     /// Whether callers are served: everything stands, and Vault was not seen sealed since.
     pub(super) serving: bool,
+    /// How many looks at Vault's seal in a row brought no answer.
+    pub(super) silent_looks: u8,
     /// When the own Vault token is renewed.
-    pub(super) log_in_again: Option<Unix>,
-    /// The own certificate.
-    pub(super) certificate: Option<Certified>,
-}
-
-/// The certificate that is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct Certified {
-    /// When a new one is asked for.
-    pub(super) renew: Unix,
-    /// When it ends.
-    pub(super) not_after: Unix,
+    pub(super) log_in_again: Option<Due>,
+    /// When the certificate that is served is renewed.
+    pub(super) certify_again: Option<Due>,
 }

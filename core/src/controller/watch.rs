@@ -1,22 +1,27 @@
 //! Watching over Vault while serving: one look at its seal, often.
 //!
 //! ```text
-//! ReadingSealStatus ── unsealed ──> serve
-//!        └──────────── anything else ──> survey
+//! ReadingSealStatus ── unsealed, or no answer ─────────────────────────> serve
+//!        └──────────── sealed, uninitialized, or no answer three times ──> survey, and nobody is served meanwhile
 //! ```
+//!
+//! One lost answer is no reason to turn callers away: their own requests say soon enough whether Vault is there.
 
 use serde::{Deserialize, Serialize};
 
 use super::calls::{Call, Reply};
 use super::turn::{Context, Turn};
 use crate::machine::Outcome;
-use crate::vault;
+use crate::vault::{self, SealStatus};
 
 /// One request to Vault.
 const REMOTE_MS: u64 = 5_000;
 
 /// How often Vault's seal is looked at.
 pub(super) const WATCH_MS: u64 = 2_000;
+
+/// So many looks in a row without an answer mean that Vault is not there.
+const SILENT_LOOKS_MAX: u8 = 3;
 
 /// A look under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,19 +44,28 @@ impl Watch {
     }
 
     pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
-        match outcome {
-            Outcome::Ok(Reply::Vault(vault::Reply::SealStatus(status)))
-                if status.initialized && !status.sealed =>
-            {
-                Turn::Serve
-            }
-            Outcome::Ok(Reply::Vault(vault::Reply::SealStatus(_)))
-            | Outcome::Refused(_)
-            | Outcome::Unknown(_) => {
-                context.memory.serving = false;
-                Turn::Survey
+        let memory = &mut *context.memory;
+        let stays = match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::SealStatus(status))) => {
+                memory.silent_looks = 0;
+                is_open(&status)
             }
             Outcome::Ok(reply) => panic!("the driver answered {self:?} with {reply:?}"),
+            Outcome::Refused(_) | Outcome::Unknown(_) => {
+                memory.silent_looks += 1;
+                memory.silent_looks < SILENT_LOOKS_MAX
+            }
+        };
+        if stays {
+            return Turn::Serve;
         }
+        memory.silent_looks = 0;
+        memory.serving = false;
+        Turn::Survey
     }
+}
+
+/// Whether a Vault that says this of itself can serve.
+pub(super) const fn is_open(status: &SealStatus) -> bool {
+    status.initialized && !status.sealed
 }

@@ -37,7 +37,8 @@ fn a_create_that_was_applied_late_is_the_one_that_counts() {
     bench.world.answer(&late, bench.now);
     let stored = bench.world.secret.clone();
 
-    assert_eq!(bench.step(), [INSPECT], "a conflict is an answer");
+    assert_eq!(bench.step(), [], "a conflict is an answer, and no reason to hurry");
+    assert_eq!(bench.stands(), ("Waiting", Wait::Conflict.sentence()));
     bench.forward_to("Initialize::WritingEnvelope");
     bench.step();
     assert_eq!(bench.world.secret, stored);
@@ -143,4 +144,68 @@ fn a_seal_key_that_is_not_mounted_is_missing_once_its_grace_is_over() {
     }
     bench.assert_stopped(Fatal::SealKeyMissing);
     assert!(bench.now.mono >= Mono(GRACE_MS));
+}
+
+#[test]
+fn the_grace_begins_when_the_key_is_first_missed_and_anew_once_it_was_seen() {
+    let world = World { sealed: true, hold: true, ..World::converged() };
+    let mut bench = Bench::at_in(world, "Waiting");
+    let look = |bench: &mut Bench| {
+        bench.wait();
+        bench.forward_to("Waiting");
+        bench.machine.waits_for()
+    };
+    bench.pass_to(Mono(10 * GRACE_MS));
+    assert_eq!(look(&mut bench), Wait::SealHeld.sentence());
+
+    bench.world.mounted = SealKeyFile::Absent;
+    assert_eq!(look(&mut bench), Wait::SealKeyVolume.sentence(), "long after the start");
+    bench.pass_to(bench.now.in_ms(GRACE_MS - 1_000 - crate::retry::BACKOFF_MS_MAX));
+    assert_eq!(look(&mut bench), Wait::SealKeyVolume.sentence());
+    bench.world.mounted = SealKeyFile::Present(key_id(1));
+    assert_eq!(look(&mut bench), Wait::SealHeld.sentence());
+
+    bench.pass_to(bench.now.in_ms(GRACE_MS));
+    bench.world.mounted = SealKeyFile::Present(key_id(9));
+    assert_eq!(look(&mut bench), Wait::SealKeyVolume.sentence(), "another time, another grace");
+    bench.pass_to(bench.now.in_ms(GRACE_MS));
+    bench.wait();
+    bench.forward_to("Stopped");
+    bench.assert_stopped(Fatal::SealKeyReplaced);
+}
+
+#[test]
+fn a_volume_that_cannot_be_read_neither_begins_the_grace_nor_ends_it() {
+    let world = World { mounted: SealKeyFile::Absent, ..World::converged() };
+    let mut bench = Bench::at_in(world, "Survey::ReadingMountedKey");
+    bench.done(Outcome::Unknown(Lost::Deadline));
+    bench.forward_to("Waiting");
+    bench.pass_to(Mono(GRACE_MS));
+    bench.wait();
+    bench.forward_to("Waiting");
+    let missed = bench.now;
+    bench.pass_to(missed.in_ms(GRACE_MS));
+    bench.wait();
+    bench.forward_to("Survey::ReadingMountedKey");
+    bench.done(Outcome::Refused(Refusal::Local));
+    bench.forward_to("Waiting");
+    assert_eq!(bench.machine.waits_for(), Wait::SealKeyVolume.sentence());
+    bench.wait();
+    bench.forward_to("Stopped");
+    bench.assert_stopped(Fatal::SealKeyMissing);
+}
+
+#[test]
+fn a_seal_key_that_is_being_deleted_is_not_used_and_a_new_one_is_made_once_it_is_gone() {
+    let mut bench = Bench::at("CreateKey::Creating");
+    bench.step();
+    bench.world.secret.as_mut().expect("it was created").marked.deleting = true;
+    bench.forward_to("Waiting");
+    bench.assert_waits(Wait::SealKeyDeletion);
+    assert!(!bench.world.deeds.iter().any(|deed| deed == "Initialize"));
+
+    // Somebody removes the finalizer.
+    (bench.world.secret, bench.world.mounted) = (None, SealKeyFile::Absent);
+    bench.forward_to("Serving");
+    assert_eq!(bench.world.state, State::Envelope { life: life(), generation: 2, key: key_id(2) });
 }

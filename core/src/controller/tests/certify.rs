@@ -5,12 +5,15 @@ use crate::documents::certificate::{CONTROLLER_TTL_S, request};
 use crate::kubernetes::{PublishedTrust, Trust};
 use crate::names::ResourceVersion;
 use crate::vault::{Certificate, PkiRole};
+use crate::volume::{Token, TokenFile};
 
 const KEY: Secret = Secret::Own(Own::ServingKey);
 
 #[test]
 fn a_certificate_is_published_before_it_is_shown() {
-    let mut bench = Bench::at("Certify::Issuing");
+    let mut bench = Bench::at("Configure::Forgetting");
+    assert_eq!(bench.step(), [asks_for_token(Token::Api, Own::ApiJwt)]);
+    bench.step();
     let identity = identity("kubefox", "kubefox");
     let request = request(PkiRole::Controller, &identity, &config().trust_domain, CONTROLLER_TTL_S);
     let token = Secret::Own(Own::ControllerToken);
@@ -60,7 +63,9 @@ fn a_certificate_of_another_time_is_replaced_by_compare_and_set() {
     // Somebody else publishes meanwhile.
     let published = bench.world.trust.as_mut().expect("it is published");
     published.version = ResourceVersion::parse("7").expect("a digit");
-    assert_eq!(bench.step(), [asks_kubernetes(kubernetes::Call::ReadTrust)]);
+    assert_eq!(bench.step(), []);
+    bench.assert_pauses(200, Wait::Conflict);
+    assert_eq!(bench.wait(), [asks_kubernetes(kubernetes::Call::ReadTrust)]);
     let version = ResourceVersion::parse("7").expect("a digit");
     assert_eq!(bench.step(), [asks_kubernetes(update(version))]);
     bench.forward_to("Serving");
@@ -74,7 +79,8 @@ fn whoever_published_first_is_compared_with() {
     let version = ResourceVersion::parse("9").expect("a digit");
     let trust = Trust { ca: pem("another root"), ..trust(1) };
     bench.world.trust = Some(PublishedTrust { life: Some(life()), version, trust: Some(trust) });
-    assert_eq!(bench.step(), [asks_kubernetes(kubernetes::Call::ReadTrust)]);
+    assert_eq!(bench.step(), []);
+    assert_eq!(bench.wait(), [asks_kubernetes(kubernetes::Call::ReadTrust)]);
     bench.step();
     bench.assert_stopped(Fatal::TrustReplaced);
 }
@@ -99,6 +105,21 @@ fn a_certificate_that_is_about_to_end_is_not_published() {
         bench.done(vault(vault::Reply::Certificate(certificate)));
         assert_eq!(bench.machine.phase(), phase);
     }
+}
+
+#[test]
+fn nothing_is_issued_that_could_not_be_published() {
+    for file in [TokenFile::Missing, TokenFile::Empty, TokenFile::Malformed] {
+        let mut bench = Bench::at("Certify::ReadingApiToken");
+        assert_eq!(bench.done(token_file(file)), []);
+        bench.assert_waits(Wait::ApiToken);
+    }
+    // Row 20 does without the API server, so it may be here that its token is missed first.
+    let mut world = World::converged();
+    world.tokens.remove(&Token::Api);
+    let bench = Bench::at_in(world, "Waiting");
+    bench.assert_waits(Wait::ApiToken);
+    assert!(bench.world.deeds.contains(&"Login controller".into()));
 }
 
 fn trust(number: u64) -> Trust {

@@ -41,9 +41,24 @@ fn on_a_converged_vault_every_setting_is_read_and_none_is_written() {
         assert_eq!(bench.step(), [asks_vault(vault::Call::ReadAccount { token: SETUP, account })]);
     }
     let told = bench.step();
-    assert_eq!(told[0], Told::Notes(Notice::Configured { writes: 0, keys: nats_keys() }));
-    assert_eq!(told.len(), 2);
-    assert_eq!(bench.machine.phase(), "Certify::Issuing");
+    assert_eq!(told, [Told::Notes(Notice::Configured { writes: 0, keys: nats_keys() }), asks_to_forget()]);
+}
+
+#[test]
+fn whoever_serves_holds_nothing_that_only_the_boot_needs() {
+    for world in [World::default(), World::converged(), hardened()] {
+        let mut bench = Bench::at_in(world, "Configure::Forgetting");
+        assert_eq!(bench.slots.own(), [Own::ApiJwt, Own::ControllerToken]);
+        bench.forward_to("Serving");
+        assert_eq!(bench.slots.own(), [Own::ApiJwt, Own::ControllerToken, Own::ServingKey]);
+
+        // A renewal fills what it needs, and forgets it again.
+        bench.pass_to(bench.now.in_ms(700_000));
+        bench.wait();
+        bench.forward_to("Configure::Forgetting");
+        bench.forward_to("Serving");
+        assert_eq!(bench.slots.own(), [Own::ApiJwt, Own::ControllerToken, Own::ServingKey]);
+    }
 }
 
 #[test]
@@ -139,9 +154,24 @@ fn a_jwt_is_signed_by_the_operator_and_written_once() {
     assert_eq!(bench.step(), [asks_vault(vault::Call::Sign { token: SETUP, key: NatsKey::Operator, input })]);
     let (jwt, text) = (StoredJwt::Operator, unsigned.signed(&[7; 64]));
     assert_eq!(bench.step(), [asks_vault(vault::Call::WriteJwt { token: SETUP, jwt, text })]);
-    assert_eq!(bench.step(), []);
-    bench.assert_pauses(25, Wait::Configuration);
-    assert_eq!(bench.wait(), [asks_vault(vault::Call::ReadJwt { token: SETUP, jwt })]);
+    assert_eq!(bench.step(), [asks_vault(vault::Call::ReadJwt { token: SETUP, jwt })], "at once");
+}
+
+#[test]
+fn a_write_that_is_confirmed_and_never_stands_ends_in_a_back_off() {
+    for (phase, absent) in [
+        ("Configure::WritingJwt", vault::Reply::Jwt(None)),
+        ("Configure::WritingAccount", vault::Reply::Account { exists: false }),
+    ] {
+        let mut bench = Bench::at(phase);
+        for _ in 0..40 {
+            bench.done(vault(vault::Reply::Written));
+            bench.done(vault(absent.clone()));
+            bench.forward_to(phase);
+        }
+        assert_eq!(bench.done(vault(vault::Reply::Written)), []);
+        bench.assert_waits(Wait::Configuration);
+    }
 }
 
 #[test]
@@ -233,6 +263,21 @@ fn bench_reading(wanted: &Setting, world: World) -> Bench {
         }
         bench.step();
     }
+}
+
+fn asks_to_forget() -> Told {
+    let names = [
+        Own::MintedSealKey,
+        Own::SealKey,
+        Own::UnsealKey,
+        Own::RootToken,
+        Own::VaultJwt,
+        Own::SetupJwt,
+        Own::SetupToken,
+        Own::Password,
+    ];
+    let names = names.map(Secret::Own).into();
+    Told::Asks(1_000, Call::Keys(keys::Call::Forget { names }))
 }
 
 const fn reads(token: Secret, setting: Setting) -> Told {

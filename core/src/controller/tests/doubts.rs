@@ -17,7 +17,7 @@ enum After {
 }
 
 /// Every phase but those of the survey.
-const PHASES: [&str; 38] = [
+const PHASES: [&str; 43] = [
     "Begin::WritingIntent",
     "CreateKey::Rehearsing",
     "CreateKey::Minting",
@@ -37,6 +37,7 @@ const PHASES: [&str; 38] = [
     "SetUp::WritingSetting",
     "Login::ReadingControllerJwt",
     "Login::LoggingInAsController",
+    "Login::ReadingApiTokenForController",
     "Login::ReviewingControllerJwt",
     "SetUp::CheckingBefore",
     "SetUp::Revoking",
@@ -46,11 +47,15 @@ const PHASES: [&str; 38] = [
     "Sweep::LookingUp",
     "Sweep::Revoking",
     "SetUp::WritingEnvelope",
+    "SetUp::ReadingBack",
     "Login::ReadingSetupJwt",
     "Login::LoggingInAsSetup",
+    "Login::ReadingApiTokenForSetup",
     "Login::ReviewingSetupJwt",
     "Configure::ReadingSetting",
     "Configure::WritingSetting",
+    "Configure::Forgetting",
+    "Certify::ReadingApiToken",
     "Certify::Issuing",
     "Certify::ReadingTrust",
     "Certify::CreatingTrust",
@@ -65,7 +70,7 @@ fn no_doubt_is_taken_for_an_answer() {
             let mut bench = bench_at(phase);
             let told = bench.done(outcome.clone());
             let case = format!("{phase} {outcome:?}");
-            let alarm = matches!(phase, "Initialize::WritingEnvelope" | "Initialize::ReadingBack");
+            let alarm = phase.ends_with("::WritingEnvelope") || phase.ends_with("::ReadingBack");
             let alarms = if alarm { vec![Told::Notes(Notice::EnvelopeNotWritten)] } else { vec![] };
             match after(phase, &outcome) {
                 After::Waits(wait) => {
@@ -132,7 +137,7 @@ fn one_missing_answer_of_a_survey_leaves_one_fact_unknown() {
 }
 
 #[test]
-fn the_pause_between_surveys_grows_until_the_machine_serves() {
+fn the_pause_between_surveys_grows_until_a_deed_is_done() {
     let mut bench =
         Bench::at_in(World { mount_point: false, ..World::default() }, "Survey::InspectingDirectory");
     for attempt in 0..12 {
@@ -146,8 +151,27 @@ fn the_pause_between_surveys_grows_until_the_machine_serves() {
         assert_eq!(bench.wait(), [INSPECT]);
     }
     bench.world.mount_point = true;
-    bench.forward_to("Serving");
+    bench.forward_to("Begin::WritingIntent");
+    assert_eq!(bench.machine.attempt, Attempt(crate::retry::ATTEMPT_MAX), "a survey is no deed");
+    assert_eq!(bench.step(), [INSPECT]);
     assert_eq!(bench.machine.attempt, Attempt(0));
+}
+
+#[test]
+fn every_deed_that_is_done_is_surveyed_at_once_and_ends_the_back_off() {
+    for phase in [
+        "Begin::WritingIntent",
+        "CreateKey::Creating",
+        "Initialize::ReadingBack",
+        "Commit::Creating",
+        "Unseal::AwaitingActive",
+        "SetUp::ReadingBack",
+    ] {
+        let mut bench = Bench::at(phase);
+        bench.machine.attempt = Attempt(5);
+        assert_eq!(bench.step().last(), Some(&INSPECT), "{phase}");
+        assert_eq!(bench.machine.attempt, Attempt(0), "{phase}");
+    }
 }
 
 #[test]
@@ -179,6 +203,18 @@ fn a_token_file_that_holds_no_token_is_waited_for() {
     let mut bench = Bench::at("Login::ReadingControllerJwt");
     assert_eq!(bench.done(token_file(TokenFile::Missing)), []);
     bench.assert_waits(Wait::VaultToken);
+}
+
+#[test]
+fn a_refused_login_is_judged_by_the_api_server_with_a_token_read_for_it() {
+    for (phase, token, audience) in [
+        ("Login::LoggingInAsController", Own::VaultJwt, "kubefox-vault"),
+        ("Login::LoggingInAsSetup", Own::SetupJwt, "kubefox-setup"),
+    ] {
+        let mut bench = Bench::at(phase);
+        assert_eq!(bench.done(Outcome::Refused(Refusal::Denied)), [asks_for_token(Token::Api, Own::ApiJwt)]);
+        assert_eq!(bench.step(), [asks_for_review(token, audience)]);
+    }
 }
 
 #[test]
@@ -227,20 +263,23 @@ fn after(phase: &str, outcome: &Outcome<Reply>) -> After {
     let conflict = refusal == Some(Refusal::Conflict);
     let dead = refusal == Some(Refusal::Unauthenticated);
     let not_there = matches!(refusal, None | Some(Refusal::NotReady | Refusal::Busy));
-    let survey = || After::Asks(INSPECT, "Survey::InspectingDirectory");
     match phase {
         "Begin::WritingIntent"
         | "CreateKey::Rehearsing"
-        | "CreateKey::Minting"
         | "Initialize::Rehearsing"
-        | "Initialize::WritingSent"
-        | "SetUp::WritingEnvelope" => After::Waits(Wait::StateWrite),
-        "CreateKey::Creating" | "Commit::Creating" | "Commit::Creating again" if conflict => survey(),
+        | "Initialize::WritingSent" => After::Waits(Wait::StateWrite),
+        "CreateKey::Minting" | "Configure::Forgetting" => After::Waits(Wait::Keyring),
+        "CreateKey::Creating" | "Commit::Creating" | "Commit::Creating again" if conflict => {
+            After::Waits(Wait::Conflict)
+        }
         "Commit::Creating again" => After::Decides(18, Verdict::Unseal, asks_to_unseal()),
         "CreateKey::Creating" | "Commit::Creating" => After::Waits(Wait::ApiServer),
         "Initialize::WritingForeign" => After::Pauses(500, Wait::StateWrite, "Initialize::WritingForeign"),
         "Initialize::WritingEnvelope" | "Initialize::ReadingBack" => {
             After::Pauses(500, Wait::StateWrite, "Initialize::WritingEnvelope")
+        }
+        "SetUp::WritingEnvelope" | "SetUp::ReadingBack" => {
+            After::Pauses(500, Wait::StateWrite, "SetUp::WritingEnvelope")
         }
         "SetUp::LookingUp" if dead => {
             After::Asks(asks_for_token(Token::Vault, Own::VaultJwt), "Login::ReadingControllerJwt")
@@ -263,27 +302,34 @@ fn after(phase: &str, outcome: &Outcome<Reply>) -> After {
         "SetUp::ReadingSetting"
         | "SetUp::WritingSetting"
         | "Configure::ReadingSetting"
-        | "Configure::WritingSetting"
-        | "Certify::Issuing" => After::Waits(Wait::Configuration),
+        | "Configure::WritingSetting" => After::Waits(Wait::Configuration),
         "Login::ReadingControllerJwt" | "Login::ReadingSetupJwt" => After::Waits(Wait::VaultToken),
         "Login::LoggingInAsController" if !not_there => {
-            After::Asks(asks_for_review(Own::VaultJwt, "kubefox-vault"), "Login::ReviewingControllerJwt")
+            After::Asks(asks_for_token(Token::Api, Own::ApiJwt), "Login::ReadingApiTokenForController")
         }
         "Login::LoggingInAsSetup" if !not_there => {
-            After::Asks(asks_for_review(Own::SetupJwt, "kubefox-setup"), "Login::ReviewingSetupJwt")
+            After::Asks(asks_for_token(Token::Api, Own::ApiJwt), "Login::ReadingApiTokenForSetup")
         }
         "Login::LoggingInAsController"
         | "Login::LoggingInAsSetup"
+        | "Login::ReadingApiTokenForController"
+        | "Login::ReadingApiTokenForSetup"
         | "Login::ReviewingControllerJwt"
         | "Login::ReviewingSetupJwt" => After::Waits(Wait::Login),
+        _ if phase.starts_with("Certify::") => after_certifying(phase, conflict),
+        _ => After::Waits(Wait::Vault),
+    }
+}
+
+fn after_certifying(phase: &str, conflict: bool) -> After {
+    match phase {
+        "Certify::ReadingApiToken" => After::Waits(Wait::ApiToken),
+        "Certify::Issuing" => After::Waits(Wait::Configuration),
         "Certify::CreatingTrust" | "Certify::UpdatingTrust" if conflict => {
-            After::Asks(asks_kubernetes(kubernetes::Call::ReadTrust), "Certify::ReadingTrust")
-        }
-        "Certify::ReadingTrust" | "Certify::CreatingTrust" | "Certify::UpdatingTrust" => {
-            After::Waits(Wait::ApiServer)
+            After::Pauses(200, Wait::Conflict, "Certify::ReadingTrust")
         }
         "Certify::Presenting" => After::Waits(Wait::Listener),
-        _ => After::Waits(Wait::Vault),
+        _ => After::Waits(Wait::ApiServer),
     }
 }
 
@@ -312,13 +358,15 @@ fn bench_at(phase: &str) -> Bench {
             let world = World { committed: None, sealed: true, ..World::converged() };
             return Bench::at_in(world, "Commit::Creating");
         }
-        "Login::ReviewingControllerJwt" => {
+        "Login::ReadingApiTokenForController" | "Login::ReviewingControllerJwt" => {
             bench = Bench::at("Login::LoggingInAsController");
             bench.done(Outcome::Refused(Refusal::Unclear));
+            bench.forward_to(phase);
         }
-        "Login::ReviewingSetupJwt" => {
+        "Login::ReadingApiTokenForSetup" | "Login::ReviewingSetupJwt" => {
             bench = Bench::at("Login::LoggingInAsSetup");
             bench.done(Outcome::Refused(Refusal::Unclear));
+            bench.forward_to(phase);
         }
         "Sweep::LookingUp" | "Sweep::Revoking" => {
             let other_roots = [accessor("another")].into();

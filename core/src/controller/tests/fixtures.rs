@@ -5,6 +5,7 @@ pub(super) use alloc::string::String;
 pub(super) use alloc::vec;
 pub(super) use alloc::vec::Vec;
 
+pub(super) use super::slots::Slots;
 pub(super) use super::world::World;
 pub(super) use crate::controller::table::Decision;
 pub(super) use crate::controller::*;
@@ -30,6 +31,7 @@ pub(super) struct Bench {
     pub(super) machine: Controller,
     pub(super) now: Now,
     pub(super) world: World,
+    pub(super) slots: Slots,
     /// Oldest first.
     pub(super) flights: Vec<Flight>,
     out: Out<Controller>,
@@ -60,7 +62,8 @@ impl Bench {
     pub(super) fn start(config: Config, world: World) -> (Self, Vec<Told>) {
         let mut out = Out::default();
         let machine = Controller::start(config, SEED, START, &mut out);
-        let mut bench = Self { machine, now: START, world, flights: Vec::new(), out, next_id: 0 };
+        let (slots, flights) = (Slots::default(), Vec::new());
+        let mut bench = Self { machine, now: START, world, slots, flights, out, next_id: 0 };
         let told = bench.take();
         (bench, told)
     }
@@ -117,6 +120,7 @@ impl Bench {
     }
 
     pub(super) fn ask(&mut self, ticket: u64, by: Mono, ask: Ask) -> Vec<Told> {
+        self.slots.open(Ticket(ticket));
         self.event(Event::Asked { ticket: Ticket(ticket), by, ask })
     }
 
@@ -125,7 +129,10 @@ impl Bench {
     }
 
     pub(super) fn answer(&mut self, id: CallId, outcome: Outcome<Reply>) -> Vec<Told> {
-        self.flights.retain(|flight| flight.id != id);
+        if let Some(at) = self.flights.iter().position(|flight| flight.id == id) {
+            let flight = self.flights.remove(at);
+            self.slots.decode(&flight.call, &outcome);
+        }
         self.event(Event::Done { id, outcome })
     }
 
@@ -190,6 +197,7 @@ impl Bench {
             Effect::Call { id, by, behalf, call } => {
                 assert_eq!(id, CallId(self.next_id), "ids are given out in order");
                 self.next_id += 1;
+                self.slots.encode(&call);
                 self.flights.push(Flight { id, by, behalf, call: call.clone() });
                 match behalf {
                     None => Told::Asks(by.0 - self.now.mono.0, call),
@@ -198,6 +206,7 @@ impl Bench {
             }
             Effect::Answer { ticket, answer } => {
                 self.flights.retain(|flight| flight.behalf != Some(ticket));
+                self.slots.close(ticket);
                 Told::Answers(ticket, answer)
             }
             Effect::Notice(notice) => Told::Notes(notice),

@@ -69,7 +69,8 @@ fn already_initialized_at_a_second_attempt_may_have_been_the_first() {
     // The first request is applied late.
     (bench.world.initialized, bench.world.root) = (true, true);
 
-    assert_eq!(bench.step(), [INSPECT]);
+    assert_eq!(bench.step(), []);
+    assert_eq!(bench.stands(), ("Waiting", Wait::VaultUnsettled.sentence()));
     bench.forward_to("Stopped");
     bench.assert_stopped(Fatal::InitInterrupted);
     assert_eq!(bench.world.state, State::Sent { life: life(), attempt: 2 });

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::fixtures::*;
 use super::world::root_token;
 use crate::kubernetes::Review;
-use crate::state::State;
+use crate::state::{Opened, State};
 use crate::vault::{Health, Setting, TokenFacts};
-use crate::volume::Token;
+use crate::volume::{Token, TokenFile};
 
 const ROOT: Secret = Secret::Own(Own::RootToken);
 const CONTROLLER: Secret = Secret::Own(Own::ControllerToken);
@@ -24,6 +24,7 @@ fn root_dies_between_two_looks_at_it_and_two_at_vault() {
         [Told::Notes(Notice::RootRevoked), asks_vault(vault::Call::ListAccessors { token: CONTROLLER })]
     );
     assert_eq!(bench.step(), [Told::Notes(Notice::Swept { roots_found: 0 }), asks_to_forget_root(2)]);
+    assert_eq!(bench.step(), [asks_to_read_back()]);
     assert_eq!(bench.step(), [INSPECT]);
 }
 
@@ -85,11 +86,34 @@ fn a_token_that_is_not_root_or_is_gone_is_let_alone() {
 }
 
 #[test]
-fn an_envelope_without_root_that_was_not_written_is_tried_again_with_the_next_survey() {
+fn an_envelope_without_root_that_cannot_be_written_is_written_again_with_the_key_in_memory() {
     let mut bench = Bench::at("SetUp::WritingEnvelope");
-    bench.done(Outcome::Unknown(Lost::Deadline));
-    bench.assert_waits(Wait::StateWrite);
-    bench.forward_to("SetUp::LookingUp");
+    let before = bench.world.deeds.len();
+    for outcome in doubts().chain(doubts()) {
+        assert_eq!(bench.done(outcome), [Told::Notes(Notice::EnvelopeNotWritten)]);
+        bench.assert_pauses(500, Wait::StateWrite);
+        assert_eq!(bench.wait(), [asks_to_forget_root(2)]);
+    }
+    assert_eq!(bench.world.deeds.len(), before, "nothing else happened");
+    bench.forward_to("Serving");
+    assert_eq!(bench.world.state, State::Envelope { life: life(), generation: 2, key: key_id(1) });
+}
+
+#[test]
+fn an_envelope_without_root_that_does_not_open_as_written_is_written_again() {
+    for opened in [Opened::Keys { root: true }, Opened::OtherKey, Opened::Tampered, Opened::NoEnvelope] {
+        let mut bench = Bench::at("SetUp::ReadingBack");
+        assert_eq!(
+            bench.done(state(state::Reply::Opened(opened))),
+            [Told::Notes(Notice::EnvelopeNotWritten)]
+        );
+        bench.assert_pauses(500, Wait::StateWrite);
+        assert_eq!(bench.wait(), [asks_to_forget_root(2)]);
+        assert_eq!(bench.step(), [asks_to_read_back()]);
+        bench.forward_to("Serving");
+    }
+    let mut bench = Bench::at("SetUp::ReadingBack");
+    assert_eq!(bench.step(), [INSPECT]);
     bench.forward_to("Serving");
     assert_eq!(bench.world.state, State::Envelope { life: life(), generation: 2, key: key_id(1) });
 }
@@ -100,6 +124,8 @@ fn a_login_refused_for_too_long_with_a_good_token_strands_the_set_up() {
     let since = bench.now.mono;
     loop {
         bench.done(Outcome::Refused(Refusal::Unclear));
+        assert_eq!(bench.machine.phase(), "Login::ReadingApiTokenForController");
+        bench.step();
         bench.step();
         if bench.machine.phase() == "Stopped" {
             break;
@@ -115,7 +141,7 @@ fn a_login_refused_for_too_long_with_a_good_token_strands_the_set_up() {
 
 #[test]
 fn only_an_unbroken_series_of_refusals_strands_the_set_up() {
-    let breaks: [&dyn Fn(&mut Bench); 4] = [
+    let breaks: [&dyn Fn(&mut Bench); 6] = [
         &|bench| drop(bench.done(Outcome::Unknown(Lost::Deadline))),
         &|bench| drop(bench.done(Outcome::Refused(Refusal::NotReady))),
         &|bench| {
@@ -124,6 +150,16 @@ fn only_an_unbroken_series_of_refusals_strands_the_set_up() {
         },
         &|bench| {
             bench.done(Outcome::Refused(Refusal::Unclear));
+            bench.done(token_file(TokenFile::Missing));
+        },
+        &|bench| {
+            bench.done(Outcome::Refused(Refusal::Unclear));
+            bench.step();
+            bench.done(Outcome::Unknown(Lost::Connection));
+        },
+        &|bench| {
+            bench.done(Outcome::Refused(Refusal::Unclear));
+            bench.step();
             bench.done(kubernetes(kubernetes::Reply::Review(Review::Refused)));
         },
     ];
@@ -131,6 +167,7 @@ fn only_an_unbroken_series_of_refusals_strands_the_set_up() {
         let mut bench = Bench::at("Login::LoggingInAsController");
         for round in 0..3 {
             bench.done(Outcome::Refused(Refusal::Unclear));
+            bench.step();
             bench.step();
             assert_eq!(bench.stands(), ("Waiting", Wait::Login.sentence()), "round {round}");
             bench.pass_to(bench.now.in_ms(100_000));
@@ -213,6 +250,10 @@ fn nothing_is_revoked_while_vault_is_not_active() {
     bench.done(vault(vault::Reply::Health(Health::Standby)));
     assert!(!bench.world.deeds.iter().any(|deed| deed == "RevokeSelf"));
     bench.assert_waits(Wait::Vault);
+}
+
+fn asks_to_read_back() -> Told {
+    asks_state(state::Call::Open { key: Secret::Own(Own::SealKey) })
 }
 
 fn asks_to_forget_root(generation: u64) -> Told {

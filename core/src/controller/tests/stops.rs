@@ -2,6 +2,7 @@
 
 use super::fixtures::*;
 use crate::state::State;
+use crate::vault::Setting;
 
 #[test]
 fn a_stop_is_obeyed_at_once_where_nothing_is_lost_by_it() {
@@ -103,10 +104,11 @@ fn whoever_comes_after_the_end_is_turned_away() {
     let mut finished = Bench::at("Serving");
     finished.stop();
     let mut stopped = Bench::at("Serving");
-    // The state file breaks, and the next renewal sees it; Vault itself was never seen sealed.
-    stopped.world.state = State::Corrupt;
+    // A second root certificate, and the next renewal sees it; Vault itself was never seen sealed.
+    let issuers = serde_json::json!({"issuers": ["root-1", "another"]});
+    stopped.world.settings.insert(Setting::RootCertificate, issuers);
     stopped.forward_to("Stopped");
-    stopped.assert_stopped(Fatal::EnvelopeCorrupt);
+    stopped.assert_stopped(Fatal::ForeignConfiguration);
     for mut bench in [finished, stopped] {
         let (ask, rejection) = (Ask::Component, Rejection::NotServing);
         assert_eq!(

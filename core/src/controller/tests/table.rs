@@ -173,6 +173,28 @@ fn rows_9_and_10_nothing_is_initialized_under_a_key_that_is_not_both_stored_and_
 }
 
 #[test]
+fn rows_9_and_10_nothing_is_initialized_under_a_key_that_is_being_deleted() {
+    for (row, begun) in [(9, intent()), (10, sent())] {
+        for key in [Some(key_id(1)), None] {
+            let marked = Marked { life: Some(life()), deleting: true };
+            let deleting = Known::Fact(Some(SealKeyObject { marked, key }));
+            let facts = Facts { secret: deleting, ..with_key(begun.clone()) };
+            assert_decides(facts, waits(row, Wait::SealKeyDeletion));
+        }
+    }
+    for facts in [sealed(), active()] {
+        let marked = Marked { life: Some(life()), deleting: true };
+        let secret = Known::Fact(Some(SealKeyObject { marked, key: Some(key_id(1)) }));
+        let deleting = Facts { secret, ..facts.clone() };
+        assert_eq!(
+            decide(&deleting, false, true),
+            decide(&facts, false, true),
+            "the envelope is under it already"
+        );
+    }
+}
+
+#[test]
 fn row_11_an_answer_that_was_lost_is_not_asked_for_twice() {
     assert_decides(half(sent()), stops(11, Fatal::HalfInitialized));
     assert_decides(with_vault(sent(), &sealed()), stops(11, Fatal::InitInterrupted));

@@ -147,7 +147,8 @@ impl Seen<'_> {
         let Known::Fact(Some(SealKeyObject { marked, key: Some(key) })) = &self.0.secret else {
             return false;
         };
-        marked.life.as_ref() == Some(life) && self.0.mounted == Known::Fact(SealKeyFile::Present(key.clone()))
+        let stays = marked.life.as_ref() == Some(life) && !marked.deleting;
+        stays && self.0.mounted == Known::Fact(SealKeyFile::Present(key.clone()))
     }
 }
 
@@ -178,9 +179,15 @@ fn is_missing(wait: Wait, facts: &Facts) -> bool {
             }
             (_, _, Known::Unknown | Known::Fact(_)) => true,
         },
+        Wait::SealKeyDeletion => matches!(
+            &facts.secret,
+            Known::Fact(Some(SealKeyObject { marked, .. })) if marked.deleting && marked.life == Some(life())
+        ),
         Wait::SealHeld => facts.hold == Known::Fact(true),
         Wait::VaultActive
         | Wait::StateWrite
+        | Wait::Conflict
+        | Wait::Keyring
         | Wait::Login
         | Wait::VaultToken
         | Wait::Configuration
@@ -255,7 +262,7 @@ fn vaults() -> Vec<(Known<SealStatus>, Known<InitStatus>)> {
 fn clusters(base: Facts) -> Vec<Facts> {
     let marks = || [None, Some(other_life()), Some(life())].map(|life| Marked { life, deleting: false });
     let mut secrets = Vec::from([Known::Unknown, Known::Fact(None)]);
-    for marked in marks() {
+    for marked in marks().into_iter().chain([Marked { life: Some(life()), deleting: true }]) {
         for key in [None, Some(key_id(1))] {
             secrets.push(Known::Fact(Some(SealKeyObject { marked: marked.clone(), key })));
         }

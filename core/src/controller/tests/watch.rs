@@ -3,6 +3,7 @@
 use super::fixtures::*;
 use crate::documents::certificate::CONTROLLER_TTL_S;
 use crate::vault::SealStatus;
+use crate::volume::Token;
 
 const LOOK: Told = Told::Asks(5_000, Call::Vault(vault::Call::SealStatus));
 
@@ -37,19 +38,39 @@ fn a_vault_that_was_sealed_is_unsealed_and_nobody_is_served_meanwhile() {
     assert_eq!(bench.machine.standing(), Standing::Ready);
     assert_eq!(
         bench.world.deeds,
-        ["Open", "Unseal", "Open", "Login controller", "ListAccessors", "Login controller-setup"],
+        ["Open", "Unseal", "Open", "Login controller", "ListAccessors", "Login controller-setup", "Forget"],
         "the certificate that is shown still lives"
     );
 }
 
 #[test]
-fn a_vault_that_is_silent_or_new_is_surveyed() {
+fn a_vault_that_is_silent_three_times_in_a_row_is_surveyed() {
     for outcome in doubts() {
         let mut bench = Bench::at("Serving");
-        bench.wait();
-        assert_eq!(bench.done(outcome), [INSPECT]);
+        // Each answer in between begins the count anew.
+        for missed in [1, 2, 2] {
+            for _ in 0..missed {
+                bench.wait();
+                assert_eq!(bench.done(outcome.clone()), []);
+                assert_eq!((bench.machine.phase(), bench.machine.standing()), ("Serving", Standing::Ready));
+            }
+            bench.wait();
+            bench.step();
+        }
+        for missed in 1..=3 {
+            assert_eq!(bench.machine.standing(), Standing::Ready);
+            bench.wait();
+            let told = bench.done(outcome.clone());
+            assert_eq!(told, if missed == 3 { vec![INSPECT] } else { vec![] });
+        }
         assert_eq!(bench.machine.standing(), Standing::Starting);
+        bench.forward_to("Serving");
+        assert_eq!(bench.machine.memory.silent_looks, 0);
     }
+}
+
+#[test]
+fn a_vault_that_is_new_is_surveyed_at_once() {
     let mut bench = Bench::at("Serving");
     bench.wait();
     let new = SealStatus {
@@ -78,7 +99,34 @@ fn the_own_token_is_renewed_at_two_thirds_of_its_life_while_everybody_is_served(
     let elapsed_s = bench.now.unix.0 - UNIX;
     assert!((555..=602).contains(&elapsed_s), "{elapsed_s} s");
     bench.forward_to("Serving");
-    assert_eq!(bench.world.deeds, ["Open", "Login controller", "ListAccessors", "Login controller-setup"]);
+    let renewed = ["Login controller", "ListAccessors", "Login controller-setup", "Forget"];
+    assert_eq!(bench.world.deeds, renewed, "and nothing is surveyed");
+}
+
+#[test]
+fn a_clock_that_was_set_back_or_stood_still_puts_no_renewal_off() {
+    for (renewed, life_s) in [("Login::LoggingInAsController", 900), ("Certify::Issuing", CONTROLLER_TTL_S)] {
+        let two_thirds_s = life_s / 3 * 2;
+        for (mono_s, unix_jump_s) in [(two_thirds_s, -1_000_000), (2, two_thirds_s.cast_signed())] {
+            let mut bench = Bench::at("Serving");
+            bench.pass_to(bench.now.in_ms(mono_s * 1_000));
+            bench.now.unix.0 = bench.now.unix.0.saturating_add_signed(unix_jump_s);
+            assert_eq!(bench.timeout(), [asks_for_token(Token::Vault, Own::VaultJwt)]);
+            bench.forward_to(renewed);
+            bench.forward_to("Serving");
+        }
+    }
+}
+
+#[test]
+fn a_vault_that_a_failed_renewal_finds_sealed_serves_nobody() {
+    let mut bench = Bench::at("Serving");
+    bench.pass_to(bench.now.in_ms(700_000));
+    bench.timeout();
+    bench.world.sealed = true;
+    bench.forward_to("Unseal::Unsealing");
+    assert_eq!(bench.machine.standing(), Standing::Starting);
+    bench.forward_to("Serving");
 }
 
 #[test]
@@ -104,10 +152,11 @@ fn the_serving_certificate_is_renewed_at_two_thirds_of_its_life() {
 fn a_renewal_that_fails_is_tried_again_and_does_not_end_the_service() {
     let mut bench = Bench::at("Serving");
     bench.pass_to(bench.now.in_ms(700_000));
-    assert_eq!(bench.timeout(), [INSPECT]);
+    assert_eq!(bench.timeout(), [asks_for_token(Token::Vault, Own::VaultJwt)]);
     bench.forward_to("Login::LoggingInAsController");
     bench.done(Outcome::Unknown(Lost::Deadline));
-    assert_eq!(bench.stands(), ("Waiting", Wait::Login.sentence()));
+    bench.assert_waits(Wait::Login);
     assert_eq!(bench.machine.standing(), Standing::Ready);
+    assert_eq!(bench.wait(), [INSPECT], "what went wrong, a survey finds out");
     bench.forward_to("Serving");
 }

@@ -100,6 +100,7 @@ impl World {
             Call::Listener(listener::Call::Present { .. }) => {
                 Outcome::Ok(Reply::Listener(listener::Reply::Presented { address: "127.0.0.1:8443".into() }))
             }
+            Call::Keys(keys::Call::Forget { .. }) => Outcome::Ok(Reply::Keys(keys::Reply::Forgotten)),
             Call::Keys(keys::Call::MintSealKey { .. }) => panic!("not a key of the controller: {call:?}"),
         }
     }
@@ -221,6 +222,9 @@ impl World {
     }
 
     fn vault(&mut self, call: &vault::Call, now: Now) -> Outcome<vault::Reply> {
+        if self.sealed && !answers_sealed(call) {
+            return Outcome::Refused(Refusal::NotReady);
+        }
         Outcome::Ok(match call {
             vault::Call::SealStatus => vault::Reply::SealStatus(self.seal_status()),
             vault::Call::InitStatus if self.initialized => vault::Reply::InitStatus(InitStatus::Initialized),
@@ -240,7 +244,6 @@ impl World {
                 self.sealed = false;
                 vault::Reply::Unsealed
             }
-            _ if self.sealed => return Outcome::Refused(Refusal::NotReady),
             vault::Call::LookupSelf { token: Secret::Own(Own::RootToken) } if self.root => {
                 vault::Reply::Token(root_token())
             }
@@ -359,6 +362,18 @@ pub(super) fn root_token() -> TokenFacts {
     TokenFacts { path: "auth/token/root".into(), policies: vec!["root".into()] }
 }
 
+/// Whether Vault answers this even while it is sealed.
+const fn answers_sealed(call: &vault::Call) -> bool {
+    matches!(
+        call,
+        vault::Call::SealStatus
+            | vault::Call::InitStatus
+            | vault::Call::Health
+            | vault::Call::Initialize
+            | vault::Call::Unseal { .. }
+    )
+}
+
 /// What is read once this body was written.
 pub(super) fn standing(setting: &Setting, body: &Value) -> Value {
     match setting {
@@ -406,6 +421,7 @@ fn deed(call: &Call) -> Option<String> {
         }
         Call::State(state::Call::Open { .. }) => "Open".into(),
         Call::Keys(keys::Call::MintSealKey { .. }) => "MintSealKey".into(),
+        Call::Keys(keys::Call::Forget { .. }) => "Forget".into(),
         Call::Listener(listener::Call::Present { .. }) => "Present".into(),
         Call::Kubernetes(
             kubernetes::Call::ReadSealKey | kubernetes::Call::ReadCommitted | kubernetes::Call::ReadTrust,

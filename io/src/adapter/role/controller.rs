@@ -50,6 +50,10 @@ impl Adapter<Controller> for ControllerAdapter {
                 slots.fill(*into, key);
                 return Ok(Encoded::Done(Outcome::Ok(Reply::Keys(keys::Reply::Minted(id)))));
             }
+            Call::Keys(keys::Call::Forget { names }) => {
+                names.iter().for_each(|name| slots.forget(*name));
+                return Ok(Encoded::Done(Outcome::Ok(Reply::Keys(keys::Reply::Forgotten))));
+            }
             Call::Listener(call) => Request::Listener(presentation(call, slots)?),
         };
         Ok(Encoded::Request(Box::new(request)))

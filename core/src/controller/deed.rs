@@ -1,0 +1,96 @@
+//! What the boot does, one thing at a time: each deed is a phase with states of its own, in the file of its name.
+
+use serde::{Deserialize, Serialize};
+
+use super::begin::Begin;
+use super::calls::{Call, Reply};
+use super::certify::Certify;
+use super::commit::Commit;
+use super::configure::Configure;
+use super::create_key::CreateKey;
+use super::initialize::Initialize;
+use super::set_up::SetUp;
+use super::survey::Survey;
+use super::turn::{Context, Turn};
+use super::unseal::Unseal;
+use super::watch::Watch;
+use crate::machine::Outcome;
+
+/// What the boot is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) enum Deed {
+    Survey(Survey),
+    Begin(Begin),
+    CreateKey(CreateKey),
+    Initialize(Initialize),
+    Commit(Commit),
+    Unseal(Unseal),
+    SetUp(SetUp),
+    Configure(Configure),
+    Certify(Certify),
+    Watch(Watch),
+}
+
+impl Deed {
+    pub(super) fn ask(&self, context: &Context<'_>) -> (Call, u64) {
+        match self {
+            Self::Survey(survey) => survey.ask(),
+            Self::Begin(begin) => begin.ask(),
+            Self::CreateKey(create_key) => create_key.ask(),
+            Self::Initialize(initialize) => initialize.ask(),
+            Self::Commit(commit) => commit.ask(),
+            Self::Unseal(unseal) => unseal.ask(),
+            Self::SetUp(set_up) => set_up.ask(context),
+            Self::Configure(configure) => configure.ask(context),
+            Self::Certify(certify) => certify.ask(context),
+            Self::Watch(watch) => watch.ask(),
+        }
+    }
+
+    pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
+        match self {
+            Self::Survey(survey) => survey.done(outcome, context).map(Self::Survey),
+            Self::Begin(begin) => begin.done(outcome, context).map(Self::Begin),
+            Self::CreateKey(create_key) => create_key.done(outcome, context).map(Self::CreateKey),
+            Self::Initialize(initialize) => initialize.done(outcome, context).map(Self::Initialize),
+            Self::Commit(commit) => commit.done(outcome, context).map(Self::Commit),
+            Self::Unseal(unseal) => unseal.done(outcome, context).map(Self::Unseal),
+            Self::SetUp(set_up) => set_up.done(outcome, context).map(Self::SetUp),
+            Self::Configure(configure) => configure.done(outcome, context).map(Self::Configure),
+            Self::Certify(certify) => certify.done(outcome, context).map(Self::Certify),
+            Self::Watch(watch) => watch.done(outcome, context).map(Self::Watch),
+        }
+    }
+
+    pub(super) const fn phase(&self) -> &'static str {
+        match self {
+            Self::Survey(survey) => survey.phase(),
+            Self::Begin(begin) => begin.phase(),
+            Self::CreateKey(create_key) => create_key.phase(),
+            Self::Initialize(initialize) => initialize.phase(),
+            Self::Commit(commit) => commit.phase(),
+            Self::Unseal(unseal) => unseal.phase(),
+            Self::SetUp(set_up) => set_up.phase(),
+            Self::Configure(configure) => configure.phase(),
+            Self::Certify(certify) => certify.phase(),
+            Self::Watch(watch) => watch.phase(),
+        }
+    }
+
+    pub(super) const fn waits_for(&self) -> &'static str {
+        match self {
+            Self::Survey(_) => "looks at Vault, the state directory and the cluster",
+            Self::Begin(_) => "waiting for the state directory to take the intent of a new life",
+            Self::CreateKey(_) => "waiting for the cluster to store the seal key",
+            Self::Initialize(_) => {
+                "waiting for Vault to be initialized and its unseal key to be safe on the disk"
+            }
+            Self::Commit(_) => "waiting for the cluster to record that the unseal key is safe",
+            Self::Unseal(_) => "waiting for Vault to be unsealed",
+            Self::SetUp(_) => "waiting for Vault: set-up with the root token, which then dies",
+            Self::Configure(_) => "waiting for Vault: its settings are read, and written where they differ",
+            Self::Certify(_) => "waiting for the serving certificate to be issued and published",
+            Self::Watch(_) => "looks at Vault's seal",
+        }
+    }
+}
