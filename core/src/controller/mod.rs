@@ -77,6 +77,8 @@ pub struct Controller {
     boot: Boot,
     /// How often in a row a wait followed a survey, since the last deed was done.
     attempt: Attempt,
+    /// What the last survey led to, if it was a wait: still what a person wants to read while the next one is under way.
+    waited_for: Option<Wait>,
     /// A stop was asked for while the only copy of the unseal key was in memory.
     stopping: bool,
     memory: Memory,
@@ -118,6 +120,7 @@ impl Machine for Controller {
             seed,
             boot: Boot::StandingBy,
             attempt: Attempt::default(),
+            waited_for: None,
             stopping: false,
             memory: Memory::default(),
             sessions: BTreeMap::new(),
@@ -182,6 +185,7 @@ impl Machine for Controller {
     fn waits_for(&self) -> &'static str {
         match &self.boot {
             Boot::StandingBy => "stands by: only the pod with ordinal 0 brings Vault up",
+            Boot::Awaiting(_, Deed::Survey(_)) if let Some(wait) = self.waited_for => wait.sentence(),
             Boot::Awaiting(_, deed) => deed.waits_for(),
             Boot::Pausing(_, wait, _) | Boot::Waiting(_, wait) => wait.sentence(),
             Boot::Serving(_) => "waits for nothing: it serves",
@@ -233,6 +237,7 @@ impl Controller {
             Turn::Pause(deed, pause_ms, wait) => Boot::Pausing(now.in_ms(pause_ms), wait, deed),
             Turn::Survey => {
                 self.attempt = Attempt::default();
+                self.waited_for = None;
                 return self.survey(now, out);
             }
             Turn::Decide => return self.decide(now, out),
@@ -245,10 +250,12 @@ impl Controller {
             Turn::Wait(wait) => {
                 let until = backoff(self.seed, self.attempt, now);
                 self.attempt = self.attempt.next();
+                self.waited_for = Some(wait);
                 Boot::Waiting(until, wait)
             }
             Turn::Serve => {
                 self.attempt = Attempt::default();
+                self.waited_for = None;
                 self.memory.serving = true;
                 Boot::Serving(now.in_ms(WATCH_MS))
             }
