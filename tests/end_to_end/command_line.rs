@@ -75,10 +75,10 @@ fn the_readme_tells_every_way_to_stop() {
     let table =
         readme.split("<!-- fatals -->\n").nth(1).and_then(|rest| rest.split("<!-- /fatals -->").next());
 
-    let row = |fatal: Fatal| {
+    let row = |fatal: &Fatal| {
         format!("| `{fatal:?}` | {} | {} | {} |\n", fatal.exit_code(), fatal.cause(), fatal.remedy())
     };
-    let rows: String = Fatal::ALL.into_iter().map(row).collect();
+    let rows: String = Fatal::ALL.iter().map(row).collect();
     let head = "| name | exit | what happened | what to do |\n|---|---|---|---|\n";
     assert_eq!(table, Some(format!("{head}{rows}").as_str()));
 }

@@ -7,6 +7,7 @@
 
 mod command_line;
 mod embedded;
+mod ends;
 mod real;
 mod run;
 mod secrecy;

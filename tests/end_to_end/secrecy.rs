@@ -1,13 +1,17 @@
-//! No secret is written where it does not belong: logs, state, volumes and what `up` prints are searched.
+//! No secret is written where it does not belong: logs, state and what `up` prints are searched.
 //!
-//! The embedded Vault marks all that it mints, so that a handful of patterns finds its secrets raw, in hexadecimal and
-//! in base64.
+//! The embedded Vault marks all that it mints; what others make (tokens of the cluster, the seal key) is read from where
+//! it belongs. Each is searched for raw, in hexadecimal and in the alignments of base64.
 
 use std::path::{Path, PathBuf};
 
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use kubefox_sim::fake::vault::SECRET_MARK;
 
 use crate::run::{finish, text, up};
+
+/// So many bytes of a secret are enough to know it again.
+const RECOGNIZED_BYTES: usize = 16;
 
 #[test]
 fn a_whole_start_leaves_no_secret_in_logs_state_or_output() {
@@ -16,69 +20,125 @@ fn a_whole_start_leaves_no_secret_in_logs_state_or_output() {
     let output = finish(up().args(["--once", "--json", "--state"]).arg(state.path()));
 
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let mut searched = 0;
-    for folder in ["logs", "pods/controller/state"] {
-        for file in files(&state.path().join(folder)) {
-            let bytes = std::fs::read(&file).expect("a file that was just listed");
-            assert_clean(&bytes, &file.display().to_string());
-            searched += 1;
+    let pods = state.path().join("pods");
+    let search = Search::for_secrets_of(&pods);
+    // The search finds each kind of secret where it does belong; otherwise its silence elsewhere proves nothing.
+    for place in
+        ["nats/shared/tls.key", "nats/tokens/kubefox", "controller/tokens/setup", "controller/seal-key/key"]
+    {
+        let bytes = std::fs::read(pods.join(place)).expect("it is mounted there");
+        assert!(search.finds_in(&bytes), "{place} holds a secret");
+    }
+    assert!(search.finds_in(&std::fs::read(state.path().join("vault.json")).expect("Vault's disk")));
+    let mut searched = Vec::new();
+    for folder in [state.path().join("logs"), pods.join("controller/state")] {
+        for file in files(&folder) {
+            search.assert_clean(
+                &std::fs::read(&file).expect("a file that was just listed"),
+                &file.display().to_string(),
+            );
+            searched.push(file.file_name().expect("a file has a name").to_string_lossy().into_owned());
         }
     }
-    assert!(searched >= 6, "the logs of five processes and boot.state, but only {searched} files");
-    assert_clean(&output.stdout, "what up printed");
-    assert_clean(&output.stderr, "what up printed as an error");
+    searched.sort();
+    let expected = [
+        "boot.state",
+        "component-a.log",
+        "component-b.log",
+        "controller.log",
+        "init-nats.log",
+        "runtime-component-a.log",
+        "runtime-component-b.log",
+    ];
+    for name in expected {
+        assert!(searched.iter().any(|searched| searched == name), "{name} is not among {searched:?}");
+    }
+    search.assert_clean(&output.stdout, "what up printed");
+    search.assert_clean(&output.stderr, "what up printed as an error");
 }
 
 #[test]
-fn the_search_finds_what_it_is_for() {
-    let vault = std::str::from_utf8(SECRET_MARK).expect("the mark is ASCII");
-    for secret in [
-        format!("token s.{vault}abc"),
-        format!("key {}", hex(SECRET_MARK)),
-        "-----BEGIN PRIVATE KEY-----".to_owned(),
-    ] {
-        assert!(pattern_in(secret.as_bytes()).is_some(), "{secret}");
+fn the_search_finds_a_secret_in_every_writing() {
+    let search = Search::for_marks();
+    for before in ["", "a", "ab"] {
+        let secret = [before.as_bytes(), SECRET_MARK, b"\xff\xfe and more"].concat();
+        for written in [
+            format!("token s.{}", String::from_utf8_lossy(&secret)),
+            format!("key {}", HEXLOWER.encode(&secret)),
+            format!("key {}", HEXUPPER.encode(&secret)),
+            format!("key {}", BASE64_NOPAD.encode(&secret)),
+            format!("key {}", BASE64URL_NOPAD.encode(&secret)),
+        ] {
+            assert!(search.finds_in(written.as_bytes()), "{written}");
+        }
+    }
+    assert!(!search.finds_in(b"{\"message\":\"Serving\",\"address\":\"127.0.0.1:1\"}"));
+}
+
+/// Patterns, any of which is a secret.
+struct Search(Vec<Vec<u8>>);
+
+impl Search {
+    /// What the embedded Vault mints; private keys as PEM; service-account tokens of the embedded cluster, which are
+    /// JWTs with a header of ES256 and a key id.
+    fn for_marks() -> Self {
+        let mut search = Self(vec![b"PRIVATE KEY".to_vec(), b"eyJhbGciOiJFUzI1NiIs".to_vec()]);
+        search.add(SECRET_MARK);
+        search
+    }
+
+    /// Also what lies in the volumes of these pods.
+    fn for_secrets_of(pods: &Path) -> Self {
+        let mut search = Self::for_marks();
+        let seal_key = std::fs::read(pods.join("controller/seal-key/key")).expect("the controller stored it");
+        assert_eq!(seal_key.len(), 32);
+        search.add(&seal_key[..RECOGNIZED_BYTES]);
+        search
+    }
+
+    /// Adds a secret in all its writings.
+    fn add(&mut self, secret: &[u8]) {
+        self.0.extend([
+            secret.to_vec(),
+            HEXLOWER.encode(secret).into_bytes(),
+            HEXUPPER.encode(secret).into_bytes(),
+        ]);
+        for skipped in 0..3 {
+            self.0.push(aligned(BASE64_NOPAD.encode(&[&vec![0; skipped], secret].concat()), skipped, secret));
+            self.0.push(aligned(
+                BASE64URL_NOPAD.encode(&[&vec![0; skipped], secret].concat()),
+                skipped,
+                secret,
+            ));
+        }
+    }
+
+    fn finds_in(&self, bytes: &[u8]) -> bool {
+        self.first_in(bytes).is_some()
+    }
+
+    fn first_in(&self, bytes: &[u8]) -> Option<&[u8]> {
+        let occurs =
+            |pattern: &&Vec<u8>| bytes.windows(pattern.len()).any(|window| window == pattern.as_slice());
+        self.0.iter().find(occurs).map(Vec::as_slice)
+    }
+
+    fn assert_clean(&self, bytes: &[u8], place: &str) {
+        if let Some(pattern) = self.first_in(bytes) {
+            panic!("{place} holds a secret: {}", String::from_utf8_lossy(pattern));
+        }
     }
 }
 
-fn assert_clean(bytes: &[u8], place: &str) {
-    if let Some(pattern) = pattern_in(bytes) {
-        panic!("{place} holds a secret: {}", String::from_utf8_lossy(&pattern));
-    }
-}
-
-/// The first pattern of a secret that occurs.
-fn pattern_in(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut patterns = vec![SECRET_MARK.to_vec(), hex(SECRET_MARK).into_bytes()];
-    patterns.extend(base64(SECRET_MARK));
-    // Private keys, and service-account tokens of the embedded cluster: a JWT header with ES256 and a key id.
-    patterns.extend([b"PRIVATE KEY".to_vec(), b"eyJhbGciOiJFUzI1NiIs".to_vec()]);
-    patterns.into_iter().find(|pattern| bytes.windows(pattern.len()).any(|window| window == pattern))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What is certain of the base64 of a text that contains `bytes`, for each of the three alignments.
-fn base64(bytes: &[u8]) -> Vec<Vec<u8>> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    (0..3)
-        .map(|skipped| {
-            let bits: Vec<u8> =
-                bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
-            // Bits before the first whole character belong to one that the byte before it decides, too.
-            let first = (6 - skipped * 8 % 6) % 6;
-            let whole = bits[first..].chunks_exact(6);
-            whole
-                .map(|six| ALPHABET[usize::from(six.iter().fold(0, |value, bit| value << 1 | bit))])
-                .collect()
-        })
-        .collect()
+/// Of the base64 of `skipped` other bytes and a secret, the characters that the secret alone decides.
+fn aligned(encoded: String, skipped: usize, secret: &[u8]) -> Vec<u8> {
+    let first = (skipped * 8).div_ceil(6);
+    let last = (skipped + secret.len()) * 8 / 6;
+    encoded.as_bytes()[first..last].to_vec()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("up made the folder");
     let paths = entries.map(|entry| entry.expect("an entry").path());
-    paths.filter(|path| path.is_file()).collect()
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

@@ -4,27 +4,31 @@
 //! One task serves everything and owns every connection's task; dropping [`Served`] ends them all. Not reloaded on
 //! SIGHUP: a new certificate needs a new server.
 
-use crate::fake::nats::{
-    CloseReason, Configuration, ConnectionId, Delivery, Listen, Server, StartError, Tls, TlsVersion,
-};
-use kubefox_core::machine::Seed;
-use kubefox_core::time::Unix;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use kubefox_core::machine::Seed;
+use kubefox_io::adapter::Entropy as _;
+use kubefox_io::shell::entropy::OsEntropy;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+
+use super::now;
+use crate::fake::nats::{
+    CloseReason, Configuration, ConnectionId, Delivery, Listen, Server, StartError, Tls, TlsVersion,
+};
 
 /// As many clients as nats-server takes by default.
 const CONNECTIONS_MAX: usize = 65_536;
@@ -91,9 +95,6 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
-    /// The operating system has no randomness for nonces.
-    #[error("no randomness from the operating system: {0}")]
-    Entropy(getrandom::Error),
 }
 
 /// Starts a server on `configuration_file`; the files it names are relative to `working_directory`, where
@@ -110,7 +111,7 @@ pub async fn serve(configuration_file: &Path, working_directory: &Path) -> Resul
     configuration.listen.port = i32::from(address.port());
     let ports_file = write_ports_file(&configuration, working_directory, address)?;
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(ServeError::Entropy)?;
+    OsEntropy.fill(&mut seed);
     let hub = Hub { server: Server::new(configuration, Seed(seed)), outboxes: HashMap::new() };
     let mut tasks = JoinSet::new();
     tasks.spawn(accept(listener, acceptor, Shared(Arc::new(Mutex::new(hub)))));
@@ -302,10 +303,6 @@ impl Hub {
         let outbox = self.outboxes.get_mut(&id).expect("an outbox lives as long as its connection");
         (std::mem::take(&mut outbox.pending), outbox.ends)
     }
-}
-
-fn now() -> Unix {
-    Unix(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 async fn listen(wanted: &Listen) -> Result<(TcpListener, SocketAddr), ServeError> {

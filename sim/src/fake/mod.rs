@@ -4,4 +4,6 @@ pub mod disk;
 pub mod kubernetes;
 pub mod nats;
 pub mod review;
+mod timestamp;
+mod uuid;
 pub mod vault;

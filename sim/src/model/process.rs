@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use kubefox_core::machine::{CallId, Effect, Event, Lost, Machine, Out, Outcome, Refusal, Seed};
+use kubefox_core::machine::{CallId, Effect, Event, Lost, Machine, Out, Outcome, Seed};
 use kubefox_core::time::{Mono, Now};
 use kubefox_io::adapter::{Adapter, Encoded, Entropy};
 use kubefox_io::exchange::{Request, Response};
@@ -92,11 +92,6 @@ impl<M: Machine, A: Adapter<M>> Process<M, A> {
     /// No answer to that call came.
     pub fn lose(&mut self, now: Now, lost: Lost) {
         self.conclude(now, Outcome::Unknown(lost));
-    }
-
-    /// The far side said no to that call.
-    pub fn refuse(&mut self, now: Now, refusal: Refusal) {
-        self.conclude(now, Outcome::Refused(refusal));
     }
 
     /// The time-out that the machine asked for is due.

@@ -48,7 +48,7 @@ fn a_seal_key_that_is_not_mounted_is_waited_for_and_then_missing() {
     restart_both(&mut world);
 
     world.live_ms(60_000);
-    assert_eq!(world.waits_for(), "waiting for the Secret kubefox-seal-key to appear in its volume");
+    assert_eq!(waits_for(&mut world), "waiting for the Secret kubefox-seal-key to appear in its volume");
     assert_eq!(world.settle(), Rest::Stopped(Fatal::SealKeyMissing));
 
     world.show_seal_key(true);
@@ -177,7 +177,8 @@ fn a_held_seal_stays_until_the_file_goes() {
 
     world.live_ms(120_000);
     assert!(world.vault.is_sealed());
-    assert!(world.waits_for().contains("hold-seal"), "{}", world.waits_for());
+    let waits_for = waits_for(&mut world);
+    assert!(waits_for.contains("hold-seal"), "{waits_for}");
 
     let state = world.disk.file(Folder::State, "boot.state").expect("an envelope").to_vec();
     world.disk.project(Folder::State, BTreeMap::from([("boot.state".to_owned(), state)]));
@@ -221,6 +222,30 @@ fn an_hour_of_renewals_goes_by_without_a_write() {
     assert_eq!(world.settle(), Rest::Serving);
 }
 
+#[test]
+fn forks_of_a_world_share_nothing_and_go_the_same_way() {
+    let mut world = World::new(1);
+    reach(&mut world, "Initialize::Initializing");
+    let before = picture(&world);
+
+    let [mut one, mut other] = [world.clone(), world.clone()];
+    assert_eq!(one.settle(), Rest::Serving);
+    assert_eq!(picture(&world), before, "what one fork does is not seen in the world that it came from");
+    assert_eq!(other.settle(), Rest::Serving);
+
+    assert_eq!(picture(&one), picture(&other));
+    assert_ne!(picture(&one), before);
+}
+
+/// Everything that lasts in a world.
+fn picture(world: &World) -> Value {
+    let files: Vec<_> =
+        world.disk.files().map(|(folder, name, bytes)| (format!("{folder:?}"), name, bytes)).collect();
+    json!({
+        "now": world.now, "vault": world.vault, "kubernetes": world.kubernetes, "disk": files, "notices": world.notices,
+    })
+}
+
 fn serving() -> World {
     let mut world = World::new(1);
     assert_eq!(world.settle(), Rest::Serving);
@@ -230,6 +255,14 @@ fn serving() -> World {
 fn restart_both(world: &mut World) {
     world.restart_vault();
     world.restart_controller();
+}
+
+/// What the controller waits for once it has nothing under way.
+fn waits_for(world: &mut World) -> &'static str {
+    while world.next_call().is_some() {
+        world.take(Fate::Answered);
+    }
+    world.waits_for()
 }
 
 /// Goes on until the controller awaits the answer of that phase.

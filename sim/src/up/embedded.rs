@@ -1,33 +1,36 @@
 //! The embedded servers: the fakes behind listeners on loopback, with their disks in a directory.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use kubefox_core::names::Pem;
-use kubefox_core::time::Unix;
+use kubefox_io::adapter::Entropy as _;
 use kubefox_io::shell::connector::Target;
+use kubefox_io::shell::entropy::OsEntropy;
 use kubefox_io::shell::host::Real;
 use kubefox_io::shell::http::Http;
 use kubefox_io::shell::tls;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::cluster::Cluster;
+use super::lookout::Lookout;
 use crate::embedded::authority::Authority;
 use crate::embedded::http::{Handler, Served, serve};
-use crate::embedded::nats;
+use crate::embedded::{nats, now};
 use crate::fake::kubernetes::Kubernetes;
 use crate::fake::nats::VERSION as NATS_VERSION;
 use crate::fake::vault::{Host, Vault};
 
-const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The running servers.
 pub(super) struct Servers {
     directory: PathBuf,
+    lookout: Lookout,
     kubernetes: Arc<Mutex<Kept<Kubernetes>>>,
     _api: Served,
     vault: Option<(Arc<Mutex<Kept<Vault>>>, Served)>,
@@ -38,10 +41,10 @@ pub(super) struct Servers {
 
 impl Servers {
     /// Starts the API server; its state is kept in `directory`.
-    pub(super) async fn start(directory: &Path) -> Result<Self> {
+    pub(super) async fn start(directory: &Path, lookout: Lookout) -> Result<Self> {
         let authority =
             Kept::open(directory.join("authority.json"), || Authority::new().map_err(Into::into))?;
-        let kubernetes = Kept::open(directory.join("kubernetes.json"), || Ok(Kubernetes::new(seed()?)))?;
+        let kubernetes = Kept::open(directory.join("kubernetes.json"), || Ok(Kubernetes::new(seed())))?;
         let admin = kubernetes.value.admin_token().to_owned();
         let kubernetes = Arc::new(Mutex::new(kubernetes));
         let behind = Arc::clone(&kubernetes);
@@ -50,17 +53,26 @@ impl Servers {
             let response = kept.value.handle(now(), &request);
             kept.save_after(&request, response)
         });
+        let handler = watched("the embedded API server", handler, lookout.clone());
         let api = serve(LOOPBACK, Some(authority.value.server_config()?), handler).await?;
         let url = format!("https://{}", api.address);
         let ca = authority.value.ca_pem().to_owned();
         let http = Http::new(Arc::new(Real), Target::kubernetes(&url, tls::kubernetes(&Pem::parse(&ca)?)?)?);
         let cluster = Arc::new(Cluster::new(http, Some(admin), url, ca));
-        Ok(Self { directory: directory.to_owned(), kubernetes, _api: api, vault: None, nats: None, cluster })
+        Ok(Self {
+            directory: directory.to_owned(),
+            lookout,
+            kubernetes,
+            _api: api,
+            vault: None,
+            nats: None,
+            cluster,
+        })
     }
 
     /// Starts Vault as a container of the pod whose tokens are in `service_account`. Answers its URL.
     pub(super) async fn start_vault(&mut self, service_account: &Path) -> Result<String> {
-        let mut kept = Kept::open(self.directory.join("vault.json"), || Ok(Vault::new(seed()?)))?;
+        let mut kept = Kept::open(self.directory.join("vault.json"), || Ok(Vault::new(seed())))?;
         kept.value.restart();
         let vault = Arc::new(Mutex::new(kept));
         let (behind, kubernetes) = (Arc::clone(&vault), Arc::clone(&self.kubernetes));
@@ -73,6 +85,7 @@ impl Servers {
             let response = kept.value.handle(now(), &request, &mut host);
             kept.save_after(&request, response)
         });
+        let handler = watched("the embedded Vault", handler, self.lookout.clone());
         let served = serve(LOOPBACK, None, handler).await?;
         let url = format!("http://{}", served.address);
         self.vault = Some((vault, served));
@@ -85,6 +98,13 @@ impl Servers {
         let address = served.address.to_string();
         self.nats = Some(served);
         Ok(address)
+    }
+
+    /// How many tokens with the policy root live in Vault.
+    #[must_use]
+    pub(super) fn live_root_tokens(&self) -> usize {
+        let Some((vault, _)) = &self.vault else { return 0 };
+        vault.lock().unwrap_or_else(PoisonError::into_inner).value.live_root_tokens(now()).len()
     }
 
     /// Name and version of each server.
@@ -129,29 +149,51 @@ impl<T: Serialize + DeserializeOwned> Kept<T> {
         Ok(())
     }
 
-    /// The response, once what the request changed is on the disk; a server that cannot write answers so.
+    /// The response, once what the request changed is on the disk: a server that cannot write panics.
     fn save_after(&self, request: &Request<Vec<u8>>, response: Response<Vec<u8>>) -> Response<Vec<u8>> {
-        if request.method() == Method::GET {
-            return response;
+        if request.method() != Method::GET
+            && let Err(error) = self.save()
+        {
+            panic!("{error:#}");
         }
-        match self.save() {
-            Ok(()) => response,
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "DiskNotWritten");
-                let mut failed = Response::new(Vec::new());
-                *failed.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
-                failed
-            }
-        }
+        response
     }
 }
 
-fn now() -> Unix {
-    Unix(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+/// A panic in a fake is a finding: it is an alarm, and the request gets a 500.
+fn watched(name: &'static str, handler: Handler, lookout: Lookout) -> Handler {
+    Arc::new(move |request| {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        catch_unwind(AssertUnwindSafe(|| handler(request))).unwrap_or_else(|panic| {
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
+            lookout.alarm(format!("{name} panicked at {method} {path}: {words}"));
+            let mut failed = Response::new(Vec::new());
+            *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            failed
+        })
+    })
 }
 
-fn seed() -> Result<u64> {
+fn seed() -> u64 {
     let mut bytes = [0; 8];
-    kubefox_io::adapter::Entropy::fill(&mut kubefox_io::shell::entropy::OsEntropy, &mut bytes);
-    Ok(u64::from_le_bytes(bytes))
+    OsEntropy.fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lookout;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panicking_fake_is_an_alarm() {
+        let (lookout, mut alarms) = lookout::new();
+        let handler = watched("the fake", Arc::new(|_| panic!("not yet")), lookout);
+
+        let response = handler(Request::get("/v1/there").body(Vec::new()).expect("a request"));
+
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(alarms.next().await, "the fake panicked at GET /v1/there: not yet");
+    }
 }

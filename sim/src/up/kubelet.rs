@@ -12,15 +12,18 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::cluster::{Cluster, Pod, TOKEN_LIFE};
+use super::lookout::Lookout;
 
 /// How often volumes are brought up to date. A real kubelet takes ten seconds and more.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
+/// How long volumes may stay as they are because the API server does not answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One volume of a pod.
 pub(super) enum Source {
     /// Tokens by file name and audience, and the API server's authority as `ca.crt`.
     Tokens(Vec<(&'static str, String)>),
-    /// A Secret of the pod's namespace, or of the platform's; optional, as in the manifests.
+    /// A Secret; optional, as in the manifests.
     Secret {
         /// Its namespace.
         namespace: String,
@@ -65,14 +68,19 @@ impl Volumes {
     }
 
     /// Projects everything once, then keeps it up to date in the background.
-    pub(super) async fn keep(mut self, cluster: Arc<Cluster>) -> Result<Kubelet> {
+    pub(super) async fn keep(mut self, cluster: Arc<Cluster>, lookout: Lookout) -> Result<Kubelet> {
         self.sync(&cluster).await?;
         Ok(Kubelet(tokio::spawn(async move {
+            let mut synced = Instant::now();
             loop {
                 tokio::time::sleep(SYNC_EVERY).await;
                 // An API server that is down for a moment leaves the volumes as they are, as with a real kubelet.
-                if let Err(error) = self.sync(&cluster).await {
-                    tracing::debug!(error = format!("{error:#}"), "VolumesNotSynced");
+                match self.sync(&cluster).await {
+                    Ok(()) => synced = Instant::now(),
+                    Err(error) if synced.elapsed() < PATIENCE => drop(error),
+                    Err(error) => {
+                        return lookout.alarm(format!("the volumes of the pods are stale: {error:#}"));
+                    }
                 }
             }
         })))

@@ -6,25 +6,32 @@
 
 mod cluster;
 mod embedded;
+mod guard;
 mod kubelet;
+mod lookout;
 mod platform;
 mod process;
 mod real;
 mod report;
 mod runtime;
+mod sentence;
+mod state;
+mod story;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use kubefox_io::shell::signals::terminated;
-
-use self::kubelet::make;
 use self::platform::Platform;
 use self::report::Report;
+use self::state::State;
+
+/// Exit code of a run that was interrupted before its proof: the shell's for SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// Brings the whole platform up on this machine, sends a message from one component to another and back, and stays
 /// until Ctrl-C.
@@ -37,19 +44,25 @@ pub struct Arguments {
     #[arg(long)]
     once: bool,
     /// Keep the disks in this directory, so that the next start finds them. Default: a new one, removed at the end.
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Say what happened as JSON, at the end of `--once`.
+    /// Say what happened as JSON at the end, also if it failed.
+    ///
+    /// One object: `ok`, `error`, `servers` (embedded or real), `versions` by server, `boot` (`rows` of the boot table
+    /// in order, `path`: initialize or unseal, `writes` to Vault's settings), `roots_found` (living tokens with the
+    /// policy root), `ca` (SHA-256 of the root certificate), `operator` (of NATS), `proof` (`from`, `to`, `payload`,
+    /// `delivered`, `returned`, `round_trip_us`), `holders` (`who`, `identity`, `holds`, `until_unix_s`), `ready_ms`,
+    /// `timeline` (`at_ms`, `who`, `what`).
     #[arg(long, requires = "once")]
     json: bool,
     /// Use the real OpenBao, kube-apiserver and nats-server. One that is missing is an error.
     #[arg(long)]
     real: bool,
     /// Where the real servers are. Default: where tests/peers/build puts them.
-    #[arg(long, requires = "real")]
+    #[arg(long, value_name = "DIR", requires = "real")]
     peers: Option<PathBuf>,
     /// Run the roles with this program instead of this one: the production binary.
-    #[arg(long)]
+    #[arg(long, value_name = "PATH")]
     kubefox: Option<PathBuf>,
 }
 
@@ -64,6 +77,8 @@ enum Role {
 enum Part {
     /// A component's runtime.
     Runtime(runtime::Arguments),
+    /// A real server that is to end with `up`.
+    Guard(guard::Arguments),
     /// A role of `kubefox`.
     #[command(external_subcommand)]
     Kubefox(Vec<OsString>),
@@ -78,85 +93,105 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         arguments.remove(1);
     }
     let arguments = Arguments::parse_from(arguments);
+    if let Some(Role::Role(Part::Kubefox(rest))) = arguments.role {
+        return kubefox_io::cli::main(std::iter::once("kubefox".into()).chain(rest));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime needs nothing that a process lacks");
-    let ended = match arguments.role {
-        Some(Role::Role(Part::Kubefox(rest))) => {
-            drop(runtime);
-            return kubefox_io::cli::main(std::iter::once("kubefox".into()).chain(rest));
+    let ended = runtime.block_on(async {
+        match arguments.role {
+            Some(Role::Role(Part::Runtime(part))) => runtime::run(part).await.map(|()| ExitCode::SUCCESS),
+            Some(Role::Role(Part::Guard(part))) => guard::run(part).await.map(|()| ExitCode::SUCCESS),
+            Some(Role::Role(Part::Kubefox(_))) => unreachable!("it was answered above, without this runtime"),
+            None => up(arguments).await,
         }
-        Some(Role::Role(Part::Runtime(part))) => runtime.block_on(runtime::run(part)),
-        None => runtime.block_on(up(arguments)),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            use std::io::Write as _;
-            // The last words before the process ends; nothing is lost if nobody listens.
-            let _ = writeln!(std::io::stderr().lock(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    });
+    ended.unwrap_or_else(|error| {
+        complain(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
-async fn up(arguments: Arguments) -> Result<()> {
-    let temporary = TemporaryState::new(arguments.state.as_deref())?;
-    let directory = temporary.path.clone();
-    make(&directory.join("logs"))?;
+async fn up(arguments: Arguments) -> Result<ExitCode> {
+    // From here on nothing ends this process in the middle of something.
+    let mut interrupts = Interrupts::watch()?;
+    let state = State::open(arguments.state.as_deref(), if arguments.real { "real" } else { "embedded" })?;
     let mut report = Report::begin(arguments.json, arguments.real);
-    let mut platform = Platform::start(&arguments, &directory, &mut report).await?;
-    let proved = tokio::select! {
+    let (lookout, mut alarms) = lookout::new();
+    let mut platform = None;
+    let ended = tokio::select! {
         biased;
-        proved = platform.bring_up(&mut report) => proved,
-        () = terminated() => Err(anyhow::anyhow!("interrupted")),
+        () = interrupts.next() => Ok(Ended::Interrupted),
+        failed = alarms.next() => Err(anyhow!(failed)),
+        ended = async {
+            let platform = platform.insert(Platform::start(&arguments, state.path(), lookout, &mut report).await?);
+            platform.bring_up(&mut report).await?;
+            report.finish()?;
+            if arguments.once {
+                return Ok(Ended::Proved);
+            }
+            report.moment("up", format!("Ctrl-C ends it; the logs are in {}", state.logs().display()));
+            std::future::pending().await
+        } => ended,
     };
-    if proved.is_ok() {
-        report.finish();
-        if !arguments.once {
-            report.moment(
-                "up",
-                format!("Ctrl-C ends it; the logs are in {}", directory.join("logs").display()),
-            );
-            terminated().await;
+    if let Some(platform) = platform {
+        tokio::select! {
+            biased;
+            () = platform.stop() => {}
+            // Whoever asks twice does not want to wait: what is dropped is killed.
+            () = interrupts.next() => {}
         }
     }
-    platform.stop().await;
-    if proved.is_err() {
-        temporary.keep();
-    }
-    proved
-}
-
-/// The state directory: the operator's, or one that is removed at the end unless something went wrong.
-struct TemporaryState {
-    path: PathBuf,
-    ours: std::cell::Cell<bool>,
-}
-
-impl TemporaryState {
-    fn new(chosen: Option<&Path>) -> Result<Self> {
-        let ours = chosen.is_none();
-        let path = match chosen {
-            Some(path) => std::path::absolute(path)?,
-            None => std::env::temp_dir().join(format!("kubefox-up-{}", std::process::id())),
-        };
-        make(&path)?;
-        Ok(Self { path, ours: std::cell::Cell::new(ours) })
-    }
-
-    fn keep(&self) {
-        self.ours.set(false);
-    }
-}
-
-impl Drop for TemporaryState {
-    fn drop(&mut self) {
-        if self.ours.get() {
-            // What cannot be removed stays in the system's own directory for such things.
-            let _ = std::fs::remove_dir_all(&self.path);
+    match ended {
+        Ok(Ended::Proved) => Ok(ExitCode::SUCCESS),
+        Ok(Ended::Interrupted) if report.is_proved() => Ok(ExitCode::SUCCESS),
+        Ok(Ended::Interrupted) => {
+            complain("interrupted");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        Err(error) => {
+            report.fail(&error);
+            Err(anyhow!("{error:#}\n  disks   {}", state.keep().display()))
         }
     }
+}
+
+/// How a run ended that did not fail.
+enum Ended {
+    Proved,
+    Interrupted,
+}
+
+/// SIGINT, SIGTERM and SIGHUP; from the moment this is made none of them ends the process by itself.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Interrupts {
+    fn watch() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+}
+
+/// Words to whoever ran the command; nothing is lost if nobody listens.
+fn complain(words: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "{words}");
 }

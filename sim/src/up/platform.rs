@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use data_encoding::HEXLOWER;
@@ -10,14 +10,19 @@ use kubefox_core::names::{Identity, Namespace, Pem, ServiceAccount};
 use kubefox_io::adapter::Entropy as _;
 use kubefox_io::adapter::certificate::leaf_facts;
 use kubefox_io::shell::entropy::OsEntropy;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 use super::Arguments;
 use super::cluster::{API_AUDIENCE, Cluster};
 use super::kubelet::{Kubelet, Source, Volumes, make};
+use super::lookout::Lookout;
 use super::process::Process;
 use super::report::{Holder, Proof, Report};
+use super::story::Told;
 use super::{embedded, real};
 use crate::manifest;
 
@@ -45,6 +50,7 @@ pub(super) struct Platform {
     cluster: Arc<Cluster>,
     directory: PathBuf,
     kubefox: Option<PathBuf>,
+    lookout: Lookout,
     kubelet: Option<Kubelet>,
     /// In the order in which they started.
     processes: Vec<Process>,
@@ -59,12 +65,17 @@ struct Component {
 
 impl Platform {
     /// Starts the API server: without it there is nobody to lay anything out with.
-    pub(super) async fn start(arguments: &Arguments, directory: &Path, report: &mut Report) -> Result<Self> {
+    pub(super) async fn start(
+        arguments: &Arguments,
+        directory: &Path,
+        lookout: Lookout,
+        report: &mut Report,
+    ) -> Result<Self> {
         let servers = if arguments.real {
             let peers = real::Peers::find(arguments.peers.clone())?;
-            Servers::Real(Box::new(real::Servers::start(peers, directory).await?))
+            Servers::Real(Box::new(real::Servers::start(peers, directory, lookout.clone()).await?))
         } else {
-            Servers::Embedded(Box::new(embedded::Servers::start(directory).await?))
+            Servers::Embedded(Box::new(embedded::Servers::start(directory, lookout.clone()).await?))
         };
         let cluster = match &servers {
             Servers::Embedded(servers) => Arc::clone(&servers.cluster),
@@ -76,6 +87,7 @@ impl Platform {
             cluster,
             directory: directory.to_owned(),
             kubefox: arguments.kubefox.clone(),
+            lookout,
             kubelet: None,
             processes: Vec::new(),
         })
@@ -107,7 +119,14 @@ impl Platform {
             components.push(self.start_broker(name, &controller, &nats, report).await?);
         }
         report.ready();
-        self.prove(&components, report).await
+        self.prove(&components, report).await?;
+        match &self.servers {
+            // Vault itself is asked, beside the controller's own search.
+            Servers::Embedded(servers) if servers.live_root_tokens() > 0 => {
+                bail!("a root token lives in Vault")
+            }
+            Servers::Embedded(_) | Servers::Real(_) => Ok(()),
+        }
     }
 
     /// Ends everything, the last one first.
@@ -153,7 +172,7 @@ impl Platform {
             volumes.add(&pod, trust(), &self.pod(&format!("{name}/trust")))?;
             make(&self.pod(&format!("{name}/shared")))?;
         }
-        self.kubelet = Some(volumes.keep(Arc::clone(&self.cluster)).await?);
+        self.kubelet = Some(volumes.keep(Arc::clone(&self.cluster), self.lookout.clone()).await?);
         Ok(())
     }
 
@@ -172,10 +191,10 @@ impl Platform {
         command.arg("--seal-key-dir").arg(self.pod("controller/seal-key"));
         command.arg("--state-dir").arg(self.pod("controller/state")).arg("--allow-plain-state-dir");
         let mut process = self.spawn("controller", command)?;
-        let serving =
-            process.until("Serving", CONTROLLER_WITHIN, |told| report.hear("controller", told)).await;
-        self.processes.push(process);
-        address(&serving?)
+        let hear = |told: &Told| report.hear_controller(told);
+        let [serving] = process.until(["Serving"], CONTROLLER_WITHIN, hear).await?;
+        self.keep(process);
+        text(&serving, "address")
     }
 
     /// What the controller has published is what every caller will trust.
@@ -187,7 +206,9 @@ impl Platform {
             Ok(Pem::parse(std::str::from_utf8(bytes)?)?)
         };
         let (ca, leaf) = (pem("ca.crt")?, pem("tls.crt")?);
-        report.ca(HEXLOWER.encode(&Sha256::digest(ca.as_str().trim().as_bytes())));
+        let der =
+            CertificateDer::from_pem_slice(ca.as_str().as_bytes()).context("ca.crt is a certificate")?;
+        report.ca(HEXLOWER.encode(&Sha256::digest(&der)));
         report.holder(holder("controller", &leaf, "serving certificate")?);
         Ok(())
     }
@@ -204,10 +225,7 @@ impl Platform {
         command.arg("--nats-directory").arg(&shared).arg("--nats-ports-dir").arg(&ports);
         self.add_caller(&mut command, "nats", "--output-dir");
         let mut process = self.spawn("init-nats", command)?;
-        let status = process.wait(ROLE_WITHIN, |told| report.hear("init nats", told)).await?;
-        if !status.success() {
-            bail!("the NATS initializer ended with {status}; {}", process.last_words());
-        }
+        process.finished(ROLE_WITHIN, |told| report.hear_initializer(told)).await?;
         let address = match &mut self.servers {
             Servers::Embedded(servers) => servers.start_nats(&shared).await?,
             Servers::Real(servers) => servers.start_nats(&shared, &ports).await?,
@@ -233,44 +251,43 @@ impl Platform {
         command.args(["--controller-address", controller, "--nats-address", nats, "--listen", "127.0.0.1:0"]);
         self.add_caller(&mut command, name, "--shared-dir");
         let mut process = self.spawn(name, command)?;
-        let serving = process.until("Serving", ROLE_WITHIN, |told| report.hear(name, told)).await;
-        let connected = match &serving {
-            Ok(_) => process.until("Connected", ROLE_WITHIN, |told| report.hear(name, told)).await,
-            Err(_) => bail!("{name}: {:#}", serving.expect_err("it was just seen to be one")),
-        };
-        self.processes.push(process);
-        connected?;
-        report.holder(holder(
-            name,
-            &read_pem(&shared.join("tls.crt"))?,
-            "user JWT, two certificates, a key in Vault",
-        )?);
-        Ok(Component { name, broker: address(&serving?)?, shared })
+        let hear = |told: &Told| report.hear_broker(name, told);
+        let heard = process.until(["Bootstrapped", "Serving", "Connected"], ROLE_WITHIN, hear).await?;
+        let [bootstrapped, serving, _] = &heard;
+        self.keep(process);
+        let runtime = holder(&format!("{name} runtime"), &read_pem(&shared.join("tls.crt"))?, "certificate")?;
+        report.holder(Holder {
+            who: name.to_owned(),
+            // A runtime's URI is its broker's with `/runtime` behind it.
+            identity: runtime.identity.trim_end_matches("/runtime").to_owned(),
+            holds: "certificate, user JWT, key in Vault",
+            until_unix_s: number(bootstrapped, "expires")?,
+        });
+        report.holder(runtime);
+        Ok(Component { name, broker: text(serving, "address")?, shared })
     }
 
     /// A random message goes from one component to the other and comes back.
     async fn prove(&mut self, components: &[Component], report: &mut Report) -> Result<()> {
         let [asks, answers] = components else { bail!("the proof needs two components") };
         let mut echo = self.runtime(answers, &[])?;
-        let subscribed = echo.until("Subscribed", ROLE_WITHIN, |_| {}).await;
+        let [subscribed] = echo.until(["Subscribed"], ROLE_WITHIN, |_| {}).await?;
+        let to = text(&subscribed, "user")?;
         let mut payload = [0; PAYLOAD_BYTES];
         OsEntropy.fill(&mut payload);
         let payload = HEXLOWER.encode(&payload);
-        let to = text(&subscribed?, "user")?;
-        let begun = Instant::now();
         let mut ask = self.runtime(asks, &["--to", &to, "--payload", &payload])?;
-        let from = text(&ask.until("Subscribed", ROLE_WITHIN, |_| {}).await?, "user")?;
-        let received = echo.until("Received", ROLE_WITHIN, |_| {}).await?;
-        let answered = ask.until("Answered", ROLE_WITHIN, |_| {}).await?;
-        let round_trip_ms = u64::try_from(begun.elapsed().as_millis())?;
-        self.processes.extend([echo, ask]);
-        let same = |told| Ok::<_, anyhow::Error>(text(told, "payload")? == payload);
-        let delivered = same(&received)? && text(&received, "from")? == from;
-        let returned = same(&answered)? && text(&answered, "from")? == to;
-        report.proof(Proof { from, to, payload: payload.clone(), delivered, returned, round_trip_ms });
-        if !(delivered && returned) {
-            bail!("a message arrived that is not the one that was sent");
-        }
+        let [subscribed, answered] = ask.until(["Subscribed", "Answered"], ROLE_WITHIN, |_| {}).await?;
+        let [received] = echo.until(["Received"], ROLE_WITHIN, |_| {}).await?;
+        ask.finished(ROLE_WITHIN, |_| {}).await?;
+        self.keep(echo);
+        let from = text(&subscribed, "user")?;
+        let arrived = |told: &Told, sender: &str| -> Result<bool> {
+            Ok(text(told, "payload")? == payload && text(told, "from")? == sender)
+        };
+        let (delivered, returned) = (arrived(&received, &from)?, arrived(&answered, &to)?);
+        let round_trip_us = number(&answered, "round_trip_us")?;
+        report.proof(Proof { from, to, payload, delivered, returned, round_trip_us });
         Ok(())
     }
 
@@ -309,6 +326,12 @@ impl Platform {
         command.arg(shared).arg(self.pod(&format!("{name}/shared")));
     }
 
+    /// Keeps a process that is to run until everything is stopped.
+    fn keep(&mut self, process: Process) {
+        process.keep_watch(&self.lookout);
+        self.processes.push(process);
+    }
+
     fn spawn(&self, name: &str, command: Command) -> Result<Process> {
         Process::start(name, command, &self.directory.join(format!("logs/{name}.log")))
     }
@@ -321,13 +344,14 @@ fn identity(namespace: &str, service_account: &str) -> Result<Identity> {
     })
 }
 
-fn text(told: &super::process::Told, name: &str) -> Result<String> {
-    let text = told.facts.get(name).and_then(serde_json::Value::as_str);
-    Ok(text.with_context(|| format!("`{}` tells its {name}", told.message))?.to_owned())
+fn text(told: &Told, name: &str) -> Result<String> {
+    let text = told.facts.get(name).and_then(Value::as_str);
+    Ok(text.with_context(|| format!("`{}` tells no {name}", told.message))?.to_owned())
 }
 
-fn address(told: &super::process::Told) -> Result<String> {
-    text(told, "address")
+fn number(told: &Told, name: &str) -> Result<u64> {
+    let number = told.facts.get(name).and_then(Value::as_u64);
+    number.with_context(|| format!("`{}` tells no {name}", told.message))
 }
 
 fn read_pem(path: &Path) -> Result<Pem> {
@@ -335,12 +359,12 @@ fn read_pem(path: &Path) -> Result<Pem> {
     Ok(Pem::parse(&text)?)
 }
 
-fn holder(who: &str, leaf: &Pem, holds: &str) -> Result<Holder> {
+fn holder(who: &str, leaf: &Pem, holds: &'static str) -> Result<Holder> {
     let facts = leaf_facts(leaf)?;
     Ok(Holder {
         who: who.to_owned(),
         identity: facts.uris.join(", "),
-        holds: holds.to_owned(),
-        until_unix_s: Some(facts.not_after.0),
+        holds,
+        until_unix_s: facts.not_after.0,
     })
 }

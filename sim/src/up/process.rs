@@ -1,36 +1,39 @@
-//! A role or a server as a process of its own: its log goes to a file, and what it tells is heard.
+//! A role or a server as a process of its own: its log goes to a file, what it tells is heard, and nothing of it
+//! outlives this program.
 
-use std::path::{Path, PathBuf};
+use std::future::Future;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
+use anyhow::{Context as _, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+
+use super::lookout::Lookout;
+use super::story::{Story, Told};
 
 /// How long a process may take to end after its stdin was closed.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
-/// A line of a process's log that tells a fact.
-#[derive(Clone, Debug)]
-pub(super) struct Told {
-    /// Its constant name.
-    pub(super) message: String,
-    /// Its fields.
-    pub(super) facts: Value,
-}
-
-/// A running process.
+/// A running process. Whatever is left of it when this is dropped is killed.
 pub(super) struct Process {
-    name: String,
-    log: PathBuf,
     child: Child,
     stdin: Option<ChildStdin>,
     told: mpsc::UnboundedReceiver<Told>,
+    ended: watch::Receiver<()>,
+    account: Arc<Account>,
     lines: JoinHandle<()>,
+}
+
+/// What the process has told, and whom its end is told to.
+struct Account {
+    story: Story,
+    lookout: OnceLock<Lookout>,
 }
 
 impl Process {
@@ -48,45 +51,59 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("{} cannot be started", Path::new(&program).display()))?;
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let stdin = child.stdin.take();
+        let account = Arc::new(Account { story: Story::new(name, log), lookout: OnceLock::new() });
         let (sender, told) = mpsc::unbounded_channel();
-        let file = tokio::fs::File::from_std(file);
-        let lines = tokio::spawn(listen(stdout, stderr, file, sender));
-        Ok(Self { name: name.to_owned(), log: log.to_owned(), child, stdin, told, lines })
+        let (running, ended) = watch::channel(());
+        let (file, heard) = (tokio::fs::File::from_std(file), Arc::clone(&account));
+        let lines = tokio::spawn(async move {
+            listen(stdout, stderr, file, &heard.story, sender).await;
+            drop(running);
+            if let Some(lookout) = heard.lookout.get() {
+                lookout.alarm(heard.story.end());
+            }
+        });
+        Ok(Self { child, stdin, told, ended, account, lines })
     }
 
-    /// Waits until it tells a fact of that name; everything it tells meanwhile goes to `hear`.
-    pub(super) async fn until(
+    /// Waits until it has told facts of all these names, in any order; everything it tells meanwhile goes to `hear`.
+    pub(super) async fn until<const N: usize>(
         &mut self,
-        message: &str,
+        messages: [&str; N],
         within: Duration,
         mut hear: impl FnMut(&Told),
-    ) -> Result<Told> {
-        let heard = tokio::time::timeout(within, async {
-            while let Some(told) = self.told.recv().await {
+    ) -> Result<[Told; N]> {
+        let mut found = [const { None }; N];
+        let story = &self.account.story;
+        let complete = tokio::time::timeout(within, async {
+            while found.iter().any(Option::is_none) {
+                let Some(told) = self.told.recv().await else { return false };
                 hear(&told);
-                if told.message == message {
-                    return Some(told);
+                if story.has_stopped() {
+                    return false;
+                }
+                for (found, message) in found.iter_mut().zip(messages) {
+                    if told.message == message {
+                        *found = Some(told.clone());
+                    }
                 }
             }
-            None
+            true
         });
-        match heard.await {
-            Ok(Some(told)) => Ok(told),
-            Ok(None) => bail!("{} ended before it told `{message}`; {}", self.name, self.last_words()),
-            Err(_) => {
-                bail!("{} did not tell `{message}` within {within:?}; {}", self.name, self.last_words())
-            }
+        match complete.await {
+            Ok(true) => Ok(found.map(|told| told.expect("the loop ends when all are found"))),
+            Ok(false) => bail!(story.end()),
+            Err(_) => bail!(story.late(&format!("say {}", messages.join(" and ")), within)),
         }
     }
 
     /// Waits until it ends by itself; everything it tells meanwhile goes to `hear`.
-    pub(super) async fn wait(&mut self, within: Duration, mut hear: impl FnMut(&Told)) -> Result<ExitStatus> {
+    pub(super) async fn finished(&mut self, within: Duration, mut hear: impl FnMut(&Told)) -> Result<()> {
+        let story = &self.account.story;
         let ended = tokio::time::timeout(within, async {
             // It tells nothing more once both its outputs are closed.
             while let Some(told) = self.told.recv().await {
@@ -94,29 +111,55 @@ impl Process {
             }
             self.child.wait().await
         });
-        match ended.await {
-            Ok(status) => Ok(status?),
-            Err(_) => bail!("{} did not end within {within:?}; {}", self.name, self.last_words()),
+        let status: ExitStatus = ended.await.map_err(|_| anyhow!(story.late("finish", within)))??;
+        if !status.success() {
+            bail!(story.end());
+        }
+        Ok(())
+    }
+
+    /// Becomes ready when it has ended, and says why.
+    pub(super) fn end(&self) -> impl Future<Output = String> + use<> {
+        let (mut ended, account) = (self.ended.clone(), Arc::clone(&self.account));
+        async move {
+            while ended.changed().await.is_ok() {}
+            account.story.end()
         }
     }
 
-    /// Closes its stdin, which asks it to end, and waits.
+    /// From now on its end is an alarm.
+    pub(super) fn keep_watch(&self, lookout: &Lookout) {
+        // Watching it twice would be watching it once.
+        let _ = self.account.lookout.set(lookout.clone());
+        if self.ended.has_changed().is_err() {
+            lookout.alarm(self.account.story.end());
+        }
+    }
+
+    /// What it had to say for itself when it did not do something in time.
+    #[must_use]
+    pub(super) fn late(&self, did_not: &str, within: Duration) -> String {
+        self.account.story.late(did_not, within)
+    }
+
+    /// Closes its stdin, which asks it to end, and waits; what does not end is killed.
     pub(super) async fn stop(mut self) {
         drop(self.stdin.take());
-        if tokio::time::timeout(END_WITHIN, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
-        }
-        self.lines.abort();
+        // Too late, or not to be waited for: dropping it is what remains.
+        let _ = tokio::time::timeout(END_WITHIN, self.child.wait()).await;
     }
+}
 
-    /// The end of its log, for an error.
-    #[must_use]
-    pub(super) fn last_words(&self) -> String {
-        const LINES: usize = 6;
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let tail = lines[lines.len().saturating_sub(LINES)..].join("\n  ");
-        format!("the end of its log ({}):\n  {tail}", self.log.display())
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.lines.abort();
+        // The whole group: a server that was started through another program is in it. There is no id any more once
+        // the process was waited for.
+        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // It may have ended by itself just now.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 
@@ -124,7 +167,8 @@ impl Process {
 async fn listen(
     stdout: ChildStdout,
     stderr: ChildStderr,
-    mut file: tokio::fs::File,
+    mut log: tokio::fs::File,
+    story: &Story,
     sender: mpsc::UnboundedSender<Told>,
 ) {
     let (mut out, mut err) = (BufReader::new(stdout).lines(), BufReader::new(stderr).lines());
@@ -142,34 +186,21 @@ async fn listen(
             },
         };
         // A full disk costs the log, never the run.
-        let _ = file.write_all(format!("{line}\n").as_bytes()).await;
-        let _ = file.flush().await;
-        if let Some(told) = parse(&line) {
+        let _ = log.write_all(format!("{line}\n").as_bytes()).await;
+        let _ = log.flush().await;
+        if let Some(told) = story.hear(&line) {
+            // Nobody has to listen.
             let _ = sender.send(told);
         }
     }
 }
 
-/// A JSON log line of a role: `message` is the name, `facts` the facts as JSON. Or the one line of `kube up`:
-/// `READY name=value …`.
-fn parse(line: &str) -> Option<Told> {
-    if let Some(words) = line.strip_prefix("READY ") {
-        let facts = words.split_whitespace().filter_map(|word| word.split_once('='));
-        let facts = facts.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
-        return Some(Told { message: "READY".to_owned(), facts: Value::Object(facts) });
-    }
-    let line: Value = serde_json::from_str(line).ok()?;
-    let message = line.get("message")?.as_str()?.to_owned();
-    let facts = match line.get("facts").and_then(Value::as_str) {
-        Some(facts) => serde_json::from_str(facts).ok()?,
-        None => line,
-    };
-    Some(Told { message, facts })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::lookout;
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     #[tokio::test]
     async fn what_a_process_tells_is_heard_and_its_log_is_kept() {
@@ -179,25 +210,87 @@ mod tests {
         command.arg(r#"{"level":"INFO","message":"Serving","facts":"{\"address\":\"127.0.0.1:1\"}"}"#);
         let mut process = Process::start("echo", command, &log).expect("echo is everywhere");
 
-        let told = process.until("Serving", Duration::from_secs(10), |_| {}).await.expect("it told");
+        let [told] = process.until(["Serving"], PATIENCE, |_| {}).await.expect("it told");
 
         assert_eq!(told.facts, serde_json::json!({"address": "127.0.0.1:1"}));
-        let status = process.wait(Duration::from_secs(10), |_| {}).await.expect("it ends");
-        assert!(status.success());
+        process.finished(PATIENCE, |_| {}).await.expect("it ends well");
         assert!(std::fs::read_to_string(&log).expect("a log").contains("Serving"));
+    }
+
+    #[tokio::test]
+    async fn facts_may_come_in_any_order() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let mut process = shell(folder.path(), r#"echo '{"message":"B"}'; echo '{"message":"A"}'; sleep 60"#);
+
+        let told = process.until(["A", "B"], PATIENCE, |_| {}).await.expect("both were told");
+
+        assert_eq!(told.map(|told| told.message), ["A", "B"]);
     }
 
     #[tokio::test]
     async fn a_process_that_ends_without_a_word_is_an_error_with_its_last_words() {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let log = folder.path().join("sh.log");
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo disk on fire >&2; exit 3"]);
-        let mut process = Process::start("sh", command, &log).expect("sh is everywhere");
+        let mut process = shell(folder.path(), "echo disk on fire >&2; exit 3");
 
-        let error =
-            process.until("Serving", Duration::from_secs(10), |_| {}).await.expect_err("it never tells");
+        let error = process.until(["Serving"], PATIENCE, |_| {}).await.expect_err("it never tells");
 
         assert!(format!("{error:#}").contains("disk on fire"), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_an_error_before_the_process_is_gone() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let stopped = r#"{"message":"Stopped","fatal":"GaveUp","cause":"Nobody came.","remedy":"Look."}"#;
+        let mut process = shell(folder.path(), &format!("echo '{stopped}'; sleep 60"));
+
+        let error = process.until(["Serving"], PATIENCE, |_| {}).await.expect_err("it never tells");
+
+        assert!(error.to_string().starts_with("sh stopped: GaveUp\n  cause   Nobody came."), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_watched_process_is_an_alarm() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let (lookout, mut alarms) = lookout::new();
+        let process = shell(folder.path(), "read line; echo farewell");
+        process.keep_watch(&lookout);
+
+        process.stop().await;
+
+        // Stopping ends the task that would have told, so a second one is left to end by itself.
+        let another = shell(folder.path(), "echo farewell");
+        another.keep_watch(&lookout);
+        let alarm = tokio::time::timeout(PATIENCE, alarms.next()).await.expect("an alarm");
+        assert!(alarm.starts_with("sh has ended") && alarm.contains("farewell"), "{alarm}");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_process_takes_its_whole_group_with_it() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let mut process = shell(folder.path(), r#"sleep 61 & echo "READY pid=$!"; wait"#);
+        let [ready] = process.until(["READY"], PATIENCE, |_| {}).await.expect("it is ready");
+        let grandchild = ready.facts["pid"].as_str().expect("its id").parse().ok().and_then(Pid::from_raw);
+        let grandchild = grandchild.expect("a process id");
+
+        drop(process);
+
+        let gone = async {
+            while rustix::process::test_kill_process(grandchild).is_ok() && !is_zombie(grandchild) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.expect("the grandchild is killed");
+    }
+
+    fn shell(folder: &Path, script: &str) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Process::start("sh", command, &folder.join("sh.log")).expect("sh is everywhere")
+    }
+
+    /// Where nobody reaps orphans, a killed one stays as a zombie.
+    fn is_zombie(process: Pid) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+        stat.map_or(true, |stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" Z")))
     }
 }

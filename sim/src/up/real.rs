@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use http::{Method, Request};
@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::process::Command;
 
 use super::cluster::Cluster;
+use super::lookout::Lookout;
 use super::process::Process;
 
 /// The control plane of Kubernetes starts in about four seconds, and several times that on a busy machine.
@@ -27,9 +28,6 @@ const NATS_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A port that was free may be taken before OpenBao binds it.
 const PORT_TRIES: u32 = 5;
-
-/// Runs a program that does not watch its stdin, and ends it when stdin closes.
-const UNTIL_STDIN_CLOSES: &str = r#"exec 3<&0; "$@" 3<&- </dev/null & child=$!; (cat <&3 >/dev/null; kill "$child" 2>/dev/null) & wait "$child""#;
 
 /// Gives a program, as its pod would, the service-account directory `$0` at the fixed path where Vault looks for it.
 const IN_POD: &str = r#"mount -t tmpfs none /var/run &&
@@ -77,6 +75,7 @@ fn cache() -> Result<PathBuf> {
 pub(super) struct Servers {
     peers: Peers,
     directory: PathBuf,
+    lookout: Lookout,
     kube: Process,
     vault: Option<Process>,
     nats: Option<Process>,
@@ -86,16 +85,17 @@ pub(super) struct Servers {
 
 impl Servers {
     /// Starts the control plane of Kubernetes; its state is kept in `directory`.
-    pub(super) async fn start(peers: Peers, directory: &Path) -> Result<Self> {
+    pub(super) async fn start(peers: Peers, directory: &Path, lookout: Lookout) -> Result<Self> {
         let data = directory.join("kube");
         super::kubelet::make(&data)?;
         let mut command = Command::new(&peers.kube);
         command.arg("up").arg("--dir").arg(&data).arg("--exit-with-stdin");
         let mut kube = Process::start("kube", command, &directory.join("logs/kube.log"))?;
-        let ready = kube.until("READY", KUBE_WITHIN, |_| {}).await?;
+        let [ready] = kube.until(["READY"], KUBE_WITHIN, |_| {}).await?;
+        kube.keep_watch(&lookout);
         let url = ready.facts["server"].as_str().context("kube tells where its server is")?.to_owned();
         let cluster = Arc::new(administrator(&data.join("pki"), url)?);
-        Ok(Self { peers, directory: directory.to_owned(), kube, vault: None, nats: None, cluster })
+        Ok(Self { peers, directory: directory.to_owned(), lookout, kube, vault: None, nats: None, cluster })
     }
 
     /// Starts OpenBao as a container of the pod whose tokens are in `service_account`. Answers its URL.
@@ -106,8 +106,8 @@ impl Servers {
             let (port, cluster_port) = (free_port()?, free_port()?);
             let url = format!("http://127.0.0.1:{port}");
             std::fs::write(folder.join("bao.hcl"), configuration(port, cluster_port))?;
-            let mut command = Command::new("sh");
-            command.current_dir(&folder).args(["-c", UNTIL_STDIN_CLOSES, "sh"]);
+            let mut command = guarded()?;
+            command.current_dir(&folder);
             command.args(["unshare", "--map-root-user", "--mount", "sh", "-c", IN_POD]);
             command.arg(service_account).arg(&self.peers.bao).args(["server", "-config", "bao.hcl"]);
             for (name, _) in
@@ -117,12 +117,17 @@ impl Servers {
             }
             let process = Process::start("vault", command, &self.directory.join("logs/vault.log"))?;
             let process = self.vault.insert(process);
-            if answers(&url).await? {
-                return Ok(url);
-            }
-            let words = process.last_words();
-            if !words.contains("address already in use") {
-                bail!("OpenBao did not answer within {VAULT_WITHIN:?}; {words}");
+            let ended = tokio::select! {
+                biased;
+                () = answers(&url) => {
+                    process.keep_watch(&self.lookout);
+                    return Ok(url);
+                }
+                ended = process.end() => ended,
+                () = tokio::time::sleep(VAULT_WITHIN) => bail!(process.late("answer", VAULT_WITHIN)),
+            };
+            if !ended.contains("address already in use") {
+                bail!(ended);
             }
         }
         bail!("every port that was free was taken before OpenBao bound it");
@@ -130,31 +135,33 @@ impl Servers {
 
     /// Starts nats-server on the volume that the initializer wrote. Answers its address.
     pub(super) async fn start_nats(&mut self, volume: &Path, ports: &Path) -> Result<String> {
-        let mut command = Command::new("sh");
-        command.current_dir(volume).args(["-c", UNTIL_STDIN_CLOSES, "sh"]);
-        command.arg(&self.peers.nats).args(["-c", "nats.conf"]);
+        let mut command = guarded()?;
+        command.current_dir(volume).arg(&self.peers.nats).args(["-c", "nats.conf"]);
         let process = Process::start("nats", command, &self.directory.join("logs/nats.log"))?;
         let process = self.nats.insert(process);
-        let until = Instant::now() + NATS_WITHIN;
-        while Instant::now() < until {
-            if let Some(address) = read_ports(ports) {
-                return Ok(address);
+        tokio::select! {
+            biased;
+            address = listening(ports) => {
+                process.keep_watch(&self.lookout);
+                Ok(address)
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            ended = process.end() => bail!(ended),
+            () = tokio::time::sleep(NATS_WITHIN) => bail!(process.late("say where it listens", NATS_WITHIN)),
         }
-        bail!("nats-server did not say where it listens within {NATS_WITHIN:?}; {}", process.last_words());
     }
 
     /// Name and version of each server.
     pub(super) async fn versions(&self) -> Result<[(&'static str, String); 3]> {
-        let first_line = async |program: &Path, argument: &str| -> Result<String> {
-            let output = Command::new(program).arg(argument).output().await?;
-            Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("unknown").to_owned())
+        let version = async |program: &Path, argument: &str| -> Result<String> {
+            let output = Command::new(program).arg(argument).kill_on_drop(true).output().await?;
+            let said = String::from_utf8_lossy(&output.stdout);
+            let version = version_in(&said).map(str::to_owned);
+            version.with_context(|| format!("{} {argument} told no version", program.display()))
         };
         Ok([
-            ("vault", first_line(&self.peers.bao, "version").await?),
+            ("vault", format!("OpenBao {}", version(&self.peers.bao, "version").await?)),
             ("kubernetes", self.cluster.version().await?),
-            ("nats", first_line(&self.peers.nats, "--version").await?),
+            ("nats", version(&self.peers.nats, "--version").await?),
         ])
     }
 
@@ -165,6 +172,21 @@ impl Servers {
         }
         self.kube.stop().await;
     }
+}
+
+/// `up role guard`, to which a program and its arguments are to be added.
+fn guarded() -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["role", "guard", "--"]);
+    Ok(command)
+}
+
+/// The first word that looks like `v1.2.3`.
+fn version_in(text: &str) -> Option<&str> {
+    let is_version = |word: &&str| {
+        word.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    text.split_whitespace().find(is_version)
 }
 
 /// A client with the administrator's certificate.
@@ -208,17 +230,28 @@ cluster_addr = "http://127.0.0.1:{cluster_port}"
     )
 }
 
-async fn answers(url: &str) -> Result<bool> {
-    let http = Http::new(Arc::new(RealHost), Target::vault(url)?);
-    let until = Instant::now() + VAULT_WITHIN;
-    while Instant::now() < until {
-        let request = Request::builder().method(Method::GET).uri("/v1/sys/seal-status").body(Vec::new())?;
+/// Until OpenBao answers there.
+async fn answers(url: &str) {
+    let Ok(target) = Target::vault(url) else { unreachable!("{url} is on loopback") };
+    let http = Http::new(Arc::new(RealHost), target);
+    loop {
+        let request = Request::builder().method(Method::GET).uri("/v1/sys/seal-status").body(Vec::new());
+        let request = request.expect("a well-formed request");
         if http.carry(request).await.is_ok_and(|response| response.status().is_success()) {
-            return Ok(true);
+            return;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    Ok(false)
+}
+
+/// Until nats-server has said where it listens.
+async fn listening(ports: &Path) -> String {
+    loop {
+        if let Some(address) = read_ports(ports) {
+            return address;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// nats-server writes `<program>_<pid>.ports`: JSON with the URLs of its listeners.
@@ -230,4 +263,16 @@ fn read_ports(folder: &Path) -> Option<String> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_among_other_words() {
+        assert_eq!(version_in("OpenBao v2.7.2 (9e0a0d3c), committed 2026-10-26T20:32:27Z"), Some("v2.7.2"));
+        assert_eq!(version_in("nats-server: v2.14.5"), Some("v2.14.5"));
+        assert_eq!(version_in("very well"), None);
+    }
 }

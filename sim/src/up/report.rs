@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use anyhow::{Result, bail};
+use kubefox_core::controller::Notice;
+use kubefox_core::controller::table::Verdict;
+use kubefox_core::{broker, initializer};
 use serde::Serialize;
-use serde_json::Value;
 
-use super::process::Told;
+use super::sentence;
+use super::story::Told;
 
 /// Collects what happened.
 pub(super) struct Report {
@@ -17,18 +21,27 @@ pub(super) struct Report {
     facts: Facts,
 }
 
-/// What a program may rely on: the output of `--json`.
+/// What a program may rely on: the output of `--json`. What has not happened is null or empty.
 #[derive(Default, Serialize)]
 struct Facts {
+    /// Everything is there and the message came back.
     ok: bool,
+    /// Why not.
+    error: Option<String>,
+    /// `embedded` or `real`.
     servers: &'static str,
+    /// By server: `vault`, `kubernetes`, `nats`.
     versions: BTreeMap<&'static str, String>,
     boot: Boot,
-    roots_found: Option<u64>,
+    /// Tokens with the policy root that lived when the controller looked for them, at most.
+    roots_found: Option<u32>,
+    /// SHA-256 of the root certificate (DER), in hexadecimal.
     ca: Option<String>,
+    /// Public key of NATS' operator, `O…`.
     operator: Option<String>,
     proof: Option<Proof>,
     holders: Vec<Holder>,
+    /// From the start to the moment when everything served.
     ready_ms: Option<u64>,
     timeline: Vec<Moment>,
 }
@@ -37,11 +50,11 @@ struct Facts {
 #[derive(Default, Serialize)]
 struct Boot {
     /// The rows of the boot table that applied, in order.
-    rows: Vec<u64>,
+    rows: Vec<u8>,
     /// `initialize` or `unseal`.
     path: Option<&'static str>,
     /// Requests that changed something in Vault's configuration.
-    writes: Option<u64>,
+    writes: Option<u32>,
 }
 
 /// A message there and back.
@@ -57,23 +70,24 @@ pub(super) struct Proof {
     pub(super) delivered: bool,
     /// Whether it came back.
     pub(super) returned: bool,
-    /// Both ways together.
-    pub(super) round_trip_ms: u64,
+    /// From sending it to having it back, both ways together.
+    pub(super) round_trip_us: u64,
 }
 
 /// Who holds what, until when.
 #[derive(Clone, Serialize)]
 pub(super) struct Holder {
-    /// The pod.
+    /// The pod or its container.
     pub(super) who: String,
     /// Its SPIFFE id.
     pub(super) identity: String,
     /// What it got.
-    pub(super) holds: String,
+    pub(super) holds: &'static str,
     /// Until when, in seconds since 1970.
-    pub(super) until_unix_s: Option<u64>,
+    pub(super) until_unix_s: u64,
 }
 
+/// One line of the timeline.
 #[derive(Serialize)]
 struct Moment {
     at_ms: u64,
@@ -92,71 +106,40 @@ impl Report {
 
     /// Something happened.
     pub(super) fn moment(&mut self, who: &str, what: impl Into<String>) {
-        let at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let at_ms = self.elapsed_ms();
         let what = what.into();
+        if self.facts.timeline.last().is_some_and(|last| last.who == who && last.what == what) {
+            return; // A wait that goes on is told once.
+        }
         if !self.json {
             let (dim, bold, plain) =
                 if self.color { ("\x1b[2m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-            say(&format!("{dim}{:>7.3} s{plain}  {bold}{who:<11}{plain} {what}", at_ms as f64 / 1_000.0));
+            let (seconds, thousandths) = (at_ms / 1_000, at_ms % 1_000);
+            say(&format!("{dim}{seconds:>3}.{thousandths:03} s{plain}  {bold}{who:<11}{plain}  {what}"));
         }
         self.facts.timeline.push(Moment { at_ms, who: who.to_owned(), what });
     }
 
-    /// A role told something: what people want to see is shown, what programs want to know is kept.
-    pub(super) fn hear(&mut self, who: &str, told: &Told) {
-        let facts = &told.facts;
-        let number = |name: &str| facts.get(name).and_then(Value::as_u64);
-        match told.message.as_str() {
-            "Decided" => {
-                let row = number("row").unwrap_or_default();
-                let verdict = facts.get("verdict").map(verdict).unwrap_or_default();
-                self.facts.boot.rows.push(row);
-                match verdict.as_str() {
-                    "Initialize" => self.facts.boot.path = Some("initialize"),
-                    "Unseal" if self.facts.boot.path.is_none() => self.facts.boot.path = Some("unseal"),
-                    _ => {}
-                }
-                self.moment(who, format!("row {row:>2} of the boot table: {verdict}"));
-            }
-            "Initialized" => self.moment(who, "Vault is initialized; its unseal key lies sealed on the disk"),
-            "Unsealed" => self.moment(who, "Vault is unsealed and active"),
-            "RootRevoked" => self.moment(who, "the root token is dead: looked up, revoked, looked up again"),
-            "Swept" => {
-                let found = number("roots_found");
-                self.facts.roots_found = self.facts.roots_found.max(found);
-                self.moment(
-                    who,
-                    format!("no token with policy root lives ({} found)", found.unwrap_or_default()),
-                );
-            }
-            "Configured" => {
-                self.facts.boot.writes = number("writes");
-                let operator = facts.pointer("/keys/operator").and_then(Value::as_str);
-                self.facts.operator = operator.map(str::to_owned);
-                self.moment(
-                    who,
-                    format!("Vault's settings stand, {} written", number("writes").unwrap_or_default()),
-                );
-            }
-            "Serving" => {
-                let address = facts.get("address").and_then(Value::as_str).unwrap_or("?");
-                self.moment(who, format!("serves on {address}"));
-            }
-            "Served" => {
-                let asked = facts.get("ask").map(verdict).unwrap_or_default();
-                let identity =
-                    |part: &str| facts.pointer(part).and_then(Value::as_str).unwrap_or("?").to_owned();
-                let (namespace, account) =
-                    (identity("/identity/namespace"), identity("/identity/service_account"));
-                self.moment(who, format!("gave {namespace}/{account} what it asked for: {asked}"));
-            }
-            "Rejected" | "Waiting" | "Drift" | "EnvelopeNotWritten" | "SealKeyDeletion"
-            | "CommittedMissing" => {
-                self.moment(who, format!("{}: {facts}", told.message));
-            }
-            "Written" => self.moment(who, "its files are on the shared volume"),
-            "Connected" => self.moment(who, "is connected to NATS, its nonce signed in Vault"),
-            _ => {}
+    /// The controller told something: what people want to see is shown, what programs want to know is kept.
+    pub(super) fn hear_controller(&mut self, told: &Told) {
+        let Some(notice) = told.notice::<Notice>() else { return };
+        self.remember(&notice);
+        if let Some(what) = sentence::of_controller(&notice) {
+            self.moment("controller", what);
+        }
+    }
+
+    /// The initializer of NATS told something.
+    pub(super) fn hear_initializer(&mut self, told: &Told) {
+        if let Some(notice) = told.notice::<initializer::Notice>() {
+            self.moment("init nats", sentence::of_initializer(&notice));
+        }
+    }
+
+    /// A component's broker told something.
+    pub(super) fn hear_broker(&mut self, component: &str, told: &Told) {
+        if let Some(notice) = told.notice::<broker::Notice>() {
+            self.moment(component, sentence::of_broker(&notice));
         }
     }
 
@@ -177,62 +160,152 @@ impl Report {
 
     /// Everything that serves is up.
     pub(super) fn ready(&mut self) {
-        self.facts.ready_ms = u64::try_from(self.started.elapsed().as_millis()).ok();
+        self.facts.ready_ms = Some(self.elapsed_ms());
         self.moment("up", "everything is ready");
     }
 
-    /// The message went there and came back.
+    /// A message went from one component to the other, and came back or did not.
     pub(super) fn proof(&mut self, proof: Proof) {
-        self.moment(
-            "up",
-            format!("{} random bytes went A → B → A in {} ms", proof.payload.len() / 2, proof.round_trip_ms),
-        );
-        self.facts.ok = proof.delivered && proof.returned && self.facts.roots_found == Some(0);
+        let Proof { payload, delivered, returned, round_trip_us, .. } = &proof;
+        if *delivered && *returned {
+            let (bytes, milliseconds) = (payload.len() / 2, *round_trip_us as f64 / 1_000.0);
+            self.moment("up", format!("{bytes} random bytes went A → B → A in {milliseconds:.1} ms"));
+        }
         self.facts.proof = Some(proof);
     }
 
-    /// Shows what there is to show at the end.
-    pub(super) fn finish(&self) {
+    /// Whether everything was there once.
+    #[must_use]
+    pub(super) const fn is_proved(&self) -> bool {
+        self.facts.ok
+    }
+
+    /// Shows what there is to show at the end, if nothing is missing.
+    ///
+    /// # Errors
+    /// Names what is missing.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.facts.check()?;
+        self.facts.ok = true;
+        self.show();
+        Ok(())
+    }
+
+    /// Says as JSON how far it came; for people the error alone is enough.
+    pub(super) fn fail(&mut self, error: &anyhow::Error) {
+        self.facts.ok = false;
+        self.facts.error = Some(format!("{error:#}"));
         if self.json {
-            say(&serde_json::to_string_pretty(&self.facts).expect("plain facts are JSON"));
-            return;
+            self.show();
+        }
+    }
+
+    fn show(&self) {
+        if self.json {
+            return say(&serde_json::to_string_pretty(&self.facts).expect("plain facts are JSON"));
         }
         say("");
-        let row = |who: &str, identity: &str, holds: &str, until: &str| {
-            say(&format!("  {who:<12} {identity:<52} {holds:<46} {until}"));
-        };
-        row("who", "identity", "holds", "until");
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        for Holder { who, identity, holds, until_unix_s } in &self.facts.holders {
-            let until = until_unix_s.map_or_else(|| "-".to_owned(), |until| span(until.saturating_sub(now)));
-            row(who, identity, holds, &until);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        for line in table(&self.facts.holders, now) {
+            say(&line);
         }
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        let versions = self.facts.versions.iter().map(|(name, version)| format!("{name} {version}"));
+        let versions = versions.collect::<Vec<_>>().join(" · ");
         say("");
         say(&format!("  root certificate  sha256:{}", text(&self.facts.ca)));
         say(&format!("  NATS operator     {}", text(&self.facts.operator)));
-        let versions = self.facts.versions.iter().map(|(name, version)| format!("{name} {version}"));
-        say(&format!(
-            "  servers           {} ({})",
-            versions.collect::<Vec<_>>().join(" · "),
-            self.facts.servers
-        ));
+        say(&format!("  {:<16}  {versions}", format!("{} servers", self.facts.servers)));
+    }
+
+    fn remember(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Decided(decision) => {
+                self.facts.boot.rows.push(decision.row);
+                match decision.verdict {
+                    Verdict::Initialize { .. } => self.facts.boot.path = Some("initialize"),
+                    Verdict::Unseal => _ = self.facts.boot.path.get_or_insert("unseal"),
+                    Verdict::Wait(_)
+                    | Verdict::Stop(_)
+                    | Verdict::Begin
+                    | Verdict::CreateSealKey { .. }
+                    | Verdict::Commit { .. }
+                    | Verdict::FinishSetUp { .. }
+                    | Verdict::LogIn { .. } => {}
+                }
+            }
+            Notice::Swept { roots_found } => {
+                self.facts.roots_found = self.facts.roots_found.max(Some(*roots_found));
+            }
+            Notice::Configured { writes, keys } => {
+                self.facts.boot.writes = Some(*writes);
+                self.facts.operator = Some(keys.operator.as_str().to_owned());
+            }
+            Notice::Initialized { .. }
+            | Notice::EnvelopeNotWritten
+            | Notice::Unsealed
+            | Notice::Wrote(_)
+            | Notice::Drift(_)
+            | Notice::CommittedMissing
+            | Notice::SealKeyDeletion
+            | Notice::RootRevoked
+            | Notice::Certified { .. }
+            | Notice::Serving { .. }
+            | Notice::Served { .. }
+            | Notice::Rejected { .. } => {}
+        }
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-/// The name of an enum's variant in serde's form: `"Name"` or `{"Name": …}`, and what is within for waits and stops.
-fn verdict(value: &Value) -> String {
-    match value {
-        Value::String(name) => name.clone(),
-        Value::Object(members) => match members.iter().next() {
-            Some((name, Value::String(inner))) => format!("{name}: {inner}"),
-            Some((name, _)) => name.clone(),
-            None => String::new(),
-        },
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => String::new(),
+impl Facts {
+    /// Names what is missing.
+    fn check(&self) -> Result<()> {
+        let Self { boot, roots_found, ca, operator, proof, ready_ms, .. } = self;
+        let present = [
+            ("the boot row that was taken", boot.path.is_some()),
+            ("the number of Vault's settings that were written", boot.writes.is_some()),
+            ("a search for root tokens", roots_found.is_some()),
+            ("a root certificate", ca.is_some()),
+            ("an operator of NATS", operator.is_some()),
+            ("readiness", ready_ms.is_some()),
+            ("the message there", proof.as_ref().is_some_and(|proof| proof.delivered)),
+            ("the message back", proof.as_ref().is_some_and(|proof| proof.returned)),
+        ];
+        let missing: Vec<&str> =
+            present.iter().filter(|(_, present)| !present).map(|(what, _)| *what).collect();
+        if !missing.is_empty() {
+            bail!("not everything is there: {} is missing", missing.join(", "));
+        }
+        if let Some(found @ 1..) = *roots_found {
+            bail!("{found} tokens with the policy root lived besides the one of the initialization");
+        }
+        Ok(())
     }
+}
+
+/// Who · identity · holds · until, each column as wide as its widest cell.
+fn table(holders: &[Holder], now_unix_s: u64) -> Vec<String> {
+    let head = ["who", "identity", "holds", "until"].map(str::to_owned);
+    let row = |holder: &Holder| {
+        let Holder { who, identity, holds, until_unix_s } = holder.clone();
+        [who, identity, holds.to_owned(), format!("in {}", span(until_unix_s.saturating_sub(now_unix_s)))]
+    };
+    let rows: Vec<[String; 4]> = std::iter::once(head).chain(holders.iter().map(row)).collect();
+    let mut widths = [0; 4];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; 4]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("  {cell:<width$}"));
+        cells.collect::<String>().trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// `4 h`, `30 d`, `59 min`.
@@ -254,14 +327,64 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verdict_is_named_as_a_person_would() {
-        assert_eq!(verdict(&serde_json::json!("Begin")), "Begin");
-        assert_eq!(verdict(&serde_json::json!({"Initialize": {"attempt": 1}})), "Initialize");
-        assert_eq!(verdict(&serde_json::json!({"Wait": "Vault"})), "Wait: Vault");
+    fn columns_are_as_wide_as_what_stands_in_them() {
+        let holder = |who: &str, identity: &str, holds| Holder {
+            who: who.to_owned(),
+            identity: identity.to_owned(),
+            holds,
+            until_unix_s: 1_000_000 + 14_400,
+        };
+        let holders = [holder("a", "spiffe://of/a/very/long/name", "x"), holder("component", "b", "much")];
+
+        let lines = table(&holders, 1_000_000);
+
+        let expected = [
+            "  who        identity                      holds  until",
+            "  a          spiffe://of/a/very/long/name  x      in 4 h",
+            "  component  b                             much   in 4 h",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]
     fn a_span_is_rounded_to_what_a_person_wants() {
         assert_eq!([span(3_599), span(14_400), span(2_592_000)], ["60 min", "4 h", "30 d"]);
+    }
+
+    #[test]
+    fn anything_that_is_missing_is_an_error_that_names_it() {
+        assert!(complete().check().is_ok());
+
+        for (spoil, named) in [
+            ((|facts| facts.roots_found = None) as fn(&mut Facts), "a search for root tokens is missing"),
+            (|facts| facts.roots_found = Some(2), "2 tokens with the policy root lived"),
+            (|facts| facts.operator = None, "an operator of NATS is missing"),
+            (|facts| facts.boot.path = None, "the boot row that was taken is missing"),
+            (|facts| facts.proof = None, "the message there, the message back is missing"),
+        ] {
+            let mut facts = complete();
+            spoil(&mut facts);
+            let error = facts.check().expect_err(named).to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    fn complete() -> Facts {
+        Facts {
+            boot: Boot { rows: vec![18], path: Some("unseal"), writes: Some(0) },
+            roots_found: Some(0),
+            ca: Some("00".to_owned()),
+            operator: Some("O".to_owned()),
+            proof: Some(Proof {
+                from: "UA".to_owned(),
+                to: "UB".to_owned(),
+                payload: "00".to_owned(),
+                delivered: true,
+                returned: true,
+                round_trip_us: 1,
+            }),
+            ready_ms: Some(1),
+            ..Facts::default()
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use data_encoding::HEXLOWER;
@@ -42,8 +42,16 @@ pub(super) struct Arguments {
     payload: Option<String>,
 }
 
-/// Runs until the proof is complete, or until stdin closes.
+/// Runs until the proof is complete or, without one, until stdin closes.
 pub(super) async fn run(arguments: Arguments) -> Result<()> {
+    tokio::select! {
+        biased;
+        () = kubefox_io::shell::signals::stdin_closed() => Ok(()),
+        ended = converse(arguments) => ended,
+    }
+}
+
+async fn converse(arguments: Arguments) -> Result<()> {
     let mut broker = connect(&arguments).await?;
     let own = broker.identify(IdentifyRequest {}).await?.into_inner().user;
     let mut messages = broker.subscribe(SubscribeRequest {}).await?.into_inner();
@@ -64,26 +72,28 @@ async fn ask(
     payload: Vec<u8>,
 ) -> Result<()> {
     let request = PublishRequest { to: to.clone(), subject: SUBJECT.to_owned(), payload: payload.clone() };
+    let begun = Instant::now();
     broker.publish(request).await?;
     let answer = tokio::time::timeout(ANSWER_WITHIN, messages.message())
         .await
-        .with_context(|| format!("no answer came within {ANSWER_WITHIN:?}"))??
+        .with_context(|| format!("no answer came within {} s", ANSWER_WITHIN.as_secs()))??
         .context("the broker closed the subscription")?;
+    let round_trip_us = u64::try_from(begun.elapsed().as_micros())?;
     if answer.from != to || answer.subject != SUBJECT || answer.payload != payload {
         bail!("another message came than the one that was sent");
     }
-    tell("Answered", &serde_json::json!({"from": answer.from, "payload": HEXLOWER.encode(&answer.payload)}));
+    let payload = HEXLOWER.encode(&answer.payload);
+    tell(
+        "Answered",
+        &serde_json::json!({"from": answer.from, "payload": payload, "round_trip_us": round_trip_us}),
+    );
     Ok(())
 }
 
 async fn echo(broker: &mut BrokerClient<Channel>, messages: &mut Streaming<Message>) -> Result<()> {
     loop {
-        let message = tokio::select! {
-            biased;
-            () = kubefox_io::shell::signals::stdin_closed() => return Ok(()),
-            message = messages.message() => message?,
-        };
-        let Message { from, subject, payload } = message.context("the broker closed the subscription")?;
+        let message = messages.message().await?.context("the broker closed the subscription")?;
+        let Message { from, subject, payload } = message;
         tell("Received", &serde_json::json!({"from": from, "payload": HEXLOWER.encode(&payload)}));
         broker.publish(PublishRequest { to: from, subject, payload }).await?;
     }

@@ -11,8 +11,8 @@ use super::incoming::check_type;
 use super::kind::Kind;
 use super::objects::Asked;
 use super::status::{Answer, FieldError, Refusal};
-use super::timestamp;
 use super::token::{Bound, Claims, ISSUER, Reference};
+use crate::fake::timestamp;
 
 const LIFETIME_S_DEFAULT: u64 = 3_600;
 const LIFETIME_S_MIN: u64 = 600;

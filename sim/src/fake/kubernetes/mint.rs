@@ -5,6 +5,8 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use crate::fake::uuid::hyphenated;
+
 /// An object's `metadata.uid`, or a token's `jti`: a random UUID (RFC 9562, version 4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Uid(String);
@@ -37,8 +39,7 @@ impl Mint {
         let mut bytes: [u8; 16] = self.draw();
         bytes[6] = bytes[6] & 0x0f | 0x40;
         bytes[8] = bytes[8] & 0x3f | 0x80;
-        let hex = data_encoding::HEXLOWER.encode(&bytes);
-        Uid(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+        Uid(hyphenated(&bytes))
     }
 
     pub(super) fn suffix(&mut self) -> String {

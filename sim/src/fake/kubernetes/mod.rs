@@ -24,7 +24,6 @@ mod status;
 mod store;
 #[cfg(test)]
 mod tests;
-mod timestamp;
 mod token;
 mod validate;
 

@@ -7,7 +7,7 @@ use kubefox_core::time::Unix;
 use serde_json::{Value, json};
 
 use super::kind::{Kind, qualified};
-use super::timestamp;
+use crate::fake::timestamp;
 
 /// An answer that did what was asked.
 pub(super) struct Answer {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
 use super::mint::{Revision, Uid};
-use super::timestamp;
+use crate::fake::timestamp;
 
 /// A stored object. It may hold a Secret's data, hence no `Debug`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Handled, Refusal};
-use super::calendar::rfc3339;
 use super::fields::Fields;
 use super::request::{Operation, Request};
 use super::shared::Shared;
+use crate::fake::timestamp::rfc3339;
 
 /// How many versions of a secret are kept, as the real server does unless told otherwise.
 const MAX_VERSIONS: usize = 10;

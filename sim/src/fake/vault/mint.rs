@@ -8,6 +8,8 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::fake::uuid::hyphenated;
+
 /// Every secret that the fake mints begins with these bytes (tokens: after their prefix), so that a search for a few
 /// patterns finds any of them wherever it should not be.
 pub const SECRET_MARK: &[u8; 8] = b"kfSecret";
@@ -53,8 +55,7 @@ impl Mint {
 
     /// An id in the form of a UUID.
     pub(super) fn uuid(self, purpose: &str, details: &[&[u8]]) -> String {
-        let hex = data_encoding::HEXLOWER.encode(&self.bytes::<16>(purpose, details));
-        [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+        hyphenated(&self.bytes(purpose, details))
     }
 
     /// The eight hexadecimal digits at the end of a mount's accessor.

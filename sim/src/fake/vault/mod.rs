@@ -19,7 +19,6 @@ use crate::fake::review::Reviewer;
 
 mod acl;
 mod answer;
-mod calendar;
 mod certificate;
 mod fields;
 mod hcl;

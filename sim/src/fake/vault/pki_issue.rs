@@ -10,7 +10,6 @@ use serde_json::json;
 
 use super::acl::glob;
 use super::answer::{Answer, Handled, Refusal};
-use super::calendar::rfc3339;
 use super::certificate::{self, Authority, BadName, Common, Leaf, PrivateKey, Serial};
 use super::fields::Fields;
 use super::identity::{self, Known};
@@ -19,6 +18,7 @@ use super::pki::{Issuer, Pki, cap_ttl};
 use super::pki_role::Role;
 use super::request::Request;
 use super::shared::Shared;
+use crate::fake::timestamp::rfc3339;
 
 /// The longest host name of DNS.
 const MAX_HOST_NAME: usize = 253;

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::answer::{Answer, Handled, Refusal};
-use super::calendar::rfc3339;
 use super::fields::Fields;
 use super::policy_parse::Policy;
 use super::request::{Operation, Request};
 use super::storage::{Storage, StoredPolicy};
+use crate::fake::timestamp::rfc3339;
 
 /// `sys/policies/acl/<rest>`.
 pub(super) fn handle(storage: &mut Storage, request: &Request, rest: &str) -> Handled {

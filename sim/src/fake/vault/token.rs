@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Auth, Handled, Refusal};
-use super::calendar::rfc3339;
 use super::fields::Fields;
 use super::mint::Mint;
 use super::request::{Operation, Request};
 use super::storage::Storage;
+use crate::fake::timestamp::rfc3339;
 
 /// For how long a token lives unless somebody says otherwise, in seconds: 32 days.
 pub(super) const DEFAULT_TTL_S: u64 = 2_764_800;

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Handled, Refusal};
-use super::calendar::rfc3339;
 use super::certificate::PrivateKey;
 use super::fields::Fields;
 use super::request::{Operation, Request};
 use super::shared::Shared;
+use crate::fake::timestamp::rfc3339;
 
 /// One mounted engine.
 #[derive(Clone, Default, Serialize, Deserialize)]

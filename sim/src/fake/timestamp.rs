@@ -1,4 +1,4 @@
-//! Seconds since 1970 as Kubernetes (RFC 3339) and HTTP (RFC 9110) write them.
+//! Seconds since 1970 as the servers' JSON (RFC 3339) and HTTP (RFC 9110) write them.
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
@@ -27,11 +27,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_written_as_kubernetes_and_http_write_them() {
+    fn moments_are_written_as_json_and_http_write_them() {
         let moment = Unix(1_795_465_234);
 
         assert_eq!(rfc3339(moment), "2026-11-23T20:20:34Z");
         assert_eq!(http_date(moment), "Mon, 23 Nov 2026 20:20:34 GMT");
+        assert_eq!(rfc3339(Unix(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(Unix(951_782_400)), "2000-02-29T00:00:00Z");
         assert_eq!(rfc3339(Unix(u64::MAX)), "9999-12-30T22:00:00Z");
     }
 }

@@ -1,0 +1,99 @@
+//! What the machines tell, as sentences for the timeline. `None` is what the timeline need not show.
+
+use kubefox_core::bootstrap::Ask;
+use kubefox_core::controller::table::{Decision, Verdict};
+use kubefox_core::{broker, controller, initializer};
+
+/// A notice of the controller.
+#[must_use]
+pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
+    use controller::Notice;
+    let sentence = match notice {
+        Notice::Decided(Decision { row, verdict }) => {
+            format!("row {row:>2} of the boot table: {}", decided(verdict))
+        }
+        Notice::Initialized { .. } => "Vault is initialized, its unseal key sealed on the disk".to_owned(),
+        Notice::EnvelopeNotWritten => {
+            "the only copy of the unseal key is in memory: the envelope could not be written yet".to_owned()
+        }
+        Notice::Unsealed => "Vault is unsealed and active".to_owned(),
+        Notice::Drift(setting) => {
+            format!("Vault's setting {setting:?} differs, and nobody gave the right to mend it")
+        }
+        Notice::CommittedMissing => {
+            "somebody deleted ConfigMap kubefox-committed; it is made again".to_owned()
+        }
+        Notice::SealKeyDeletion => {
+            "somebody asked for the deletion of Secret kubefox-seal-key; its finalizer still keeps it"
+                .to_owned()
+        }
+        Notice::RootRevoked => "the root token is dead: looked up, revoked, looked up again".to_owned(),
+        Notice::Swept { roots_found: 0 } => "searched: no token with the policy root lives".to_owned(),
+        Notice::Swept { roots_found } => {
+            format!("searched: {roots_found} tokens with the policy root lived and were revoked")
+        }
+        Notice::Configured { writes: 0, .. } => "Vault's settings stand as they are".to_owned(),
+        Notice::Configured { writes, .. } => format!("Vault's settings stand, {writes} of them written"),
+        Notice::Serving { address } => format!("serves callers on {address}"),
+        Notice::Rejected { identity, ask, rejection } => {
+            let who = identity.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
+            format!("refused {who} {}: {}", asked(ask), rejection.cause())
+        }
+        // Settings are many, and who was served says so itself.
+        Notice::Wrote(_) | Notice::Certified { .. } | Notice::Served { .. } => return None,
+    };
+    Some(sentence)
+}
+
+/// A notice of the initializer of NATS.
+#[must_use]
+pub(super) fn of_initializer(notice: &initializer::Notice) -> String {
+    use initializer::Notice;
+    match notice {
+        Notice::Waiting(wait) => format!("waits: {}", wait.sentence()),
+        Notice::Bootstrapped { .. } => "got its certificate and three JWTs for its token".to_owned(),
+        Notice::Written => "nats.conf and the certificate are on the shared volume".to_owned(),
+    }
+}
+
+/// A notice of a component's broker.
+#[must_use]
+pub(super) fn of_broker(notice: &broker::Notice) -> String {
+    use broker::Notice;
+    match notice {
+        Notice::Waiting(wait) => format!("its broker waits: {}", wait.sentence()),
+        Notice::Bootstrapped { .. } => "its broker got two certificates and a JWT for its token".to_owned(),
+        Notice::Written => "the runtime's certificate is on the shared volume".to_owned(),
+        Notice::Serving { address } => format!("its broker serves the runtime on {address}"),
+        Notice::Connected => "its broker is connected to NATS, the nonce signed in Vault".to_owned(),
+        Notice::Lapsed => "its documents have ended before they could be renewed".to_owned(),
+    }
+}
+
+fn decided(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Wait(wait) => wait.sentence().to_owned(),
+        Verdict::Stop(fatal) => format!("stop with {fatal:?}"),
+        Verdict::Begin => "nothing is there: begin a new life".to_owned(),
+        Verdict::CreateSealKey { .. } => "make the seal key and store it in the cluster".to_owned(),
+        Verdict::Initialize { attempt: 0 | 1, .. } => "initialize Vault".to_owned(),
+        Verdict::Initialize { attempt, .. } => format!("initialize Vault, attempt {attempt}"),
+        Verdict::Commit { again: false, .. } => {
+            "tell the cluster that the envelope is on the disk".to_owned()
+        }
+        Verdict::Commit { again: true, .. } => {
+            "tell the cluster once more that the envelope is on the disk".to_owned()
+        }
+        Verdict::Unseal => "unseal Vault".to_owned(),
+        Verdict::FinishSetUp { .. } => "finish what needs the root token, then let it die".to_owned(),
+        Verdict::LogIn { .. } => "log in, configure, serve".to_owned(),
+    }
+}
+
+fn asked(ask: &Ask) -> &'static str {
+    match ask {
+        Ask::Nats => "the documents of NATS",
+        Ask::Component => "a component's documents",
+        Ask::SignNonce { .. } => "a signed nonce",
+    }
+}
