@@ -13,7 +13,7 @@
 //!    itself: the one exception; each reconnect asks the machine.)
 //! 6. A machine never holds a secret, only its name ([`crate::secret::Secret`]).
 //! 7. Every remote write is compare-and-set, create-only, or named so that doing it twice is doing it once;
-//!    the call's doc says which. After [`Outcome::Unknown`] the machine looks, then repeats *that* write. A
+//!    the call's doc says which (a message of a runtime is the one exception: at most once, never repeated). After [`Outcome::Unknown`] the machine looks, then repeats *that* write. A
 //!    request may be applied *after* its caller gave up or died, so looking first is not enough by itself. On a
 //!    write-once path a repeated write is refused; after an unknown that means *look again*.
 //! 8. Every [`Event::Asked`] gets exactly one [`Effect::Answer`] by its deadline, unless [`Event::Withdrawn`]

@@ -180,6 +180,14 @@ name!(
     |text| text.len() <= 65_536 && text.starts_with("-----BEGIN CERTIFICATE-----")
 );
 
+impl Pem {
+    /// Whether both are the same, line breaks at the end aside: servers differ in those, and one server in time.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.trim_end() == other.0.trim_end()
+    }
+}
+
 /// A ServiceAccount in its namespace: the identity of a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Identity {

@@ -1,7 +1,7 @@
 //! The controller's one local file, `boot.state`: what is asked of the disk and what it answers, as data.
 //!
-//! The file moves `Intent → Sent → Envelope` (or `Sent → Foreign`), each replacing its predecessor by rename, so
-//! that losing the envelope loses the intent too. Every write is one atomic replacement: doing it twice is doing it
+//! The file moves `Intent → Sent → Envelope` (or `Sent → Foreign`; and `Envelope → Envelope` when root is dead), each
+//! replacing its predecessor by rename, so that losing the envelope loses the intent too. Every write is one atomic replacement: doing it twice is doing it
 //! once.
 
 use serde::{Deserialize, Serialize};

@@ -58,7 +58,8 @@ pub enum Call {
         /// Whose token dies.
         accessor: Accessor,
     },
-    /// `POST auth/kubernetes/login`. Makes a batch token, which nothing stores and time ends.
+    /// `POST auth/kubernetes/login`. Makes a batch token, which nothing stores and time ends: doing it twice costs one
+    /// more of those.
     Login {
         /// The role asked for.
         role: AuthRole,

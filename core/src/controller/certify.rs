@@ -165,7 +165,7 @@ fn compare(certificate: Certificate, published: Option<PublishedTrust>) -> Turn<
         return Turn::Ask(Certify::CreatingTrust(certificate));
     };
     match published.trust {
-        Some(trust) if trust.ca == certificate.ca => {
+        Some(trust) if trust.ca.is_same(&certificate.ca) => {
             Turn::Ask(Certify::UpdatingTrust(certificate, published.version))
         }
         Some(_) | None => Turn::Stop(Fatal::TrustReplaced),

@@ -62,6 +62,22 @@ impl Deed {
         }
     }
 
+    /// Whether SIGTERM has to wait for it.
+    pub(super) const fn must_not_be_cut_short(&self) -> bool {
+        match self {
+            Self::Initialize(initialize) => initialize.must_not_be_cut_short(),
+            Self::SetUp(set_up) => set_up.must_not_be_cut_short(),
+            Self::Survey(_)
+            | Self::Begin(_)
+            | Self::CreateKey(_)
+            | Self::Commit(_)
+            | Self::Unseal(_)
+            | Self::Configure(_)
+            | Self::Certify(_)
+            | Self::Watch(_) => false,
+        }
+    }
+
     pub(super) const fn phase(&self) -> &'static str {
         match self {
             Self::Survey(survey) => survey.phase(),

@@ -55,11 +55,16 @@ impl Initialize {
         Self { step: Step::Rehearsing, life, attempt }
     }
 
-    /// Whether dying now would lose the only copy of the unseal key; SIGTERM waits until it would not.
-    pub(super) const fn holds_the_only_copy(&self) -> bool {
+    /// Whether SIGTERM has to wait: from the moment the request may leave until its answer is safe on the disk, be it
+    /// the only copy of the unseal key or that somebody else was first.
+    pub(super) const fn must_not_be_cut_short(&self) -> bool {
         match self.step {
-            Step::Rehearsing | Step::WritingForeign => false,
-            Step::WritingSent | Step::Initializing | Step::WritingEnvelope | Step::ReadingBack => true,
+            Step::Rehearsing => false,
+            Step::WritingSent
+            | Step::Initializing
+            | Step::WritingForeign
+            | Step::WritingEnvelope
+            | Step::ReadingBack => true,
         }
     }
 

@@ -281,11 +281,11 @@ impl Controller {
         {
             out.notice(Notice::SealKeyDeletion);
         }
-        if let Known::Fact(seal) = &facts.seal
-            && !is_open(seal)
-        {
-            self.memory.serving = false;
-        }
+        let seal = match &facts.seal {
+            Known::Fact(seal) => Some(is_open(seal)),
+            Known::Unknown => None,
+        };
+        self.memory.looked_at_seal(seal);
         let verdict = decision.verdict.clone();
         if !self.memory.serving {
             out.notice(Notice::Decided(decision));
@@ -317,14 +317,9 @@ impl Controller {
     /// Ends as soon as nothing is lost by it.
     fn stop_if_asked(&mut self, out: &mut Out<Self>) {
         let precious = match &self.boot {
-            Boot::Awaiting(_, Deed::Initialize(initialize))
-            | Boot::Pausing(_, _, Deed::Initialize(initialize)) => initialize.holds_the_only_copy(),
+            Boot::Awaiting(_, deed) | Boot::Pausing(_, _, deed) => deed.must_not_be_cut_short(),
             Boot::Stopped(_) | Boot::Finished => return,
-            Boot::StandingBy
-            | Boot::Awaiting(..)
-            | Boot::Pausing(..)
-            | Boot::Waiting(..)
-            | Boot::Serving(_) => false,
+            Boot::StandingBy | Boot::Waiting(..) | Boot::Serving(_) => false,
         };
         if self.stopping && !precious {
             self.boot = Boot::Finished;

@@ -1,9 +1,13 @@
 //! Serving one question: who asks is proved twice, and everything is read and issued with the caller's own authority.
 //!
 //! ```text
-//! ReadingApiToken → Reviewing → ExchangingToken ─┬─ NATS ──────> ReadingJwt ×3 ─────────────> Issuing ──────> answer
-//!                                                ├─ component ─> EnsuringUserKey → SigningUser → Issuing → IssuingRuntime
-//!                                                └─ nonce ─────> SigningNonce ── no such key ──> EnsuringUserKey
+//! ReadingApiToken → Reviewing → ExchangingToken
+//!   NATS:       → ReadingJwt ×3 → IssuingNats → answer
+//!   component:  → ReadingUserKey → SigningUser → IssuingComponent → IssuingRuntime → answer
+//!                   ^  └ absent → WritingUserKey ─┐
+//!                   └─────────────────────────────┘
+//!   nonce:      → SigningNonce → answer
+//!                   └ no such key → ReadingUserKey (as above) → SigningNonce
 //! ```
 //!
 //! The identity comes from the controller's own review and from Vault's login, never from the question; the two must

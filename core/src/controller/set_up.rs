@@ -22,6 +22,7 @@ use super::login::{As, LoggedIn, Login};
 use super::sweep::{Sweep, Swept};
 use super::table::Wait;
 use super::turn::{Context, Turn};
+use crate::fatal::Fatal;
 use crate::machine::{Outcome, Refusal};
 use crate::names::LifeId;
 use crate::secret::{Own, Secret};
@@ -75,6 +76,22 @@ impl SetUp {
         Self { life, generation, step: Step::LookingUp, root: Root::Alive }
     }
 
+    /// Whether SIGTERM has to wait: the envelope is being replaced, and if what was written cannot be read back, the
+    /// only copy of the unseal key is in memory.
+    pub(super) const fn must_not_be_cut_short(&self) -> bool {
+        match &self.step {
+            Step::WritingEnvelope | Step::ReadingBack => true,
+            Step::LookingUp
+            | Step::Applying(_)
+            | Step::LoggingIn(_)
+            | Step::CheckingBefore
+            | Step::Revoking
+            | Step::LookingUpAgain
+            | Step::CheckingAfter
+            | Step::Sweeping(_) => false,
+        }
+    }
+
     pub(super) fn ask(&self, context: &Context<'_>) -> (Call, u64) {
         match &self.step {
             Step::LookingUp | Step::LookingUpAgain => {
@@ -118,7 +135,10 @@ impl SetUp {
                 Outcome::Refused(Refusal::Unauthenticated) => {
                     Self { root: Root::Dead, ..self }.then(Step::LoggingIn(Login::begin(As::Controller)))
                 }
-                Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Vault),
+                // Some token opens the envelope's place, and it is not the one of an initialization.
+                Outcome::Ok(Reply::Vault(vault::Reply::Token(_))) => Turn::Stop(Fatal::ForeignConfiguration),
+                Outcome::Ok(reply) => panic!("the driver answered LookingUp with {reply:?}"),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Vault),
             },
             Step::Applying(apply) => match apply.done(outcome, context) {
                 Applied::Turn(turn) => turn.map(|apply| Self { step: Step::Applying(apply), ..self }),

@@ -26,6 +26,10 @@
 //! A deed that the API server answers with *it exists already* is followed by a back-off, and then the survey sees what
 //! exists.
 //!
+//! Besides, and for the same rows: where Vault's two statuses disagree, row 4 waits; rows 9 and 10 wait while the mount
+//! does not show the key that the cluster stores, and stop as `SealKeyMalformed` if that is no key; row 14 waits where
+//! opening the envelope disagrees with what was read before; row 18 waits until it is known whether the seal is held.
+//!
 //! Row 1, an ordinal other than 0, is decided before anything is surveyed. What the rows call *wrong Vault*,
 //! *stranded* and *foreign* is found out by the act itself: unsealing, logging in, configuring.
 
@@ -178,7 +182,7 @@ impl Wait {
             Self::VaultUnsettled => "waiting for Vault: its answers about initialization do not agree yet",
             Self::ApiToken => "waiting for the projected token of the Kubernetes API",
             Self::ApiServer => {
-                "waiting for the Kubernetes API server: it does not answer or does not allow a read"
+                "waiting for the Kubernetes API server: it does not answer or does not allow what is needed"
             }
             Self::SealKeyVolume => "waiting for the Secret kubefox-seal-key to appear in its volume",
             Self::SealKeyDeletion => {
@@ -195,7 +199,7 @@ impl Wait {
             Self::VaultActive => "waiting for Vault to become active after the unseal",
             Self::StateWrite => "waiting for the state directory: boot.state cannot be written",
             Self::Login => "waiting for Vault to accept the controller's login",
-            Self::VaultToken => "waiting for the projected tokens kubefox-vault and kubefox-setup",
+            Self::VaultToken => "waiting for the projected tokens `vault` and `setup` of the pod",
             Self::Configuration => "waiting for Vault: a setting could not be read or written",
             Self::Listener => "waiting for the port of the gRPC server",
         }

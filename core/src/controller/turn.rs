@@ -82,3 +82,24 @@ pub(super) struct Memory {
     /// When the certificate that is served is renewed.
     pub(super) certify_again: Option<Due>,
 }
+
+/// So many looks at Vault's seal in a row may stay without an answer before nobody is served any more. One lost
+/// answer is no outage; with a look every two seconds this is six.
+pub(super) const SILENT_LOOKS_MAX: u8 = 3;
+
+impl Memory {
+    /// Vault's seal was looked at: whether it is open, or `None` if no answer came. Takes readiness away where it has
+    /// to be; only [`Turn::Serve`] gives it.
+    pub(super) fn looked_at_seal(&mut self, open: Option<bool>) {
+        match open {
+            Some(open) => {
+                self.silent_looks = 0;
+                self.serving &= open;
+            }
+            None => {
+                self.silent_looks = self.silent_looks.saturating_add(1).min(SILENT_LOOKS_MAX);
+                self.serving &= self.silent_looks < SILENT_LOOKS_MAX;
+            }
+        }
+    }
+}

@@ -20,9 +20,6 @@ const REMOTE_MS: u64 = 5_000;
 /// How often Vault's seal is looked at.
 pub(super) const WATCH_MS: u64 = 2_000;
 
-/// So many looks in a row without an answer mean that Vault is not there.
-const SILENT_LOOKS_MAX: u8 = 3;
-
 /// A look under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Watch {
@@ -44,24 +41,13 @@ impl Watch {
     }
 
     pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
-        let memory = &mut *context.memory;
-        let stays = match outcome {
-            Outcome::Ok(Reply::Vault(vault::Reply::SealStatus(status))) => {
-                memory.silent_looks = 0;
-                is_open(&status)
-            }
+        let open = match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::SealStatus(status))) => Some(is_open(&status)),
             Outcome::Ok(reply) => panic!("the driver answered {self:?} with {reply:?}"),
-            Outcome::Refused(_) | Outcome::Unknown(_) => {
-                memory.silent_looks += 1;
-                memory.silent_looks < SILENT_LOOKS_MAX
-            }
+            Outcome::Refused(_) | Outcome::Unknown(_) => None,
         };
-        if stays {
-            return Turn::Serve;
-        }
-        memory.silent_looks = 0;
-        memory.serving = false;
-        Turn::Survey
+        context.memory.looked_at_seal(open);
+        if context.memory.serving { Turn::Serve } else { Turn::Survey }
     }
 }
 

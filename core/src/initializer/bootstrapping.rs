@@ -61,7 +61,7 @@ fn alive(text: &str, now: Now) -> Option<Claims> {
 
 /// Whether a certificate is alive and of this authority. The end of a PEM file may or may not be a line break.
 pub(crate) fn is_usable(certificate: &Certificate, ca: &Pem, now: Now) -> bool {
-    certificate.ca.as_str().trim_end() == ca.as_str().trim_end() && certificate.not_after > now.unix
+    certificate.ca.is_same(ca) && certificate.not_after > now.unix
 }
 
 /// What a no of the controller means for whoever wants to start.

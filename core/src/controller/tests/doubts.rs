@@ -250,7 +250,7 @@ fn a_token_that_is_not_the_one_of_the_initialization_sets_nothing_up() {
     let mut bench = Bench::at("SetUp::LookingUp");
     let facts = TokenFacts { path: "auth/token/create".into(), policies: vec!["root".into()] };
     assert_eq!(bench.done(vault(vault::Reply::Token(facts))), []);
-    bench.assert_waits(Wait::Vault);
+    bench.assert_stopped(Fatal::ForeignConfiguration);
     assert!(!bench.world.settings.contains_key(&Setting::KubernetesAuth));
 }
 

@@ -14,7 +14,6 @@ fn a_stop_is_obeyed_at_once_where_nothing_is_lost_by_it() {
         "Commit::Creating",
         "Unseal::Unsealing",
         "SetUp::Revoking",
-        "SetUp::WritingEnvelope",
         "Configure::WritingSetting",
         "Certify::Presenting",
         "Serving",
@@ -58,6 +57,23 @@ fn a_stop_waits_through_every_pause_of_an_envelope_that_cannot_be_written() {
 }
 
 #[test]
+fn a_stop_waits_until_an_envelope_that_was_replaced_opens_again() {
+    let mut bench = Bench::at("SetUp::ReadingBack");
+    bench.done(state(state::Reply::Opened(state::Opened::Tampered)));
+    assert_eq!(bench.stop(), []);
+    for phase in ["SetUp::WritingEnvelope", "SetUp::ReadingBack"] {
+        assert_eq!(bench.machine.standing(), Standing::Starting, "the only copy of the key is in memory");
+        if phase == "SetUp::WritingEnvelope" {
+            bench.wait();
+        }
+        assert_eq!(bench.machine.phase(), phase);
+        bench.step();
+    }
+    assert_eq!(bench.machine.standing(), Standing::Finished);
+    Bench::at_in(bench.world, "Serving");
+}
+
+#[test]
 fn a_stop_does_not_wait_for_keys_that_are_not_there() {
     for outcome in doubts() {
         let mut bench = Bench::at("Initialize::Initializing");
@@ -68,7 +84,10 @@ fn a_stop_does_not_wait_for_keys_that_are_not_there() {
     let mut bench = Bench::at("Initialize::Initializing");
     bench.stop();
     bench.done(vault(vault::Reply::AlreadyInitialized));
-    assert_eq!(bench.machine.standing(), Standing::Finished, "nothing of ours is at stake");
+    // A restart that found `Sent` would take somebody else's Vault for an interrupted one of ours.
+    assert_eq!(bench.stands().0, "Initialize::WritingForeign");
+    bench.done(state(state::Reply::Written));
+    assert_eq!(bench.machine.standing(), Standing::Stopped(Fatal::ForeignInit));
 }
 
 #[test]

@@ -70,6 +70,33 @@ fn a_vault_that_is_silent_three_times_in_a_row_is_surveyed() {
 }
 
 #[test]
+fn an_outage_that_begins_with_a_renewal_takes_readiness_away_too() {
+    let mut bench = Bench::at("Serving");
+    bench.pass_to(bench.now.mono.after_ms(900_000));
+    bench.timeout();
+    assert_eq!(bench.machine.phase(), "Login::ReadingControllerJwt");
+
+    // Whatever goes to Vault is lost, whatever else is asked is answered.
+    let mut waits = 0;
+    while bench.machine.standing() == Standing::Ready {
+        match bench.boot_flight() {
+            Some(flight) if matches!(flight.call, Call::Vault(_)) => {
+                bench.done(Outcome::Unknown(Lost::Connection));
+            }
+            Some(_) => {
+                bench.step();
+            }
+            None => {
+                waits += 1;
+                bench.wait();
+            }
+        }
+        assert!(waits < 10, "nobody notices that Vault is gone");
+    }
+    assert_eq!((bench.machine.standing(), waits), (Standing::Starting, 3));
+}
+
+#[test]
 fn a_vault_that_is_new_is_surveyed_at_once() {
     let mut bench = Bench::at("Serving");
     bench.wait();
