@@ -7,6 +7,7 @@ use std::time::Duration;
 use kubefox_core::machine::{Machine, Ticket};
 use kubefox_core::secret::Asker;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// Questions that wait for the driver; beyond that the asker is told at once that the role is busy.
@@ -24,14 +25,22 @@ pub enum Inbound<M: Machine, R> {
 pub struct Question<M: Machine, R> {
     /// Its name.
     pub ticket: Ticket,
-    /// For how long the asker listens.
-    pub within: Duration,
+    /// Until when the asker listens.
+    pub until: Instant,
     /// The question.
     pub ask: M::Ask,
     /// What the asker showed, for its slots.
     pub secrets: Vec<(Asker, Zeroizing<Vec<u8>>)>,
     /// The way back.
     pub reply: oneshot::Sender<R>,
+}
+
+impl<M: Machine, R> Question<M, R> {
+    /// For how long the asker still listens; the time in the queue is gone already.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
 }
 
 /// Where questions are asked. Cheap to clone.
@@ -68,6 +77,11 @@ impl<M: Machine, R> Door<M, R> {
         (Self { questions, tickets: Arc::new(AtomicU64::new(1)) }, receiver)
     }
 
+    /// Returns when nobody answers any more: the driver has ended.
+    pub async fn closed(&self) {
+        self.questions.closed().await;
+    }
+
     /// Asks and waits for the answer. Dropping the future withdraws the question.
     ///
     /// # Errors
@@ -80,13 +94,14 @@ impl<M: Machine, R> Door<M, R> {
     ) -> Result<R, Unanswered> {
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
-        let question = Question { ticket, within, ask, secrets, reply };
+        let until = Instant::now() + within;
+        let question = Question { ticket, until, ask, secrets, reply };
         self.questions.try_send(Inbound::Asked(question)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Unanswered::Busy,
             mpsc::error::TrySendError::Closed(_) => Unanswered::Stopping,
         })?;
         let mut asked = Asked { questions: &self.questions, ticket, answered: false };
-        let answer = tokio::time::timeout(within, answer).await;
+        let answer = tokio::time::timeout_at(until, answer).await;
         asked.answered = matches!(answer, Ok(Ok(_)));
         match answer {
             Ok(Ok(answer)) => Ok(answer),
@@ -111,3 +126,6 @@ impl<M: Machine, R> Drop for Asked<'_, M, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! The only loop: runs one machine against the world and asserts the laws of the contract.
 //!
 //! Encoding and decoding happen here, where the keyring is; tasks only move bytes. A passed deadline becomes
-//! `Unknown(Deadline)`, whatever comes later is dropped. Every step goes through the [`Tap`], the single place where a
-//! step becomes a log line, a status or a recording.
+//! `Unknown(Deadline)`; whatever comes later is dropped before it is decoded, so that it fills no slot. What a machine
+//! does against a law is a mistake of ours, and ends the process. Every step goes through the [`Tap`], the single place
+//! where a step becomes a log line, a status or a recording.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use kubefox_core::machine::{
@@ -14,7 +14,7 @@ use kubefox_core::machine::{
 };
 use kubefox_core::secret::Secret;
 use kubefox_core::time::{Mono, Now};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::adapter::{Adapter, Encoded, Entropy, Slots};
@@ -97,7 +97,7 @@ struct Driver<M: Machine, A: Adapter<M>> {
     parts: Parts<M, A>,
     keyring: Keyring,
     in_flight: BTreeMap<CallId, InFlight<M>>,
-    open: BTreeMap<Ticket, tokio::sync::oneshot::Sender<A::Rendered>>,
+    open: BTreeMap<Ticket, oneshot::Sender<A::Rendered>>,
     tasks: JoinSet<(CallId, Result<Response, Lost>)>,
     /// Outcomes that are known already; each is a step of its own.
     ready: VecDeque<(CallId, Outcome<M::Reply>)>,
@@ -105,13 +105,17 @@ struct Driver<M: Machine, A: Adapter<M>> {
 
 struct InFlight<M: Machine> {
     call: M::Call,
+    by: Mono,
     behalf: Option<Ticket>,
+    /// Moves its bytes; `None` if it was answered without leaving the process.
     task: Option<AbortHandle>,
 }
 
 enum Next<M: Machine, R> {
     Carried(CallId, Result<Response, Lost>),
     Inbound(Inbound<M, R>),
+    /// A task ended because its ticket was closed.
+    Aborted,
     Signal(M::Signal),
     Timeout,
 }
@@ -129,6 +133,7 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
             }
             match self.next().await {
                 Next::Carried(id, result) => self.carried(id, result),
+                Next::Aborted => {}
                 Next::Inbound(Inbound::Asked(question)) => self.asked(question),
                 Next::Inbound(Inbound::Withdrawn(ticket)) => self.withdrawn(ticket),
                 Next::Signal(signal) => self.step(Event::Signal(signal)),
@@ -150,7 +155,7 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
             biased;
             Some(joined) = self.tasks.join_next(), if !self.tasks.is_empty() => match joined {
                 Ok((id, result)) => Next::Carried(id, result),
-                Err(error) if error.is_cancelled() => Next::Timeout,
+                Err(error) if error.is_cancelled() => Next::Aborted,
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
             Some(signal) = self.parts.signals.recv() => Next::Signal(signal),
@@ -164,6 +169,8 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
             return; // Its ticket was closed: what comes later is dropped, and nothing fills a closed slot.
         };
         let outcome = match result {
+            // It was ready in time at best, and nobody looked: late is late.
+            Ok(_) if self.parts.clock.now().mono > flight.by => Outcome::Unknown(Lost::Deadline),
             Ok(response) => self.parts.adapter.decode(&flight.call, response, &mut self.keyring),
             Err(lost) => Outcome::Unknown(lost),
         };
@@ -177,12 +184,16 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
     }
 
     fn asked(&mut self, question: Question<M, A::Rendered>) {
-        let Question { ticket, within, ask, secrets, reply } = question;
+        let within = question.remaining();
+        let Question { ticket, ask, secrets, reply, .. } = question;
+        if reply.is_closed() {
+            return; // Its asker went away while it waited: nobody is to be troubled with it.
+        }
         for (name, bytes) in secrets {
             self.keyring.fill(Secret::Of(ticket, name), bytes);
         }
         let replaced = self.open.insert(ticket, reply);
-        assert!(replaced.is_none(), "{ticket:?} was given out twice");
+        assert!(replaced.is_none(), "{ticket:?} is given out once");
         let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let by = self.parts.clock.now().in_ms(within_ms);
         self.step(Event::Asked { ticket, by, ask });
@@ -216,47 +227,51 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
         self.parts.tap.step(now, &cause, &effects, &self.machine);
         for effect in effects {
             match effect {
-                Effect::Call { id, by, behalf, call } => self.call(now, id, by, behalf, call),
+                Effect::Call { id, by, behalf, call } => self.call(id, by, behalf, call),
                 Effect::Answer { ticket, answer } => self.answer(ticket, answer),
                 Effect::Notice(_) => {} // Told by the tap.
             }
         }
     }
 
-    fn call(&mut self, now: Now, id: CallId, by: Mono, behalf: Option<Ticket>, call: M::Call) {
+    fn call(&mut self, id: CallId, by: Mono, behalf: Option<Ticket>, call: M::Call) {
+        let is_owned = behalf.is_none_or(|ticket| self.open.contains_key(&ticket));
+        assert!(is_owned, "{id:?} is made on behalf of {behalf:?}, which is closed");
         let encoded = self.parts.adapter.encode(&call, &mut self.keyring, &mut *self.parts.entropy);
         let task = match encoded {
-            Ok(Encoded::Request(request)) => Some(self.send(now, id, by, *request)),
+            Ok(Encoded::Request(request)) => Some(self.send(id, by, *request)),
             Ok(Encoded::Done(outcome)) => {
                 self.ready.push_back((id, outcome));
                 None
             }
             Err(unencodable) => {
-                // Nothing left the process. A closing ticket may have emptied a slot; anything else is a mistake of
-                // ours that must not look like an outage.
-                tracing::error!(error = %unencodable, "CallNotEncoded");
+                // A mistake of ours. It must not look like an outage: nothing left the process, and repeating it cannot
+                // help.
+                tracing::error!(error = %unencodable, call = id.0, phase = self.machine.phase(), "CallNotEncoded");
                 self.ready.push_back((id, Outcome::Refused(Refusal::Invalid)));
                 None
             }
         };
-        self.in_flight.insert(id, InFlight { call, behalf, task });
+        let replaced = self.in_flight.insert(id, InFlight { call, by, behalf, task });
+        assert!(replaced.is_none(), "{id:?} is given out once");
     }
 
-    fn send(&mut self, now: Now, id: CallId, by: Mono, request: Request) -> AbortHandle {
-        let moved = self.parts.carrier.carry(request);
-        let limit = Duration::from_millis(by.0.saturating_sub(now.mono.0));
+    fn send(&mut self, id: CallId, by: Mono, request: Request) -> AbortHandle {
+        let carried = self.parts.carrier.carry(request);
+        let deadline = self.parts.clock.sleep_until(by);
         self.tasks.spawn(async move {
-            match tokio::time::timeout(limit, moved).await {
-                Ok(result) => (id, result),
-                Err(_) => (id, Err(Lost::Deadline)),
+            tokio::select! {
+                biased;
+                result = carried => (id, result),
+                () = deadline => (id, Err(Lost::Deadline)),
             }
         })
     }
 
     fn answer(&mut self, ticket: Ticket, answer: M::Answer) {
-        let Some(reply) = self.open.remove(&ticket) else {
-            return; // Withdrawn before; the machine could not know yet.
-        };
+        let reply = self.open.remove(&ticket);
+        let reply =
+            reply.unwrap_or_else(|| panic!("{ticket:?} is answered once, and not after it was withdrawn"));
         let rendered = self.parts.adapter.render(ticket, answer, &self.keyring);
         // The asker may have gone away in this very moment; then nobody wants the answer.
         let _ = reply.send(rendered);
@@ -276,3 +291,6 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
         self.keyring.close(ticket);
     }
 }
+
+#[cfg(test)]
+mod tests;

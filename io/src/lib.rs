@@ -14,3 +14,4 @@ pub mod exchange;
 pub mod keyring;
 pub mod shell;
 pub mod telemetry;
+pub mod token;

@@ -26,6 +26,9 @@ const OURS: &str = "kubefox";
 /// Longest text of one event or effect in a log line.
 pub const DETAIL_CHARS_MAX: usize = 160;
 
+/// For how long Vault's root token may live; its work takes seconds. After that a person must look.
+pub const ROOT_TOKEN_ALIVE_S_MAX: u64 = 600;
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -94,13 +97,24 @@ pub fn forbid_core_dumps() {
 }
 
 /// Tells every step of a machine: a line at DEBUG for the step, one at INFO for each new phase, each new standing and
-/// each notice, one at ERROR for the end; and the newest snapshot.
+/// each notice, one at ERROR for the end and for a root token that does not die; and the newest snapshot.
 pub struct LogTap<M: Machine> {
     told: Snapshot,
     snapshots: watch::Sender<Snapshot>,
     termination_log: Option<PathBuf>,
     notice_level: fn(&M::Notice) -> Level,
-    root_token_since: fn(&M) -> Option<Unix>,
+    root_token: fn(&M::Notice) -> Option<RootToken>,
+    /// That the root token has been alive for too long was told.
+    alarmed: bool,
+}
+
+/// What a notice says of Vault's root token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootToken {
+    /// It is alive, as far as anybody knows.
+    Alive,
+    /// It is dead, and that is proved.
+    Dead,
 }
 
 impl<M: Machine> LogTap<M> {
@@ -114,7 +128,8 @@ impl<M: Machine> LogTap<M> {
             snapshots,
             termination_log: None,
             notice_level: |_| Level::INFO,
-            root_token_since: |_| None,
+            root_token: |_| None,
+            alarmed: false,
         };
         (tap, receiver)
     }
@@ -133,11 +148,39 @@ impl<M: Machine> LogTap<M> {
         self
     }
 
-    /// Where the machine knows since when a root token has been alive.
+    /// Learns from these notices since when, in this life of the process, Vault's root token has been alive.
     #[must_use]
-    pub fn root_token_since(mut self, since: fn(&M) -> Option<Unix>) -> Self {
-        self.root_token_since = since;
+    pub fn root_token(mut self, told: fn(&M::Notice) -> Option<RootToken>) -> Self {
+        self.root_token = told;
         self
+    }
+
+    fn root_token_since(&self, now: Now, effects: &[Effect<M>]) -> Option<Unix> {
+        let mut since = self.told.root_token_since;
+        for effect in effects {
+            let Effect::Notice(notice) = effect else { continue };
+            match (self.root_token)(notice) {
+                Some(RootToken::Alive) => since = since.or(Some(now.unix)),
+                Some(RootToken::Dead) => since = None,
+                None => {}
+            }
+        }
+        since
+    }
+
+    /// Once for each root token that does not die.
+    fn alarm(&mut self, now: Now) {
+        let alive_s = self.told.root_token_since.map_or(0, |since| now.unix.0.saturating_sub(since.0));
+        let too_long = alive_s >= ROOT_TOKEN_ALIVE_S_MAX;
+        if too_long && !self.alarmed {
+            tracing::error!(
+                role = self.told.role,
+                alive_s,
+                waits_for = self.told.waits_for,
+                "RootTokenAlive"
+            );
+        }
+        self.alarmed = too_long;
     }
 
     fn notices(&self, effects: &[Effect<M>]) {
@@ -176,7 +219,7 @@ impl<M: Machine> Tap<M> for LogTap<M> {
             waits_for: machine.waits_for(),
             standing,
             steps: before.steps + 1,
-            root_token_since: (self.root_token_since)(machine),
+            root_token_since: self.root_token_since(now, effects),
         };
         let Snapshot { role, waits_for, .. } = self.told;
         if tracing::enabled!(Level::DEBUG) {
@@ -184,6 +227,7 @@ impl<M: Machine> Tap<M> for LogTap<M> {
             tracing::debug!(role, before = before.phase, after = phase, cause, effects, "Step");
         }
         self.notices(effects);
+        self.alarm(now);
         if deed(phase) != deed(before.phase) {
             tracing::info!(role, phase, waits_for, "Phase");
         }

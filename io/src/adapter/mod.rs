@@ -37,14 +37,24 @@ pub trait Slots {
 #[error("the slot {0:?} is empty")]
 pub struct Empty(pub Secret);
 
+/// A secret as text that a header, a JSON string and a message can hold as it is: visible ASCII, and some of it.
+fn text(name: Secret, slots: &dyn Slots) -> Result<Zeroizing<String>, Unencodable> {
+    const UNSENDABLE: &str = "it is not visible ASCII";
+    let bytes = slots.expose(name)?;
+    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_graphic) {
+        return Err(Unencodable::Unsendable(name, UNSENDABLE));
+    }
+    let text = core::str::from_utf8(bytes).map_err(|_| Unencodable::Unsendable(name, UNSENDABLE))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
 /// Where randomness for salts, nonces and keys comes from: the operating system, or the simulator.
 pub trait Entropy: Send {
     /// Fills `bytes` with random ones.
     fn fill(&mut self, bytes: &mut [u8]);
 }
 
-/// A call that cannot become a request. It is a mistake of ours or a slot emptied by a closing ticket; nothing was
-/// sent.
+/// A call that cannot become a request: a mistake of ours. Nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unencodable {
     /// A secret it needs is not there.

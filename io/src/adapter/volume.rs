@@ -22,9 +22,10 @@ use super::certificate::{self, Flaw};
 use super::envelope::{self, SEAL_KEY_BYTES};
 use super::{Slots, Unencodable};
 use crate::disk::{Folder, NewFile, Request, Response};
+use crate::token::{TOKEN_BYTES_MAX, is_token};
 
-/// The longest service-account token, a line break at its end included.
-const TOKEN_BYTES_MAX: u64 = 8 * 1024;
+/// The longest file with a service-account token, a line break at its end included.
+const TOKEN_FILE_BYTES_MAX: u64 = TOKEN_BYTES_MAX as u64;
 /// More than a seal key has, so that a longer file is read and called malformed.
 const SEAL_KEY_BYTES_MAX: u64 = 64;
 /// The longest of the two trust files, as [`Pem`] has it.
@@ -48,7 +49,7 @@ pub fn encode(call: &Call, slots: &dyn Slots) -> Result<Request, Unencodable> {
         Call::ReadToken { token, into: _ } => Ok(Request::Read {
             folder: Folder::Tokens,
             name: token.file_name(),
-            limit_bytes: TOKEN_BYTES_MAX,
+            limit_bytes: TOKEN_FILE_BYTES_MAX,
         }),
         Call::ReadSealKey { into: _ } => {
             Ok(Request::Read { folder: Folder::SealKey, name: SEAL_KEY, limit_bytes: SEAL_KEY_BYTES_MAX })
@@ -90,18 +91,11 @@ fn token(response: Response, into: Secret, slots: &mut dyn Slots) -> Outcome<Tok
     if token.is_empty() {
         return Outcome::Ok(TokenFile::Empty);
     }
-    if !is_jwt(token) {
+    if !is_token(token) {
         return Outcome::Ok(TokenFile::Malformed);
     }
     slots.fill(into, Zeroizing::new(token.to_vec()));
     Outcome::Ok(TokenFile::Read)
-}
-
-/// Three parts of base64url joined by dots (RFC 7515, section 3.1).
-fn is_jwt(token: &[u8]) -> bool {
-    let is_base64url = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let parts: Vec<&[u8]> = token.split(|byte| *byte == b'.').collect();
-    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.iter().all(is_base64url))
 }
 
 fn seal_key(response: Response, into: Secret, slots: &mut dyn Slots) -> Outcome<SealKeyFile> {

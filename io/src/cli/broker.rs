@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use futures::StreamExt;
 use kubefox_core::broker::{Config, Notice, Signal, Wait};
 use kubefox_core::machine::Standing;
 use kubefox_core::vault::{AuthRole, PkiRole};
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tracing::Level;
 
 use super::caller::{Caller, host_and_port};
@@ -61,31 +63,30 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
         shared: Some(arguments.shared_dir),
         ..Directories::default()
     };
-    run_role("broker", arguments.telemetry, config, BrokerAdapter, level, async move |door| {
-        let door: Arc<dyn BrokerDoor> = Arc::new(door);
-        let (links, mut changes) = mpsc::channel(LINKS_WAITING_MAX);
-        let nats = Nats::new(server, Arc::clone(&door), links);
-        let routes = broker_server::routes(door, Arc::new(nats.clone()));
-        let limits = broker_server::LIMITS;
-        let listener = Listener::new(host, arguments.listen, Clients::OwnRuntime, limits, routes);
-        let (sender, signals) = mpsc::channel(LINKS_WAITING_MAX);
-        // Ends with the client, which holds the other end.
-        tokio::spawn(async move {
-            while let Some(link) = changes.recv().await {
-                if sender.send(Signal::Link(link)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let shells = Shells {
-            files: Some(Files::new(directories)),
-            bootstrap: Some(bootstrap),
-            listener: Some(Arc::new(listener)),
-            nats: Some(nats),
-            ..Shells::default()
-        };
-        Wiring { shells, signals, stop: Signal::Stop }
-    })
+    run_role(
+        "broker",
+        arguments.telemetry,
+        config,
+        BrokerAdapter,
+        |log| log.notice_level(level),
+        async move |door| {
+            let door: Arc<dyn BrokerDoor> = Arc::new(door);
+            let (links, changes) = mpsc::channel(LINKS_WAITING_MAX);
+            let nats = Nats::new(server, Arc::clone(&door), links);
+            let routes = broker_server::routes(door, Arc::new(nats.clone()));
+            let limits = broker_server::LIMITS;
+            let listener = Listener::new(host, arguments.listen, Clients::OwnRuntime, limits, routes);
+            let signals = ReceiverStream::new(changes).map(Signal::Link).boxed();
+            let shells = Shells {
+                files: Some(Files::new(directories)),
+                bootstrap: Some(bootstrap),
+                listener: Some(Arc::new(listener)),
+                nats: Some(nats),
+                ..Shells::default()
+            };
+            Wiring { shells, signals, stop: Signal::Stop }
+        },
+    )
 }
 
 /// ERROR is what somebody must act on; WARN heals by itself.

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use kubefox_core::controller::{Config, Notice, Signal};
+use futures::{StreamExt, stream};
+use kubefox_core::controller::table::{Decision, Verdict};
+use kubefox_core::controller::{Config, Controller, Notice, Signal};
 use kubefox_core::machine::Standing;
 use kubefox_core::names::{Installation, Namespace, Pem, PodName, TrustDomain};
-
-use tokio::sync::mpsc;
 use tracing::Level;
 
 use super::run::{Wiring, run_role};
@@ -23,6 +23,7 @@ use crate::shell::host::Real;
 use crate::shell::http::Http;
 use crate::shell::listener::{Clients, Listener};
 use crate::shell::tls;
+use crate::telemetry::{LogTap, RootToken};
 
 /// What the operator chooses for the controller.
 #[derive(Args)]
@@ -109,7 +110,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
         ..Directories::default()
     };
     let adapter = ControllerAdapter::new(config.installation.clone(), config.namespace.clone());
-    run_role("controller", telemetry, config, adapter, level, async move |door| {
+    run_role("controller", telemetry, config, adapter, tap, async move |door| {
         let host = Arc::new(Real);
         let routes = bootstrap_server::routes(Arc::new(door)).await;
         let limits = bootstrap_server::LIMITS;
@@ -121,8 +122,33 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
             listener: Some(Arc::new(listener)),
             ..Shells::default()
         };
-        Wiring { shells, signals: mpsc::channel(1).1, stop: Signal::Stop }
+        Wiring { shells, signals: stream::empty().boxed(), stop: Signal::Stop }
     })
+}
+
+fn tap(log: LogTap<Controller>) -> LogTap<Controller> {
+    log.notice_level(level).root_token(root_token)
+}
+
+/// Whoever sets Vault up holds its root token; whoever has swept it has proved that none lives.
+const fn root_token(notice: &Notice) -> Option<RootToken> {
+    match notice {
+        Notice::Initialized { .. }
+        | Notice::Decided(Decision { verdict: Verdict::FinishSetUp { .. }, .. }) => Some(RootToken::Alive),
+        Notice::RootRevoked | Notice::Swept { .. } => Some(RootToken::Dead),
+        Notice::Decided(_)
+        | Notice::EnvelopeNotWritten
+        | Notice::Unsealed
+        | Notice::Wrote(_)
+        | Notice::Drift(_)
+        | Notice::CommittedMissing
+        | Notice::SealKeyDeletion
+        | Notice::Configured { .. }
+        | Notice::Certified { .. }
+        | Notice::Serving { .. }
+        | Notice::Served { .. }
+        | Notice::Rejected { .. } => None,
+    }
 }
 
 /// ERROR is what somebody must act on; WARN heals by itself.

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use futures::{StreamExt, stream};
 use kubefox_core::initializer::{Config, Signal};
 use kubefox_core::machine::Standing;
-use tokio::sync::mpsc;
-use tracing::Level;
 
 use super::caller::Caller;
 use super::run::{Wiring, run_role};
@@ -66,14 +65,14 @@ pub(super) fn run(kind: Kind) -> Result<Standing, Unusable> {
         arguments.telemetry,
         config,
         InitializerAdapter,
-        |_| Level::INFO,
+        |log| log,
         async move |_door| {
             let shells = Shells {
                 files: Some(Files::new(directories)),
                 bootstrap: Some(bootstrap),
                 ..Shells::default()
             };
-            Wiring { shells, signals: mpsc::channel(1).1, stop: Signal::Stop }
+            Wiring { shells, signals: stream::empty().boxed(), stop: Signal::Stop }
         },
     )
 }

@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use kubefox_core::machine::{Machine, Seed, Standing};
 use tokio::sync::mpsc;
-use tracing::Level;
 
 use super::{Telemetry, Unusable};
 use crate::adapter::{Adapter, Entropy as _};
@@ -27,7 +28,7 @@ pub(super) struct Wiring<S> {
     /// Its shells.
     pub(super) shells: Shells,
     /// What the world tells it unasked, beside the end.
-    pub(super) signals: mpsc::Receiver<S>,
+    pub(super) signals: BoxStream<'static, S>,
     /// How it is told to end.
     pub(super) stop: S,
 }
@@ -38,7 +39,7 @@ pub(super) fn run_role<M, A, W>(
     telemetry: Telemetry,
     config: M::Config,
     adapter: A,
-    level: fn(&M::Notice) -> Level,
+    tap: impl FnOnce(LogTap<M>) -> LogTap<M>,
     wire: impl FnOnce(Door<M, A::Rendered>) -> W,
 ) -> Result<Standing, Unusable>
 where
@@ -55,15 +56,16 @@ where
         .map_err(|error| Unusable(format!("the process may not start threads: {error}")))?;
     let ended = runtime.block_on(async {
         let clock = Arc::new(SystemClock::start());
-        let (tap, snapshots) = LogTap::<M>::new(role);
+        let (log, snapshots) = LogTap::<M>::new(role);
+        let log = tap(log);
         let status = StatusServer::open(&Real, telemetry.status_listen, snapshots, clock.clone())
             .await
             .map_err(|error| Unusable(format!("--status-listen {}: {error}", telemetry.status_listen)))?;
         tracing::debug!(address = %status.address(), "StatusListening");
         let (door, questions) = Door::new();
-        let Wiring { shells, signals: told, stop } = wire(door).await;
+        let Wiring { shells, signals: unasked, stop } = wire(door).await;
         let (sender, signals) = mpsc::channel(SIGNALS_WAITING_MAX);
-        let relay = relay(told, sender.clone());
+        let relay = relay(unasked, sender.clone());
         let stopping = async {
             let parent_gone = async {
                 match telemetry.exit_with_stdin {
@@ -80,6 +82,7 @@ where
             let _ = sender.send(stop).await;
             std::future::pending::<()>().await;
         };
+        let listener = shells.listener.clone();
         let parts = Parts {
             adapter,
             carrier: Arc::new(shells),
@@ -87,25 +90,30 @@ where
             entropy: Box::new(OsEntropy),
             questions,
             signals,
-            tap: Box::new(tap.termination_log(telemetry.termination_log).notice_level(level)),
+            tap: Box::new(log.termination_log(telemetry.termination_log)),
         };
         let mut seed = [0; 32];
         OsEntropy.fill(&mut seed);
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            ended = drive(config, Seed(seed), parts) => Ok(ended),
+            ended = drive(config, Seed(seed), parts) => ended,
             () = relay => unreachable!("the relay waits for ever once there is nothing to relay"),
             () = stopping => unreachable!("stopping waits for the driver to end"),
+        };
+        // What was answered in the last step is still on its way to the askers.
+        if let Some(listener) = listener {
+            listener.drain().await;
         }
+        Ok(ended)
     });
-    // Nothing that is still under way is worth waiting for: the driver has ended.
+    // Nothing that is still under way is worth waiting for.
     runtime.shutdown_background();
     ended
 }
 
 /// Passes on what the world tells, for as long as it does.
-async fn relay<S>(mut told: mpsc::Receiver<S>, sender: mpsc::Sender<S>) {
-    while let Some(signal) = told.recv().await {
+async fn relay<S>(mut told: BoxStream<'_, S>, sender: mpsc::Sender<S>) {
+    while let Some(signal) = told.next().await {
         if sender.send(signal).await.is_err() {
             break;
         }

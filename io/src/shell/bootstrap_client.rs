@@ -2,7 +2,6 @@
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -13,15 +12,9 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
 use crate::exchange::{BootstrapRequest, BootstrapResponse};
-use crate::shell::connector::{Connector, Target};
+use crate::shell::connector::{Connector, KEEP_ALIVE_EVERY, KEEP_ALIVE_WITHIN, Target};
 use crate::shell::host::Host;
 use crate::shell::tls::{self, Expected, Unusable};
-
-/// How often a silent connection is probed: a stream of TCP that was cut never heals by itself.
-pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
-
-/// How long the answer to a probe may take.
-pub const KEEP_ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Longest response: JWTs and certificates of some KiB each.
 pub const RESPONSE_BYTES_MAX: usize = 256 * 1024;

@@ -23,12 +23,10 @@ use crate::adapter::bootstrap::rejected;
 use crate::door::{Door, Unanswered};
 use crate::exchange::BootstrapResponse;
 use crate::shell::listener::Limits;
+use crate::token::{TOKEN_BYTES_MAX, is_token};
 
 /// What the controller's server bears: a connection for each broker of a large cluster.
 pub const LIMITS: Limits = Limits { connections: 1_024, streams: 16, age: Some(Duration::from_secs(600)) };
-
-/// Longest service-account token; those of Kubernetes have 1 to 2 KiB.
-pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// Longest message: a token, a nonce, and what goes around them. Longer ones are not even decoded.
 pub const MESSAGE_BYTES_MAX: usize = TOKEN_BYTES_MAX + 256;
@@ -120,18 +118,7 @@ impl Service {
 /// The caller's token, in a buffer that is wiped.
 fn token(text: String) -> Result<Zeroizing<Vec<u8>>, Status> {
     let token = Zeroizing::new(text.into_bytes());
-    if may_be_token(&token) { Ok(token) } else { Err(rejected(Rejection::TokenMalformed)) }
-}
-
-/// At most 8 KiB in three parts of base64url (RFC 7515 §3.1). Whether it is genuine, the API server says.
-fn may_be_token(token: &[u8]) -> bool {
-    let is_part = |part: &[u8]| {
-        !part.is_empty()
-            && part.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    token.len() <= TOKEN_BYTES_MAX
-        && token.split(|byte| *byte == b'.').count() == 3
-        && token.split(|byte| *byte == b'.').all(is_part)
+    if is_token(&token) { Ok(token) } else { Err(rejected(Rejection::TokenMalformed)) }
 }
 
 fn unanswered(unanswered: Unanswered) -> Status {

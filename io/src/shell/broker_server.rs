@@ -45,6 +45,8 @@ pub trait BrokerDoor: Send + Sync + 'static {
         payload: Option<Zeroizing<Vec<u8>>>,
         within: Duration,
     ) -> BoxFuture<'static, Asked>;
+    /// Returns when nobody answers any more: the broker has ended.
+    fn closed(&self) -> BoxFuture<'static, ()>;
 }
 
 /// How a question ended.
@@ -60,6 +62,11 @@ impl<M: Machine<Ask = Ask>> BrokerDoor for Door<M, Answer> {
         let door = self.clone();
         let secrets = payload.map(|payload| (Asker::Payload, payload)).into_iter().collect();
         async move { Self::ask(&door, ask, secrets, within).await }.boxed()
+    }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        let door = self.clone();
+        async move { Self::closed(&door).await }.boxed()
     }
 }
 
@@ -119,7 +126,7 @@ impl Broker for Service {
         let deliveries = self.inbox.subscribe(subject).await;
         let deliveries =
             deliveries.map_err(|_| Status::unavailable("NATS did not take the subscription."))?;
-        Ok(Response::new(messages(deliveries)))
+        Ok(Response::new(messages(deliveries.take_until(self.door.closed()).boxed())))
     }
 
     async fn identify(
@@ -151,7 +158,9 @@ impl Service {
 
 /// The messages among what is delivered, each when the runtime is ready for it. Replies are none.
 fn messages(deliveries: BoxStream<'static, Delivery>) -> BoxStream<'static, Result<proto::Message, Status>> {
-    let ended = async { Err(Status::unavailable("The connection to NATS was replaced: subscribe again.")) };
+    let ended = async {
+        Err(Status::unavailable("The connection to NATS has ended or was replaced: subscribe again."))
+    };
     deliveries.filter_map(async |delivery| message(delivery).map(Ok)).chain(stream::once(ended)).boxed()
 }
 

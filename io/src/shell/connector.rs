@@ -18,9 +18,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 
 use crate::shell::host::{BoxStream, Host};
+use crate::shell::tls::ALPN_H2;
 
 /// How long name resolution, TCP and the TLS handshake may take together.
 pub const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a silent HTTP/2 connection is probed, by whichever end: a stream of TCP that was cut never heals by itself.
+pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the answer to a probe may take.
+pub const KEEP_ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Who is dialled, and how.
 #[derive(Clone)]
@@ -121,7 +128,7 @@ impl Connector {
                 Target::Tls { host: address, port, name, config } => {
                     let stream = host.connect(&address, port).await?;
                     let stream = TlsConnector::from(config).connect(name, stream).await?;
-                    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let h2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
                     Ok(Dialled { stream: Box::new(stream), h2 })
                 }
             }

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kubefox_core::machine::Lost;
 use zeroize::Zeroizing;
 
-use crate::shell::connector::{Connector, Target};
+use crate::shell::connector::{Connector, KEEP_ALIVE_EVERY, KEEP_ALIVE_WITHIN, Target};
 use crate::shell::host::Host;
 
 /// Largest body that is read, 4 MiB: the largest answer asked for is a list of Vault's mounts, some tens of KiB.
@@ -29,12 +29,6 @@ pub const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Idle connections kept.
 pub const IDLE_CONNECTIONS_MAX: usize = 8;
-
-/// How often a silent HTTP/2 connection is probed: a stream of TCP that was cut never heals by itself.
-pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
-
-/// How long the answer to a probe may take.
-pub const KEEP_ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A client of one server.
 #[derive(Clone)]

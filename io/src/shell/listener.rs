@@ -13,8 +13,8 @@ use futures::future::BoxFuture;
 use kubefox_core::machine::Lost;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::AbortHandle;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,23 +23,19 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
 use crate::exchange::Presentation;
+use crate::shell::accept::accept;
+use crate::shell::connector::{KEEP_ALIVE_EVERY, KEEP_ALIVE_WITHIN};
 use crate::shell::host::{BoxStream, Host, Listening};
 use crate::shell::tls::{self, ExpectedClient, Unusable};
 
 /// How long a client may take for the TLS handshake.
 pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How often a silent connection is probed: a stream of TCP that was cut never ends by itself.
-pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(10);
-
-/// How long the answer to a probe may take.
-pub const KEEP_ALIVE_WITHIN: Duration = Duration::from_secs(5);
-
 /// Header lists that are read; a call needs some hundred bytes.
 pub const HEADERS_BYTES_MAX: u32 = 8 * 1024;
 
-/// Pause after the operating system could not accept: usually it has no file descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long requests may take that are under way when the server is to end.
+pub const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Connections whose handshake is done and that the server has not taken yet.
 const ACCEPTED_WAITING_MAX: usize = 16;
@@ -152,7 +148,8 @@ impl Listener {
         let address = port.local_address()?;
         let shown = Shown(Arc::new(RwLock::new(config)));
         let (accepted, incoming) = mpsc::channel(ACCEPTED_WAITING_MAX);
-        let accepting = tokio::spawn(accept(port, shown.clone(), accepted, self.limits.connections));
+        let mut tasks = JoinSet::new();
+        let accepting = tasks.spawn(shake_hands(port, shown.clone(), accepted, self.limits.connections));
         let incoming = ReceiverStream::new(incoming);
         let mut server = Server::builder()
             .max_concurrent_streams(self.limits.streams)
@@ -162,26 +159,38 @@ impl Listener {
         if let Some(age) = self.limits.age {
             server = server.max_connection_age(age);
         }
-        let served = server.add_routes(self.routes.clone()).serve_with_incoming(incoming);
-        let serving = tokio::spawn(async move {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = stopped.map(|_| ());
+        let served = server.add_routes(self.routes.clone()).serve_with_incoming_shutdown(incoming, stopped);
+        tasks.spawn(async move {
             if let Err(error) = served.await {
                 tracing::error!(%error, "ServerEnded");
             }
         });
-        Ok(Serving { address, shown, tasks: [accepting.abort_handle(), serving.abort_handle()] })
+        Ok(Serving { address, shown, accepting, stop, tasks })
+    }
+
+    /// Closes the port, and lets the requests that are under way end, for at most [`DRAIN_WITHIN`].
+    pub async fn drain(&self) {
+        let Some(serving) = self.serving.lock().await.take() else { return };
+        let Serving { accepting, stop, mut tasks, .. } = serving;
+        accepting.abort();
+        // A server that has ended by itself has nothing to stop.
+        let _ = stop.send(());
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_WITHIN, ended).await.is_err() {
+            tracing::debug!("RequestsCutShort");
+        }
     }
 }
 
 struct Serving {
     address: SocketAddr,
     shown: Shown,
-    tasks: [AbortHandle; 2],
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
-    }
+    accepting: AbortHandle,
+    stop: oneshot::Sender<()>,
+    /// The one that accepts and the one that serves; both end when this is dropped.
+    tasks: JoinSet<()>,
 }
 
 /// The configuration that the next handshake uses.
@@ -198,29 +207,16 @@ impl Shown {
     }
 }
 
-/// Accepts until the server is gone. Handshakes run beside each other; a slow one holds up nobody.
-async fn accept(
-    mut port: Box<dyn Listening>,
+/// Handshakes run beside each other; a slow one holds up nobody.
+async fn shake_hands(
+    port: Box<dyn Listening>,
     shown: Shown,
     accepted: mpsc::Sender<io::Result<Accepted>>,
     connections: usize,
 ) {
-    let connections = Arc::new(Semaphore::new(connections));
-    while !accepted.is_closed() {
-        let stream = match port.accept().await {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "NotAccepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
-            tracing::warn!("TooManyConnections");
-            continue;
-        };
+    let serve = |stream, permit| {
         let (config, accepted) = (shown.now(), accepted.clone());
-        tokio::spawn(async move {
+        async move {
             let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, TlsAcceptor::from(config).accept(stream));
             match handshake.await {
                 // The server may have ended meanwhile.
@@ -228,8 +224,9 @@ async fn accept(
                 Ok(Err(error)) => tracing::debug!(%error, "HandshakeFailed"),
                 Err(_) => tracing::debug!("HandshakeTooSlow"),
             }
-        });
-    }
+        }
+    };
+    accept(port, connections, serve).await;
 }
 
 /// A connection whose handshake is done; counted until it is dropped.

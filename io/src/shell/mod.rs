@@ -7,12 +7,13 @@
 //!             ├── listener ──────────┤                 │
 //!             │     bootstrap_server │               host ── clock ── entropy
 //!             │     broker_server    │
-//!             └── files           status
+//!             └── files           status ── accept
 //! ```
 //!
 //! [`host`] is the seam: production brings [`host::Real`], the simulator its own network. Only the NATS client library
 //! dials by itself.
 
+mod accept;
 pub mod bootstrap_client;
 pub mod bootstrap_server;
 pub mod broker_server;

@@ -20,6 +20,7 @@ use kubefox_core::machine::{Lost, Refusal};
 use kubefox_core::names::Nonce;
 use kubefox_core::nats::Link;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::adapter::Entropy;
 use crate::exchange::{NatsRequest, Presentation};
@@ -163,9 +164,13 @@ impl Nats {
         let door = Arc::clone(&self.door);
         let (ear, in_use) = (self.ear.clone(), Arc::clone(&self.ear.in_use));
         Ok(ConnectOptions::with_auth_callback(move |nonce| {
-            // The library wants a future that is `Sync`; the handle of a task is.
-            let signed = tokio::spawn(sign(Arc::clone(&door), nonce));
-            async move { signed.await.unwrap_or_else(|_| Err(AuthError::new("the broker is stopping"))) }
+            // The library wants a future that is `Sync`; a set of one task is, and ends it when it is dropped.
+            let mut signing = JoinSet::new();
+            signing.spawn(sign(Arc::clone(&door), nonce));
+            async move {
+                let signed = signing.join_next().await.expect("it holds one task");
+                signed.unwrap_or_else(|_| Err(AuthError::new("the broker is stopping")))
+            }
         })
         .tls_client_config(config)
         .require_tls(true)

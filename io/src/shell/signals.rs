@@ -11,6 +11,7 @@ pub async fn terminated() {
         signal(SignalKind::terminate()).and_then(|one| Ok((one, signal(SignalKind::interrupt())?)));
     match registered {
         Ok((mut terminate, mut interrupt)) => tokio::select! {
+            biased;
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         },

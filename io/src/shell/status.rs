@@ -17,10 +17,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use kubefox_core::machine::Standing;
 use kubefox_core::time::Unix;
 use serde_json::json;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::driver::Clock;
+use crate::shell::accept::accept;
 use crate::shell::host::{BoxStream, Host, Listening};
 
 /// Connections at once; the kubelet and a scraper need three.
@@ -28,9 +29,6 @@ pub const CONNECTIONS_MAX: usize = 32;
 
 /// How long a request's head may take, and how long a connection may be idle.
 pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
-
-/// Pause after the operating system could not accept: usually it has no file descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a role tells about itself; no secret is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,24 +101,15 @@ impl Drop for StatusServer {
     }
 }
 
-async fn serve(mut port: Box<dyn Listening>, snapshots: watch::Receiver<Snapshot>, clock: Arc<dyn Clock>) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let stream = match port.accept().await {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "NotAccepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
+async fn serve(port: Box<dyn Listening>, snapshots: watch::Receiver<Snapshot>, clock: Arc<dyn Clock>) {
+    let serve = |stream, permit| {
         let (snapshots, clock) = (snapshots.clone(), Arc::clone(&clock));
-        tokio::spawn(async move {
+        async move {
             connection(stream, snapshots, clock).await;
             drop(permit);
-        });
-    }
+        }
+    };
+    accept(port, CONNECTIONS_MAX, serve).await;
 }
 
 async fn connection(stream: BoxStream, snapshots: watch::Receiver<Snapshot>, clock: Arc<dyn Clock>) {

@@ -93,6 +93,37 @@ fn the_last_words_name_cause_remedy_and_what_was_waited_for() {
 }
 
 #[test]
+fn a_root_token_that_does_not_die_is_an_alarm_and_once() {
+    let (tap, snapshots) = LogTap::<Toy>::new("toy");
+    let mut tap = tap.root_token(|told| match told {
+        Told::Alone => Some(RootToken::Dead),
+        Told::Found { friend } => (friend == "root").then_some(RootToken::Alive),
+    });
+    let found = |friend: &str| [Effect::Notice(Told::Found { friend: friend.to_owned() })];
+    let mut since = Vec::new();
+
+    let log = Log::of("error", || {
+        for (second, effects) in [
+            (1_000, &found("B")),
+            (1_001, &found("root")),
+            (1_002, &found("root")),
+            (1_600, &found("B")),
+            (1_601, &found("B")),
+            (1_602, &found("B")),
+            (1_603, &[Effect::Notice(Told::Alone)]),
+        ] {
+            tap.step(at(second), &Cause::Timeout, effects, &Toy::Waiting);
+            since.push(snapshots.borrow().root_token_since);
+        }
+    });
+
+    let alive = Some(Unix(1_001));
+    assert_eq!(since, [None, alive, alive, alive, alive, alive, None]);
+    let lines: Vec<_> = log.iter().map(|line| (line["message"].clone(), line["alive_s"].clone())).collect();
+    assert_eq!(lines, [("RootTokenAlive".into(), 600.into())]);
+}
+
+#[test]
 fn a_long_call_is_cut() {
     let effects: [Effect<Toy>; 1] = [call(&"ä".repeat(1_000))];
 

@@ -13,7 +13,7 @@ use tonic_types::StatusExt;
 use zeroize::Zeroizing;
 
 use super::DOMAIN;
-use crate::adapter::{Slots, Unencodable, certificate};
+use crate::adapter::{Slots, Unencodable, certificate, text};
 use crate::exchange::{BootstrapRequest, BootstrapResponse, Request};
 
 /// Bytes of an Ed25519 signature.
@@ -22,23 +22,28 @@ const SIGNATURE_BYTES: usize = 64;
 /// The message of a call, with the authority its receiver must show.
 ///
 /// # Errors
-/// [`Unencodable`] if the token is not there or is no text.
+/// [`Unencodable`] if the token is not there or cannot be sent.
 pub fn encode(call: &Call, slots: &dyn Slots) -> Result<Request, Unencodable> {
     let (ca, message) = match call {
         Call::Nats { ca, token, key: _ } => {
-            let token = text(*token, slots)?;
+            let token = own(text(*token, slots)?);
             (ca, BootstrapRequest::Nats(proto::NatsBootstrapRequest { token }))
         }
         Call::Component { ca, token, key: _, runtime_key: _ } => {
-            let token = text(*token, slots)?;
+            let token = own(text(*token, slots)?);
             (ca, BootstrapRequest::Component(proto::ComponentBootstrapRequest { token }))
         }
         Call::SignNonce { ca, token, nonce } => {
-            let (token, nonce) = (text(*token, slots)?, nonce.to_string());
+            let (token, nonce) = (own(text(*token, slots)?), nonce.to_string());
             (ca, BootstrapRequest::SignNonce(proto::SignNonceRequest { token, nonce }))
         }
     };
     Ok(Request::Bootstrap { ca: ca.clone(), message })
+}
+
+/// The same memory, no longer wiped: messages are made of plain strings.
+fn own(mut text: Zeroizing<String>) -> String {
+    core::mem::take(&mut *text)
 }
 
 /// The outcome of a call whose response came. The tables are in the module's documentation.
@@ -69,11 +74,6 @@ pub fn decode(
         ) => None,
     };
     reply.map_or(Outcome::Unknown(Lost::Garbled), Outcome::Ok)
-}
-
-fn text(name: Secret, slots: &dyn Slots) -> Result<String, Unencodable> {
-    let text = core::str::from_utf8(slots.expose(name)?);
-    text.map(str::to_owned).map_err(|_| Unencodable::Unsendable(name, "it is not UTF-8"))
 }
 
 fn nats(response: proto::NatsBootstrapResponse, key: Secret, slots: &mut dyn Slots) -> Option<NatsDocuments> {

@@ -20,7 +20,7 @@ use serde::Serialize;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{CA_MEMBER, CERTIFICATE_MEMBER, SEAL_KEY_MEMBER};
-use crate::adapter::{Slots, Unencodable};
+use crate::adapter::{Slots, Unencodable, text};
 
 /// Every request is authorized with this token.
 const CREDENTIAL: Secret = Secret::Own(Own::ApiJwt);
@@ -76,17 +76,6 @@ fn authorize(mut request: Request<Vec<u8>>, slots: &dyn Slots) -> Result<Request
     value.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, value);
     Ok(request)
-}
-
-/// A token as text that a header and a JSON string can hold as it is.
-fn text(name: Secret, slots: &dyn Slots) -> Result<Zeroizing<String>, Unencodable> {
-    const UNSENDABLE: &str = "it is not visible ASCII";
-    let bytes = slots.expose(name)?;
-    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_graphic) {
-        return Err(Unencodable::Unsendable(name, UNSENDABLE));
-    }
-    let text = core::str::from_utf8(bytes).map_err(|_| Unencodable::Unsendable(name, UNSENDABLE))?;
-    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn json(object: &impl Serialize) -> Result<Vec<u8>, Unencodable> {

@@ -11,9 +11,6 @@ use crate::adapter::{
 };
 use crate::exchange::{BootstrapResponse, Presentation, Request, Response};
 
-/// Bytes of a seal key: AES-256.
-const SEAL_KEY_BYTES: usize = 32;
-
 /// Adapter of the controller.
 #[derive(Clone)]
 pub struct ControllerAdapter {
@@ -44,7 +41,7 @@ impl Adapter<Controller> for ControllerAdapter {
             Call::State(call) => Request::Disk(state::encode(call, &self.state, slots, entropy)?),
             Call::Volume(call) => Request::Disk(volume::encode(call, slots)?),
             Call::Keys(keys::Call::MintSealKey { into }) => {
-                let mut key = Zeroizing::new(vec![0; SEAL_KEY_BYTES]);
+                let mut key = Zeroizing::new(vec![0; envelope::SEAL_KEY_BYTES]);
                 entropy.fill(&mut key);
                 let id = envelope::key_id(&key);
                 slots.fill(*into, key);

@@ -21,13 +21,13 @@ use vaultrs::api::token::requests::{
     RevokeTokenSelfRequest,
 };
 use vaultrs::api::transit::requests::{ReadKeyRequest, SignDataRequest};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::endpoints::{
     GeneratePassword, InitStatus, ReadPasswordPolicy, ReadPolicy, SealStatus, WriteSetting,
 };
 use super::path;
-use crate::adapter::{Slots, Unencodable};
+use crate::adapter::{Slots, Unencodable, text};
 
 /// What the libraries need to build a URI; only its path and query go out.
 const BASE: &str = "http://vault";
@@ -110,17 +110,6 @@ fn request<E: Endpoint>(endpoint: &E, token: &str) -> Result<Request<Vec<u8>>, U
     };
     *request.uri_mut() = uri.parse::<Uri>().map_err(|_| REFUSED)?;
     Ok(request)
-}
-
-/// A secret as text that a header and a JSON string can hold as it is.
-fn text(name: Secret, slots: &dyn Slots) -> Result<Zeroizing<String>, Unencodable> {
-    const UNSENDABLE: &str = "it is not visible ASCII";
-    let bytes = slots.expose(name)?;
-    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_graphic) {
-        return Err(Unencodable::Unsendable(name, UNSENDABLE));
-    }
-    let text = core::str::from_utf8(bytes).map_err(|_| Unencodable::Unsendable(name, UNSENDABLE))?;
-    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn initialize() -> StartInitializationRequest {

@@ -133,6 +133,10 @@ impl BrokerDoor for Scripted {
         let answer = self.answer.clone();
         async move { Ok(answer) }.boxed()
     }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        futures::future::pending().boxed()
+    }
 }
 
 /// Two messages with a reply between them.

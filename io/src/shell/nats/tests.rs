@@ -122,6 +122,10 @@ impl BrokerDoor for Scripted {
         let answer = self.answer.clone();
         async move { answer }.boxed()
     }
+
+    fn closed(&self) -> BoxFuture<'static, ()> {
+        futures::future::pending().boxed()
+    }
 }
 
 fn signed() -> Result<Answer, Unanswered> {

@@ -4,6 +4,7 @@ use crate::keyring::Keyring;
 use kubefox_core::names::{Accessor, Identity, Namespace, ServiceAccount};
 use kubefox_core::secret::Own;
 use kubefox_core::vault::{AuthRole, PkiRole};
+use zeroize::Zeroizing;
 
 const TOKEN: Secret = Secret::Own(Own::ControllerToken);
 const KEY: Secret = Secret::Own(Own::UnsealKey);
