@@ -74,6 +74,11 @@ pub fn start(format: LogFormat, levels: &str) -> Result<(), NotLogging> {
 /// Our own lines as chosen; those of libraries at INFO at most, because they print requests and responses below it.
 /// async-nats logs at ERROR what its caller is told anyway, at each attempt to reconnect.
 fn filter(levels: &str) -> Result<Targets, NotLogging> {
+    // A word that is no level would be taken for a target, and a slip of the pen would silence the log.
+    let is_level = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+    if !levels.split(',').map(str::trim).all(is_level) {
+        return Err(NotLogging::Filter);
+    }
     let chosen: Targets = levels.parse().map_err(|_| NotLogging::Filter)?;
     let level = chosen.default_level().unwrap_or(LevelFilter::INFO);
     let mut filter = Targets::new()
@@ -96,7 +101,7 @@ pub fn forbid_core_dumps() {
     }
 }
 
-/// Tells every step of a machine: a line at DEBUG for the step, one at INFO for each new phase, each new standing and
+/// Tells every step of a machine: a line at DEBUG for the step and for each new phase, one at INFO for each new standing and
 /// each notice, one at ERROR for the end and for a root token that does not die; and the newest snapshot.
 pub struct LogTap<M: Machine> {
     told: Snapshot,
@@ -229,7 +234,7 @@ impl<M: Machine> Tap<M> for LogTap<M> {
         self.notices(effects);
         self.alarm(now);
         if deed(phase) != deed(before.phase) {
-            tracing::info!(role, phase, waits_for, "Phase");
+            tracing::debug!(role, phase, waits_for, "Phase");
         }
         if standing != before.standing {
             match standing {

@@ -41,6 +41,42 @@ fn a_controller_without_tenants_is_refused() {
 }
 
 #[test]
+fn the_platforms_own_namespace_is_no_tenant() {
+    let output = finish(kubefox().args([
+        "controller",
+        "--namespace",
+        "kubefox",
+        "--pod-name",
+        "kubefox-0",
+        "--tenant-namespaces",
+        "team0,kubefox",
+    ]));
+
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("--tenant-namespaces kubefox: the platform's own namespace is never a tenant"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_pod_without_an_ordinal_is_refused() {
+    let output = finish(kubefox().args([
+        "controller",
+        "--namespace",
+        "kubefox",
+        "--pod-name",
+        "kubefox-7c9f",
+        "--tenant-namespaces",
+        "team0",
+    ]));
+
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("must end in the ordinal"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_missing_authority_of_the_api_server_names_the_file_and_the_remedy() {
     let folder = tempfile::tempdir().expect("a temporary directory");
 

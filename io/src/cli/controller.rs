@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use kubefox_core::controller::table::{Decision, Verdict};
 use kubefox_core::controller::{Config, Controller, Notice, Signal};
 use kubefox_core::machine::Standing;
-use kubefox_core::names::{Installation, Namespace, Pem, PodName, TrustDomain};
+use kubefox_core::names::{Installation, Namespace, Pem, PodName, TrustDomain, ordinal};
 use tracing::Level;
 
 use super::run::{Wiring, run_role};
@@ -73,6 +73,20 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
     let telemetry = arguments.telemetry.clone();
+    if arguments.tenant_namespaces.contains(&arguments.namespace) {
+        return Err(Unusable(format!(
+            "--tenant-namespaces {}: the platform's own namespace is never a tenant, or its servers could pass for \
+             components; leave it out",
+            arguments.namespace
+        )));
+    }
+    if ordinal(&arguments.pod_name).is_none() {
+        return Err(Unusable(format!(
+            "--pod-name {}: must end in the ordinal of a StatefulSet's pod, as kubefox-0 does; run the controller in a \
+             StatefulSet",
+            arguments.pod_name
+        )));
+    }
     let vault = Target::vault(&arguments.vault_url)
         .map_err(|error| Unusable(format!("--vault-url {}: {error}", arguments.vault_url)))?;
     let kubernetes_host = kubernetes_url(arguments.kubernetes_url)?;

@@ -59,13 +59,14 @@ fn a_step_is_one_line_and_a_new_phase_another() {
 fn the_phases_of_one_deed_are_one_line() {
     let (mut tap, snapshots) = LogTap::<Toy>::new("toy");
 
-    let log = Log::of("info", || {
+    let log = Log::of("debug", || {
         for machine in [Toy::Waiting, Toy::WaitingLonger, Toy::Serving] {
             tap.step(at(1), &Cause::Timeout, &[], &machine);
         }
     });
 
-    let phases: Vec<_> = log.iter().map(|line| (line["message"].clone(), line["phase"].clone())).collect();
+    let lines = log.iter().filter(|line| line["message"] != "Step");
+    let phases: Vec<_> = lines.map(|line| (line["message"].clone(), line["phase"].clone())).collect();
     let line = |message: &str, phase: serde_json::Value| (message.into(), phase);
     let null = serde_json::Value::Null;
     assert_eq!(
@@ -247,5 +248,15 @@ impl io::Write for Log {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[test]
+fn a_level_that_is_none_is_refused() {
+    for wrong in ["nonsense", "inof", "info,nonsense", "kubefox_io=loud"] {
+        assert_eq!(filter(wrong).map(drop), Err(NotLogging::Filter), "{wrong}");
+    }
+    for right in ["info", "debug", "warn,kubefox_io=trace", "INFO"] {
+        assert!(filter(right).is_ok(), "{right}");
     }
 }

@@ -133,7 +133,7 @@ async fn up(arguments: Arguments) -> Result<ExitCode> {
             if arguments.once {
                 return Ok(Ended::Proved);
             }
-            report.moment("up", format!("Ctrl-C ends it; the logs are in {}", state.logs().display()));
+            report.moment("up", format!("Ctrl-C ends it; until then the logs are in {}", state.logs().display()));
             std::future::pending().await
         } => ended,
     };

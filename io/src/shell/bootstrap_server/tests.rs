@@ -16,6 +16,7 @@ const DNS: &str = "kubefox.kubefox.svc";
 const URI: &str = "spiffe://cluster.local/ns/kubefox/sa/kubefox";
 const TOKEN: &str = "eyJh.eyJi.c2ln";
 const NONCE: &str = "abcDEF012345-_x";
+const LATE: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn each_request_is_one_question_and_its_answer_comes_back() {
@@ -134,6 +135,21 @@ async fn a_server_that_is_gone_is_a_lost_connection_and_one_that_is_back_is_foun
     assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE)).await), Seen::Answer("signature".to_owned()));
 }
 
+#[tokio::test]
+async fn a_server_that_drains_still_answers_what_it_was_asked_and_takes_nothing_new() {
+    let world = World::new(Script::AnswerLate).await;
+
+    let (late, ()) = tokio::join!(world.call(sign(TOKEN, NONCE)), async {
+        while world.asked().is_empty() {
+            tokio::time::sleep(LATE / 20).await;
+        }
+        world.listener.drain().await;
+    });
+
+    assert_eq!(late, Seen::Answer("signature".to_owned()));
+    assert_eq!(world.call(sign(TOKEN, NONCE)).await, Seen::Lost(Lost::Connection));
+}
+
 #[test]
 fn the_callers_time_is_honoured_up_to_ours() {
     let within = |text: &str| {
@@ -161,6 +177,8 @@ fn the_callers_time_is_honoured_up_to_ours() {
 #[derive(Clone, Copy)]
 enum Script {
     Answer,
+    /// After some time.
+    AnswerLate,
     Reject(Rejection),
     None(Unanswered),
 }
@@ -175,11 +193,18 @@ impl BootstrapDoor for Scripted {
         let token = String::from_utf8(token.to_vec()).expect("the server checks it");
         self.asked.lock().expect("no panic before").push((ask.clone(), token));
         let answered = match self.script {
-            Script::Answer => Ok(Ok(answer_to(&ask))),
+            Script::Answer | Script::AnswerLate => Ok(Ok(answer_to(&ask))),
             Script::Reject(rejection) => Ok(Err(rejected(rejection))),
             Script::None(unanswered) => Err(unanswered),
         };
-        async move { answered }.boxed()
+        let is_late = matches!(self.script, Script::AnswerLate);
+        async move {
+            if is_late {
+                tokio::time::sleep(LATE).await;
+            }
+            answered
+        }
+        .boxed()
     }
 }
 
