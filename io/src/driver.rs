@@ -283,10 +283,7 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
         self.open.remove(&ticket);
         self.in_flight.retain(|_, flight| {
             let ends = flight.behalf == Some(ticket);
-            if false
-                && ends
-                && let Some(task) = &flight.task
-            {
+            if ends && let Some(task) = &flight.task {
                 task.abort();
             }
             !ends
