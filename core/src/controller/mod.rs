@@ -14,7 +14,7 @@
 //!
 //! Boot is recovery: whatever happened, the controller surveys the world, applies one row of the table ([`table`]),
 //! does one deed and surveys again. A renewal is Configure anew, and goes back to the survey only if it fails. The boot
-//! has one call in flight at a time. Beside it, each question from outside is a [`session::Session`] of its own.
+//! has one call in flight at a time. Beside it, each question from outside is a session (`session.rs`) of its own.
 
 mod apply;
 mod begin;

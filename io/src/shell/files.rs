@@ -1,5 +1,5 @@
-//! Performs [`disk::Request`]s on real directories. One at a time: an operation whose caller gave up ends before the
-//! next one begins, so that a late write never overtakes a newer one.
+//! Performs [`crate::disk::Request`]s on real directories. One at a time: an operation whose caller gave up ends
+//! before the next one begins, so that a late write never overtakes a newer one.
 
 mod bundle;
 mod replace;
