@@ -1,10 +1,11 @@
 //! What running a role has in common: log, status, clock, randomness, stopping, and the driver.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
 use kubefox_core::machine::{Machine, Seed, Standing};
 use tokio::sync::mpsc;
 
@@ -65,23 +66,11 @@ where
         let (door, questions) = Door::new();
         let Wiring { shells, signals: unasked, stop } = wire(door).await;
         let (sender, signals) = mpsc::channel(SIGNALS_WAITING_MAX);
-        let relay = relay(unasked, sender.clone());
-        let stopping = async {
-            let parent_gone = async {
-                match telemetry.exit_with_stdin {
-                    true => stdin_closed().await,
-                    false => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                () = terminated() => {}
-                () = parent_gone => {}
-            }
-            // A driver that is gone has nothing left to stop.
-            let _ = sender.send(stop).await;
-            std::future::pending::<()>().await;
-        };
+        let ending = stream::once(async {
+            told_to_end(telemetry.exit_with_stdin).await;
+            stop
+        });
+        let relay = relay(stream::select(unasked, ending), sender);
         let listener = shells.listener.clone();
         let parts = Parts {
             adapter,
@@ -98,7 +87,6 @@ where
             biased;
             ended = drive(config, Seed(seed), parts) => ended,
             () = relay => unreachable!("the relay waits for ever once there is nothing to relay"),
-            () = stopping => unreachable!("stopping waits for the driver to end"),
         };
         // What was answered in the last step is still on its way to the askers.
         if let Some(listener) = listener {
@@ -111,8 +99,24 @@ where
     ended
 }
 
+/// Returns when the process is to end: it was told to, or whoever started it is gone.
+async fn told_to_end(exit_with_stdin: bool) {
+    let parent_gone = async {
+        match exit_with_stdin {
+            true => stdin_closed().await,
+            false => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = terminated() => {}
+        () = parent_gone => {}
+    }
+}
+
 /// Passes on what the world tells, for as long as it does.
-async fn relay<S>(mut told: BoxStream<'_, S>, sender: mpsc::Sender<S>) {
+async fn relay<S>(told: impl Stream<Item = S>, sender: mpsc::Sender<S>) {
+    let mut told = pin!(told);
     while let Some(signal) = told.next().await {
         if sender.send(signal).await.is_err() {
             break;

@@ -23,6 +23,8 @@ const TOKEN: Secret = Secret::Of(FIRST, Asker::CallerToken);
 /// What the first question's asker showed.
 const JWT: Secret = Secret::Of(FIRST, Asker::CallerJwt);
 const LONG: Duration = Duration::from_secs(60);
+/// What happens at all happens at once; a test that waits longer fails and does not hang.
+const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn a_call_is_carried_once_and_done_once_with_what_came_back() {
@@ -134,7 +136,7 @@ async fn a_withdrawn_question_is_closed_before_the_machine_hears_of_it() {
     asker.abort();
 
     assert_eq!(world.step().await, Cause::Event(Event::Withdrawn { ticket: FIRST }));
-    carried.reply.closed().await;
+    soon(carried.reply.closed()).await;
     assert_eq!(world.shown(JWT).await, "");
     world.nothing_more_happens().await;
 }
@@ -196,7 +198,7 @@ async fn the_end_of_the_machine_ends_everything_that_was_under_way() {
 
         assert_eq!(world.driver.await.expect("no panic"), end);
         assert_eq!(asker.await.expect("no panic"), Err(Unanswered::Stopping));
-        carried.reply.closed().await;
+        soon(carried.reply.closed()).await;
     }
 }
 
@@ -251,7 +253,7 @@ impl World {
     /// The next step after the start.
     async fn step(&mut self) -> Cause<Toy> {
         loop {
-            match self.steps.recv().await.expect("the driver runs") {
+            match soon(self.steps.recv()).await.expect("the driver runs") {
                 Cause::Start => {}
                 // How long exactly an asker listens is the door's matter.
                 Cause::Event(Event::Asked { ticket, by: _, ask }) => {
@@ -264,7 +266,7 @@ impl World {
 
     /// The next request that leaves.
     async fn carried(&mut self) -> Carried {
-        self.carried.recv().await.expect("the driver runs")
+        soon(self.carried.recv()).await.expect("the driver runs")
     }
 
     /// What a slot holds, by way of a request that shows it.
@@ -304,6 +306,10 @@ impl Carried {
     fn lose(self, lost: Lost) {
         assert!(self.reply.send(Err(lost)).is_ok(), "nobody waits for this answer");
     }
+}
+
+async fn soon<T>(event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, event).await.expect("it happens")
 }
 
 fn call(by_ms: u64, call: Call) -> Order {
