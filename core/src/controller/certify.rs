@@ -15,15 +15,16 @@ use super::calls::{Call, Notice, Reply};
 use super::table::{Known, Wait};
 use super::turn::{Context, Turn};
 use crate::documents::certificate::{request, ttl_s};
+use crate::documents::setting::platform_identity;
 use crate::fatal::Fatal;
 use crate::kubernetes::{self, PublishedTrust, Trust};
 use crate::listener;
 use crate::machine::{Outcome, Refusal};
-use crate::names::{Identity, LifeId, ResourceVersion, ServiceAccount};
+use crate::names::{LifeId, ResourceVersion};
 use crate::retry::{Due, renewal_s};
 use crate::secret::{Own, Secret};
 use crate::state::State;
-use crate::vault::{self, Certificate, PkiRole};
+use crate::vault::{self, AuthRole, Certificate, PkiRole};
 use crate::volume::{self, Token, TokenFile};
 
 /// A local read.
@@ -38,9 +39,6 @@ const CONFLICT_PAUSE_MS: u64 = 200;
 const RENEWAL_OF_CERTIFICATE: u64 = 1;
 /// A renewed certificate that lives shorter than this is not worth presenting.
 const LIFE_S_MIN: u64 = 60;
-
-/// The controller's own service account.
-const SERVICE_ACCOUNT: &str = "kubefox";
 
 /// Certification under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,8 +71,8 @@ impl Certify {
                 (Call::Volume(volume::Call::ReadToken { token: Token::Api, into }), LOCAL_MS)
             }
             Self::Issuing => {
-                let service_account = ServiceAccount::parse(SERVICE_ACCOUNT).expect("letters are a name");
-                let identity = Identity { namespace: context.config.namespace.clone(), service_account };
+                let identity = platform_identity(AuthRole::Controller, &context.config.namespace)
+                    .expect("the controller has an account of its own");
                 let role = PkiRole::Controller;
                 let request = request(role, &identity, &context.config.trust_domain, ttl_s(role));
                 let token = Secret::Own(Own::ControllerToken);

@@ -151,7 +151,13 @@ impl Store {
                 | Step::ReadingAccount(_)
                 | Step::GeneratingPassword(_)
                 | Step::WritingAccount(_),
-                _,
+                Refusal::Denied
+                | Refusal::Unauthenticated
+                | Refusal::Unclear
+                | Refusal::Conflict
+                | Refusal::Invalid
+                | Refusal::Busy
+                | Refusal::Local,
             ) => Stored::Turn(Turn::Wait(Wait::Configuration)),
         }
     }

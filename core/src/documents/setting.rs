@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 pub use self::role::{
     AUDIENCE_CONTROLLER, AUDIENCE_SETUP, CALLER_TOKEN_TTL_S, CONTROLLER_TOKEN_TTL_S, SETUP_TOKEN_TTL_S,
-    platform_service_account,
+    platform_identity,
 };
 use crate::documents::certificate::{PKI_MAX_TTL_S, ROOT_TTL_S};
 use crate::documents::policy::policy;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use kubefox_core::documents::certificate::{service_dns_name, uri};
-use kubefox_core::documents::setting::platform_service_account;
-use kubefox_core::names::{Identity, Namespace, ServiceAccount, TrustDomain};
+use kubefox_core::documents::setting::platform_identity;
+use kubefox_core::names::{Namespace, TrustDomain};
 use kubefox_core::vault::{AuthRole, PkiRole};
 
 use super::Unusable;
@@ -58,10 +58,8 @@ impl Caller {
 
     /// What the certificate of one of the platform's services must say.
     pub(super) fn expected(&self, role: PkiRole, account: AuthRole) -> Expected {
-        let account =
-            platform_service_account(account).expect("the platform's services have accounts of their own");
-        let service_account = ServiceAccount::parse(account).expect("they are named in lower-case letters");
-        let identity = Identity { namespace: self.platform_namespace.clone(), service_account };
+        let identity = platform_identity(account, &self.platform_namespace)
+            .expect("the platform's services have accounts of their own");
         let dns =
             service_dns_name(role, &self.platform_namespace).expect("the platform's services have names");
         Expected { dns, spiffe: uri(role, &identity, &self.trust_domain) }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Plan, ROOT_ISSUER};
 use crate::documents::certificate::{BROKER_DNS_NAME, service_dns_name, ttl_s};
-use crate::names::{Accessor, caller_audience};
+use crate::names::{Accessor, Identity, Namespace, ServiceAccount, caller_audience};
 use crate::vault::{AuthRole, PkiRole};
 
 /// Audience of the token with which the controller logs in to configure Vault.
@@ -26,7 +26,7 @@ pub const CALLER_TOKEN_TTL_S: u64 = 2 * 60;
 
 /// The one service account of the platform that may log in as this role; a component may have any name.
 #[must_use]
-pub const fn platform_service_account(role: AuthRole) -> Option<&'static str> {
+const fn platform_service_account(role: AuthRole) -> Option<&'static str> {
     match role {
         AuthRole::ControllerSetup | AuthRole::Controller => Some("kubefox"),
         AuthRole::Nats => Some("nats"),
@@ -35,6 +35,17 @@ pub const fn platform_service_account(role: AuthRole) -> Option<&'static str> {
         AuthRole::Agent => Some("agent"),
         AuthRole::Component => None,
     }
+}
+
+/// Who logs in as this role, in the platform's namespace; a component may be anybody.
+///
+/// # Panics
+/// Never: the names are lower-case letters, which are a service account's.
+#[must_use]
+pub fn platform_identity(role: AuthRole, namespace: &Namespace) -> Option<Identity> {
+    let name = platform_service_account(role)?;
+    let service_account = ServiceAccount::parse(name).expect("lower-case letters are a name");
+    Some(Identity { namespace: namespace.clone(), service_account })
 }
 
 /// The body of `auth/kubernetes/role/<name>`. Batch tokens: nothing stores them, so that a crash-looping pod costs
