@@ -202,14 +202,16 @@ impl<M: Machine> LogTap<M> {
         }
     }
 
+    /// The last words are on the disk before the log has them: whoever reads `Stopped` may end this process at once.
     fn stopped(&self, fatal: kubefox_core::fatal::Fatal, waits_for: &str) {
         let (role, cause, remedy) = (self.told.role, fatal.cause(), fatal.remedy());
-        tracing::error!(role, ?fatal, exit_code = fatal.exit_code(), cause, remedy, waits_for, "Stopped");
-        let Some(path) = &self.termination_log else { return };
-        let last_words = format!("{fatal:?}: {cause}\nRemedy: {remedy}\nLast: {waits_for}\n");
-        if let Err(error) = fs::write(path, last_words) {
-            tracing::warn!(%error, path = %path.display(), "TerminationMessageNotWritten");
+        if let Some(path) = &self.termination_log {
+            let last_words = format!("{fatal:?}: {cause}\nRemedy: {remedy}\nLast: {waits_for}\n");
+            if let Err(error) = fs::write(path, last_words) {
+                tracing::warn!(%error, path = %path.display(), "TerminationMessageNotWritten");
+            }
         }
+        tracing::error!(role, ?fatal, exit_code = fatal.exit_code(), cause, remedy, waits_for, "Stopped");
     }
 }
 
