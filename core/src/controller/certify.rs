@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::calls::{Call, Notice, Reply};
-use super::table::{Known, Wait};
+use super::table::Wait;
 use super::turn::{Context, Turn};
 use crate::documents::certificate::{request, ttl_s};
 use crate::documents::setting::platform_identity;
@@ -23,7 +23,6 @@ use crate::machine::{Outcome, Refusal};
 use crate::names::{LifeId, ResourceVersion};
 use crate::retry::{Due, renewal_s};
 use crate::secret::{Own, Secret};
-use crate::state::State;
 use crate::vault::{self, AuthRole, Certificate, PkiRole};
 use crate::volume::{self, Token, TokenFile};
 
@@ -175,10 +174,5 @@ fn trust(certificate: &Certificate) -> Trust {
 }
 
 fn life(context: &Context<'_>) -> LifeId {
-    match &context.memory.facts.state {
-        Known::Fact(State::Envelope { life, .. }) => life.clone(),
-        state @ (Known::Unknown | Known::Fact(_)) => {
-            panic!("nothing is certified before the envelope is there, and the survey found {state:?}")
-        }
-    }
+    context.memory.life.clone().expect("row 20 names the life before anything is certified")
 }

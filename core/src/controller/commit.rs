@@ -4,14 +4,16 @@
 //! ```text
 //! Creating ── created ──> survey
 //!    ├ it exists → wait, then survey
-//!    └ again, and not done → the next rows
+//!    └ again, and not done → the next rows, as decided when it began
 //! ```
+
+use alloc::boxed::Box;
 
 use serde::{Deserialize, Serialize};
 
 use super::calls::{Call, Notice, Reply};
-use super::table::{Known, Wait};
-use super::turn::{Context, Turn};
+use super::table::{Decision, Wait};
+use super::turn::Turn;
 use crate::kubernetes;
 use crate::machine::{Outcome, Refusal};
 use crate::names::LifeId;
@@ -23,15 +25,18 @@ const REMOTE_MS: u64 = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Commit {
     life: LifeId,
-    again: bool,
+    /// Only where it is made again.
+    otherwise: Option<Box<Decision>>,
 }
 
 impl Commit {
-    pub(super) fn begin(life: LifeId, again: bool, context: &mut Context<'_>) -> Self {
-        if again {
-            context.notices.push(Notice::CommittedMissing);
-        }
-        Self { life, again }
+    pub(super) const fn begin(life: LifeId, otherwise: Option<Box<Decision>>) -> Self {
+        Self { life, otherwise }
+    }
+
+    /// What is to be told as it begins: whoever makes it again missed it.
+    pub(super) fn alarm(&self) -> Option<Notice> {
+        self.otherwise.is_some().then_some(Notice::CommittedMissing)
     }
 
     pub(super) fn ask(&self) -> (Call, u64) {
@@ -42,17 +47,16 @@ impl Commit {
         "Commit::Creating"
     }
 
-    pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
+    pub(super) fn done(self, outcome: Outcome<Reply>) -> Turn<Self> {
         match outcome {
             Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Created)) => Turn::Survey,
             Outcome::Refused(Refusal::Conflict) => Turn::Wait(Wait::Conflict),
             Outcome::Ok(reply) => panic!("the driver answered Creating with {reply:?}"),
             // Only the first commit is worth waiting for: unsealing does not need the API server.
-            Outcome::Refused(_) | Outcome::Unknown(_) if self.again => {
-                context.memory.facts.committed = Known::Unknown;
-                Turn::Decide
-            }
-            Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::ApiServer),
+            Outcome::Refused(_) | Outcome::Unknown(_) => match self.otherwise {
+                Some(decision) => Turn::Follow(*decision),
+                None => Turn::Wait(Wait::ApiServer),
+            },
         }
     }
 }

@@ -53,7 +53,7 @@ impl Deed {
             Self::Begin(begin) => begin.done(outcome, context).map(Self::Begin),
             Self::CreateKey(create_key) => create_key.done(outcome, context).map(Self::CreateKey),
             Self::Initialize(initialize) => initialize.done(outcome, context).map(Self::Initialize),
-            Self::Commit(commit) => commit.done(outcome, context).map(Self::Commit),
+            Self::Commit(commit) => commit.done(outcome).map(Self::Commit),
             Self::Unseal(unseal) => unseal.done(outcome, context).map(Self::Unseal),
             Self::SetUp(set_up) => set_up.done(outcome, context).map(Self::SetUp),
             Self::Configure(configure) => configure.done(outcome, context).map(Self::Configure),

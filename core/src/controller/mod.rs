@@ -55,7 +55,7 @@ use self::initialize::Initialize;
 use self::session::{Session, Verdict as SessionVerdict, View};
 use self::set_up::SetUp;
 use self::survey::Survey;
-use self::table::{Known, Verdict, Wait, decide};
+use self::table::{Decision, Facts, Known, Verdict, Wait, decide};
 use self::turn::{Context, Memory, Turn};
 use self::unseal::Unseal;
 use self::watch::{WATCH_MS, Watch, is_open};
@@ -231,6 +231,9 @@ impl Controller {
     fn take(&mut self, turn: Turn<Deed>, now: Now, out: &mut Out<Self>) {
         self.boot = match turn {
             Turn::Ask(deed) => {
+                if !matches!(deed, Deed::Survey(_)) {
+                    self.waited_for = None;
+                }
                 let (call, within_ms) = self.with_context(now, out, |context| deed.ask(context));
                 Boot::Awaiting(out.call(now.in_ms(within_ms), call), deed)
             }
@@ -240,7 +243,8 @@ impl Controller {
                 self.waited_for = None;
                 return self.survey(now, out);
             }
-            Turn::Decide => return self.decide(now, out),
+            Turn::Decide(facts) => return self.decide(*facts, now, out),
+            Turn::Follow(decision) => return self.follow(decision, now, out),
             Turn::Configure => return self.take(Turn::Ask(Deed::Configure(Configure::begin())), now, out),
             Turn::Certify => {
                 let fresh = self.memory.certify_again.is_some_and(|due| !due.is_due(now));
@@ -271,11 +275,10 @@ impl Controller {
         self.take(Turn::Ask(Deed::Survey(Survey::begin())), now, out);
     }
 
-    fn decide(&mut self, now: Now, out: &mut Out<Self>) {
-        let facts = &self.memory.facts;
+    fn decide(&mut self, facts: Facts, now: Now, out: &mut Out<Self>) {
         let grace_ms = self.config.seal_key_grace_ms;
         let late = self.memory.key_missing_since.is_some_and(|since| now.mono >= since.after_ms(grace_ms));
-        let decision = decide(facts, self.config.allow_plain_state_dir, late);
+        let decision = decide(&facts, self.config.allow_plain_state_dir, late);
         if let Known::Fact(Some(secret)) = &facts.secret
             && secret.marked.deleting
         {
@@ -286,6 +289,11 @@ impl Controller {
             Known::Unknown => None,
         };
         self.memory.looked_at_seal(seal);
+        self.follow(decision, now, out);
+    }
+
+    /// Begins what the table says.
+    fn follow(&mut self, decision: Decision, now: Now, out: &mut Out<Self>) {
         let verdict = decision.verdict.clone();
         if !self.memory.serving {
             out.notice(Notice::Decided(decision));
@@ -293,12 +301,19 @@ impl Controller {
         let deed = match verdict {
             Verdict::Wait(wait) => return self.take(Turn::Wait(wait), now, out),
             Verdict::Stop(fatal) => return self.take(Turn::Stop(fatal), now, out),
-            Verdict::LogIn { .. } => return self.take(Turn::Configure, now, out),
+            Verdict::LogIn { life } => {
+                self.memory.life = Some(life);
+                return self.take(Turn::Configure, now, out);
+            }
             Verdict::Begin => Deed::Begin(Begin::with_random_id(self.seed)),
             Verdict::CreateSealKey { life } => Deed::CreateKey(CreateKey::begin(life)),
             Verdict::Initialize { life, attempt } => Deed::Initialize(Initialize::begin(life, attempt)),
-            Verdict::Commit { life, again } => {
-                self.with_context(now, out, |context| Deed::Commit(Commit::begin(life, again, context)))
+            Verdict::Commit { life, otherwise } => {
+                let commit = Commit::begin(life, otherwise);
+                if let Some(alarm) = commit.alarm() {
+                    out.notice(alarm);
+                }
+                Deed::Commit(commit)
             }
             Verdict::Unseal => Deed::Unseal(Unseal::begin()),
             Verdict::FinishSetUp { life, generation } => Deed::SetUp(SetUp::begin(life, generation)),

@@ -1,12 +1,22 @@
-//! Surveying: every fact that the boot table needs, one question after the other.
+//! Surveying: the facts that the boot table needs, one question after the other, and none that no row could use.
 //!
 //! ```text
-//! InspectingDirectory → ReadingState → ReadingSealStatus → ReadingInitStatus
-//!   → ReadingApiToken → ReadingSecret → ReadingCommitted → ReadingTrust      (skipped without a token)
-//!   → ReadingMountedKey → Opening → ReadingHold                              (Opening only with key and envelope)
+//! InspectingDirectory → ReadingState → ReadingInitStatus → ReadingSealStatus
+//!   → ReadingApiToken → ReadingCommitted → ReadingSecret → ReadingTrust
+//!   → ReadingMountedKey → Opening → ReadingHold → decide
 //! ```
 //!
+//! * First line: without one of these answers every row waits, and a file that nobody can use stops every row, so it
+//!   decides at once. Only a half-initialized Vault is not asked for its seal: what it is is known.
+//! * Second line: an API server that does not answer one question is not asked the others. `kubefox-committed` comes
+//!   first because it alone matters to every row; `kubefox-trust` matters only where there is no `boot.state`.
+//! * Third line: the mounted key matters once `boot.state` names a life, and before there is an envelope only together
+//!   with what the cluster says. `Opening` needs the envelope's own key, `ReadingHold` an envelope that opens and a
+//!   sealed Vault.
+//!
 //! A question without a definite answer leaves its fact unknown; the survey itself never fails.
+
+use alloc::boxed::Box;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +25,9 @@ use super::table::{Facts, Known};
 use super::turn::{Context, Turn};
 use crate::machine::Outcome;
 use crate::secret::{Own, Secret};
-use crate::state::State;
+use crate::state::{Opened, State};
 use crate::time::{Mono, Now};
+use crate::vault::InitStatus;
 use crate::volume::{SealKeyFile, Token, TokenFile};
 use crate::{kubernetes, state, vault, volume};
 
@@ -37,11 +48,11 @@ pub(super) struct Survey {
 enum Step {
     InspectingDirectory,
     ReadingState,
-    ReadingSealStatus,
     ReadingInitStatus,
+    ReadingSealStatus,
     ReadingApiToken,
-    ReadingSecret,
     ReadingCommitted,
+    ReadingSecret,
     ReadingTrust,
     ReadingMountedKey,
     Opening,
@@ -101,8 +112,7 @@ impl Survey {
             None => {
                 let since = self.key_missing_since(context.memory.key_missing_since, context.now);
                 context.memory.key_missing_since = since;
-                context.memory.facts = self.facts;
-                Turn::Decide
+                Turn::Decide(Box::new(self.facts))
             }
         }
     }
@@ -147,21 +157,58 @@ impl Survey {
         }
     }
 
+    /// The next question that a row could use the answer of.
     fn next(&self) -> Option<Step> {
-        Some(match self.step {
-            Step::InspectingDirectory => Step::ReadingState,
-            Step::ReadingState => Step::ReadingSealStatus,
-            Step::ReadingSealStatus => Step::ReadingInitStatus,
-            Step::ReadingInitStatus => Step::ReadingApiToken,
-            Step::ReadingApiToken if !self.facts.api_token => Step::ReadingMountedKey,
-            Step::ReadingApiToken => Step::ReadingSecret,
-            Step::ReadingSecret => Step::ReadingCommitted,
-            Step::ReadingCommitted => Step::ReadingTrust,
-            Step::ReadingTrust => Step::ReadingMountedKey,
-            Step::ReadingMountedKey if self.can_open() => Step::Opening,
-            Step::ReadingMountedKey | Step::Opening => Step::ReadingHold,
-            Step::ReadingHold => return None,
-        })
+        let facts = &self.facts;
+        match self.step {
+            Step::InspectingDirectory => known(&facts.mount_point).then_some(Step::ReadingState),
+            Step::ReadingState => match &facts.state {
+                // Row 3, whatever the rest says.
+                Known::Unknown
+                | Known::Fact(State::Corrupt | State::OtherInstallation | State::Foreign { .. }) => None,
+                Known::Fact(
+                    State::Absent | State::Intent { .. } | State::Sent { .. } | State::Envelope { .. },
+                ) => Some(Step::ReadingInitStatus),
+            },
+            Step::ReadingInitStatus => match facts.init {
+                Known::Unknown => None,
+                Known::Fact(InitStatus::NoSealConfiguration) => Some(Step::ReadingApiToken),
+                Known::Fact(InitStatus::Uninitialized | InitStatus::Initialized) => {
+                    Some(Step::ReadingSealStatus)
+                }
+            },
+            Step::ReadingSealStatus => known(&facts.seal).then_some(Step::ReadingApiToken),
+            Step::ReadingApiToken if facts.api_token => Some(Step::ReadingCommitted),
+            Step::ReadingCommitted if known(&facts.committed) => Some(Step::ReadingSecret),
+            Step::ReadingSecret if known(&facts.secret) && facts.state == Known::Fact(State::Absent) => {
+                Some(Step::ReadingTrust)
+            }
+            Step::ReadingApiToken | Step::ReadingCommitted | Step::ReadingSecret | Step::ReadingTrust => {
+                self.after_the_cluster()
+            }
+            Step::ReadingMountedKey => self.can_open().then_some(Step::Opening),
+            Step::Opening => {
+                let opens = matches!(facts.opened, Known::Fact(Opened::Keys { .. }));
+                let sealed = matches!(&facts.seal, Known::Fact(seal) if seal.sealed);
+                (opens && sealed).then_some(Step::ReadingHold)
+            }
+            Step::ReadingHold => None,
+        }
+    }
+
+    fn after_the_cluster(&self) -> Option<Step> {
+        match &self.facts.state {
+            Known::Fact(State::Envelope { .. }) => Some(Step::ReadingMountedKey),
+            Known::Fact(State::Intent { .. } | State::Sent { .. }) => {
+                let answered = known(&self.facts.committed) && known(&self.facts.secret);
+                answered.then_some(Step::ReadingMountedKey)
+            }
+            Known::Fact(State::Absent) => None,
+            state @ (Known::Unknown
+            | Known::Fact(State::Corrupt | State::OtherInstallation | State::Foreign { .. })) => {
+                panic!("the survey ended with {state:?}")
+            }
+        }
     }
 
     /// Since when the mounted key has not been the envelope's. A survey that could not compare them changes nothing.
@@ -181,5 +228,12 @@ impl Survey {
             return false;
         };
         key == mounted
+    }
+}
+
+const fn known<T>(fact: &Known<T>) -> bool {
+    match fact {
+        Known::Fact(_) => true,
+        Known::Unknown => false,
     }
 }

@@ -14,11 +14,11 @@
 //! | 10 | Sent | uninitialized | not committed; Secret ours / ours and being deleted / absent | initialize again / wait / create the key |
 //! | 11 | Sent | half-initialized / sealed / active | not committed | `HalfInitialized` / `InitInterrupted` / `ForeignInit` |
 //! | 12 | Envelope | uninitialized or half-initialized | | `StorageLost` |
-//! | 13 | Envelope | initialized | committed of another life | `WrongInstallation` |
+//! | 13 | Envelope | initialized | committed of another life / unknown | `WrongInstallation` / the next rows |
 //! | 14 | Envelope | initialized | key absent or another, within the grace since it was first seen so | wait |
 //! | 15 | Envelope | initialized | key absent / malformed / another / tag fails | `SealKeyMissing` / `SealKeyMalformed` / `SealKeyReplaced` / `EnvelopeCorrupt` |
 //! | 16 | opens, holds root | initialized | not committed / unknown | commit / wait |
-//! | 17 | opens, no root | initialized | definitely not committed | commit again |
+//! | 17 | opens, no root | initialized | not committed / unknown | commit again, and if that is not taken the next rows / the next rows |
 //! | 18 | opens | sealed | held / otherwise | wait / unseal |
 //! | 19 | opens, holds root | active | | finish set-up |
 //! | 20 | opens, no root | active | | log in |
@@ -30,8 +30,16 @@
 //! does not show the key that the cluster stores, and stop as `SealKeyMalformed` if that is no key; row 14 waits where
 //! opening the envelope disagrees with what was read before; row 18 waits until it is known whether the seal is held.
 //!
+//! Whether the envelope is committed is the one fact without which rows go on: a Vault that only has to be unsealed does
+//! not need the API server. While root is inside (row 16) it is needed.
+//!
+//! The survey asks only for what a row could still use, so the table may be applied to less than everything. What is
+//! left out is unknown, and makes a row wait sooner, never differently.
+//!
 //! Row 1, an ordinal other than 0, is decided before anything is surveyed. What the rows call *wrong Vault*,
 //! *stranded* and *foreign* is found out by the act itself: unsealing, logging in, configuring.
+
+use alloc::boxed::Box;
 
 use serde::{Deserialize, Serialize};
 
@@ -113,8 +121,9 @@ pub enum Verdict {
     Commit {
         /// The life.
         life: LifeId,
-        /// It had been said before, and somebody removed it.
-        again: bool,
+        /// `None`: it was never said, and nothing goes on before it is. `Some`: it had been said and somebody removed
+        /// it; it is said again, and this follows even if the API server does not take it.
+        otherwise: Option<Box<Decision>>,
     },
     /// Unseal Vault.
     Unseal,
@@ -353,25 +362,24 @@ fn envelope(
         Err(decision) => return decision,
     };
     let life = life.clone();
-    match (&facts.committed, root) {
-        (Known::Fact(None), true) => {
-            return Decision { row: 16, verdict: Verdict::Commit { life, again: false } };
-        }
-        (Known::Unknown, true) => return wait_for_api(16, facts),
-        (Known::Fact(None), false) => {
-            return Decision { row: 17, verdict: Verdict::Commit { life, again: true } };
-        }
-        (Known::Fact(Some(_)), _) | (Known::Unknown, false) => {}
-    }
-    match (vault, facts.hold, root) {
+    let next = match (vault, facts.hold, root) {
         (Vault::Sealed, Known::Unknown, _) => wait(18, Wait::StateFile),
         (Vault::Sealed, Known::Fact(true), _) => wait(18, Wait::SealHeld),
         (Vault::Sealed, Known::Fact(false), _) => Decision { row: 18, verdict: Verdict::Unseal },
         (Vault::Uninitialized | Vault::HalfInitialized | Vault::Unsealed, _, true) => {
-            Decision { row: 19, verdict: Verdict::FinishSetUp { life, generation } }
+            Decision { row: 19, verdict: Verdict::FinishSetUp { life: life.clone(), generation } }
         }
         (Vault::Uninitialized | Vault::HalfInitialized | Vault::Unsealed, _, false) => {
-            Decision { row: 20, verdict: Verdict::LogIn { life } }
+            Decision { row: 20, verdict: Verdict::LogIn { life: life.clone() } }
+        }
+    };
+    match (&facts.committed, root) {
+        (Known::Fact(Some(_)), _) | (Known::Unknown, false) => next,
+        (Known::Unknown, true) => wait_for_api(16, facts),
+        (Known::Fact(None), true) => Decision { row: 16, verdict: Verdict::Commit { life, otherwise: None } },
+        (Known::Fact(None), false) => {
+            let otherwise = Some(Box::new(next));
+            Decision { row: 17, verdict: Verdict::Commit { life, otherwise } }
         }
     }
 }

@@ -12,6 +12,7 @@ mod sessions;
 mod set_up;
 mod slots;
 mod stops;
+mod survey;
 mod table;
 mod totality;
 mod watch;

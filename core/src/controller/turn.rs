@@ -1,14 +1,15 @@
 //! How a phase hands control back: phases compute, the controller branches.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use super::calls::{Config, NatsKeys, Notice};
-use super::table::{Facts, Wait};
+use super::table::{Decision, Facts, Wait};
 use crate::fatal::Fatal;
 use crate::machine::Seed;
-use crate::names::Accessor;
+use crate::names::{Accessor, LifeId};
 use crate::retry::Due;
 use crate::time::{Mono, Now};
 
@@ -20,8 +21,10 @@ pub(super) enum Turn<S> {
     Pause(S, u64, Wait),
     /// A deed is done: look at the world again at once. The next back-off begins anew.
     Survey,
-    /// The survey is complete: apply the boot table.
-    Decide,
+    /// The survey is complete: apply the boot table to what it found.
+    Decide(Box<Facts>),
+    /// A row could not be carried out, and what follows then is decided already.
+    Follow(Decision),
     /// Look at the world again after a back-off, and say meanwhile what is waited for.
     Wait(Wait),
     /// Log in, configure, and renew what is due.
@@ -41,7 +44,8 @@ impl<S> Turn<S> {
             Self::Ask(state) => Turn::Ask(wrap(state)),
             Self::Pause(state, pause_ms, wait) => Turn::Pause(wrap(state), pause_ms, wait),
             Self::Survey => Turn::Survey,
-            Self::Decide => Turn::Decide,
+            Self::Decide(facts) => Turn::Decide(facts),
+            Self::Follow(decision) => Turn::Follow(decision),
             Self::Wait(wait) => Turn::Wait(wait),
             Self::Configure => Turn::Configure,
             Self::Certify => Turn::Certify,
@@ -60,11 +64,12 @@ pub(super) struct Context<'a> {
     pub(super) notices: &'a mut Vec<Notice>,
 }
 
-/// What the controller remembers between phases. All of it can be found out again.
+/// What the controller remembers between phases. All of it can be found out again. It is kept small: what a decision was
+/// made from is forgotten with the decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Memory {
-    /// The last complete survey.
-    pub(super) facts: Facts,
+    /// The life that is served, known from row 20 on.
+    pub(super) life: Option<LifeId>,
     /// The accessor of the Kubernetes auth mount, which policies name.
     pub(super) accessor: Option<Accessor>,
     /// The public keys of NATS.
@@ -96,10 +101,14 @@ impl Memory {
                 self.silent_looks = 0;
                 self.serving &= open;
             }
-            None => {
-                self.silent_looks = self.silent_looks.saturating_add(1).min(SILENT_LOOKS_MAX);
-                self.serving &= self.silent_looks < SILENT_LOOKS_MAX;
+            None if self.serving => {
+                self.silent_looks += 1;
+                if self.silent_looks == SILENT_LOOKS_MAX {
+                    (self.silent_looks, self.serving) = (0, false);
+                }
             }
+            // There is nothing left to take away, so nothing to count.
+            None => {}
         }
     }
 }

@@ -78,10 +78,10 @@ fn decided(verdict: &Verdict) -> String {
         Verdict::CreateSealKey { .. } => "make the seal key and store it in the cluster".to_owned(),
         Verdict::Initialize { attempt: 0 | 1, .. } => "initialize Vault".to_owned(),
         Verdict::Initialize { attempt, .. } => format!("initialize Vault, attempt {attempt}"),
-        Verdict::Commit { again: false, .. } => {
+        Verdict::Commit { otherwise: None, .. } => {
             "tell the cluster that the envelope is on the disk".to_owned()
         }
-        Verdict::Commit { again: true, .. } => {
+        Verdict::Commit { otherwise: Some(_), .. } => {
             "tell the cluster once more that the envelope is on the disk".to_owned()
         }
         Verdict::Unseal => "unseal Vault".to_owned(),

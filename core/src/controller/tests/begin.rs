@@ -1,5 +1,7 @@
 //! Begin, create the seal key, commit, unseal: what a good answer leads to, and what is done again.
 
+use alloc::boxed::Box;
+
 use super::fixtures::*;
 use crate::kubernetes::Marked;
 use crate::state::State;
@@ -81,7 +83,8 @@ fn a_commit_is_made_known_before_vault_is_unsealed() {
 fn a_deleted_commit_is_an_alarm_and_no_obstacle() {
     let world = World { committed: None, sealed: true, ..World::converged() };
     let mut bench = Bench::at_in(world, "Survey::ReadingHold");
-    let verdict = Verdict::Commit { life: life(), again: true };
+    let otherwise = Some(Box::new(Decision { row: 18, verdict: Verdict::Unseal }));
+    let verdict = Verdict::Commit { life: life(), otherwise };
     assert_eq!(
         bench.step(),
         [
@@ -121,7 +124,7 @@ fn a_seal_that_a_person_holds_stays() {
 fn a_seal_key_about_to_be_deleted_is_an_alarm() {
     let mut world = World::converged();
     world.secret.as_mut().expect("it is stored").marked.deleting = true;
-    let mut bench = Bench::at_in(world, "Survey::ReadingHold");
+    let mut bench = Bench::at_in(world, "Survey::Opening");
     let verdict = Verdict::LogIn { life: life() };
     assert_eq!(
         bench.step(),

@@ -95,48 +95,6 @@ fn no_doubt_is_taken_for_an_answer() {
 }
 
 #[test]
-fn a_survey_without_an_answer_asks_on_and_decides_on_what_it_has() {
-    for outcome in doubts() {
-        let (mut bench, mut told) = Bench::start(config(), World::converged());
-        let mut phases = vec![];
-        while bench.machine.phase().starts_with("Survey::") {
-            phases.push(bench.machine.phase());
-            told = bench.done(outcome.clone());
-        }
-        assert_eq!(
-            phases,
-            [
-                "Survey::InspectingDirectory",
-                "Survey::ReadingState",
-                "Survey::ReadingSealStatus",
-                "Survey::ReadingInitStatus",
-                "Survey::ReadingApiToken",
-                "Survey::ReadingMountedKey",
-                "Survey::ReadingHold",
-            ],
-            "without a token nothing is asked of the API server, without a key nothing is opened"
-        );
-        let decision = Decision { row: 2, verdict: Verdict::Wait(Wait::StateDirectory) };
-        assert_eq!(told, [Told::Notes(Notice::Decided(decision))]);
-        bench.assert_waits(Wait::StateDirectory);
-    }
-}
-
-#[test]
-fn one_missing_answer_of_a_survey_leaves_one_fact_unknown() {
-    let (mut bench, _) = Bench::start(config(), World::converged());
-    bench.forward_to("Survey::ReadingCommitted");
-    bench.done(Outcome::Unknown(Lost::Deadline));
-    assert_eq!(bench.machine.phase(), "Survey::ReadingTrust");
-    bench.forward_to("Survey::ReadingHold");
-    bench.step();
-    let facts = &bench.machine.memory.facts;
-    assert_eq!(facts.committed, Known::Unknown);
-    assert_eq!(facts.trust, Known::Fact(true));
-    assert_eq!(bench.machine.phase(), "Login::ReadingControllerJwt", "row 20 does not need it");
-}
-
-#[test]
 fn the_pause_between_surveys_grows_until_a_deed_is_done() {
     let mut bench =
         Bench::at_in(World { mount_point: false, ..World::default() }, "Survey::InspectingDirectory");

@@ -76,7 +76,7 @@ fn the_first_survey_decides_to_begin() {
     let (mut bench, told) = Bench::start(config(), World::default());
     assert_eq!(told, [INSPECT]);
 
-    bench.forward_to("Survey::ReadingHold");
+    bench.forward_to("Survey::ReadingTrust");
     let decision = Decision { row: 5, verdict: Verdict::Begin };
     assert_eq!(
         bench.step(),

@@ -1,5 +1,7 @@
 //! Every row of the boot table, with all its alternatives.
 
+use alloc::boxed::Box;
+
 use super::fixtures::*;
 use crate::controller::table::Facts;
 use crate::kubernetes::{Marked, SealKeyObject};
@@ -222,6 +224,22 @@ fn row_13_an_envelope_does_not_serve_another_life() {
 }
 
 #[test]
+fn row_13_without_an_answer_an_envelope_goes_on_unless_root_is_inside() {
+    for (facts, next) in [
+        (sealed(), Decision { row: 18, verdict: Verdict::Unseal }),
+        (active(), Decision { row: 20, verdict: Verdict::LogIn { life: life() } }),
+    ] {
+        for api_token in [true, false] {
+            let silent = Facts { committed: Known::Unknown, api_token, ..facts.clone() };
+            assert_decides(silent.clone(), next.clone());
+            let opened = Known::Fact(Opened::Keys { root: true });
+            let wait = if api_token { Wait::ApiServer } else { Wait::ApiToken };
+            assert_decides(Facts { opened, ..silent }, waits(16, wait));
+        }
+    }
+}
+
+#[test]
 fn rows_14_and_15_the_seal_key_has_its_grace_and_no_more() {
     for facts in [sealed(), active()] {
         let of = |mounted| Facts { mounted, opened: Known::Unknown, ..facts.clone() };
@@ -246,7 +264,7 @@ fn row_16_while_root_is_inside_nothing_goes_on_before_the_commit() {
     for facts in [sealed(), active()] {
         let opened = Known::Fact(Opened::Keys { root: true });
         let absent = Facts { opened, committed: Known::Fact(None), ..facts };
-        let verdict = Verdict::Commit { life: life(), again: false };
+        let verdict = Verdict::Commit { life: life(), otherwise: None };
         assert_decides(absent.clone(), Decision { row: 16, verdict });
         let unknown = Facts { committed: Known::Unknown, ..absent };
         assert_decides(unknown.clone(), waits(16, Wait::ApiServer));
@@ -260,9 +278,10 @@ fn row_17_a_commit_that_somebody_deleted_is_made_again_and_silence_is_no_reason(
         [(sealed(), 18, Verdict::Unseal), (active(), 20, Verdict::LogIn { life: life() })]
     {
         let absent = Facts { committed: Known::Fact(None), ..facts };
-        let again = Verdict::Commit { life: life(), again: true };
+        let next = Decision { row, verdict };
+        let again = Verdict::Commit { life: life(), otherwise: Some(Box::new(next.clone())) };
         assert_decides(absent.clone(), Decision { row: 17, verdict: again });
-        assert_decides(Facts { committed: Known::Unknown, ..absent }, Decision { row, verdict });
+        assert_decides(Facts { committed: Known::Unknown, ..absent }, next);
     }
 }
 

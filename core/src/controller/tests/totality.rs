@@ -31,7 +31,10 @@ fn a_fact_that_becomes_unknown_only_ever_turns_a_deed_into_a_wait_or_an_earlier_
         let known = decide(&facts, false, true);
         for (name, silent) in silenced(&facts) {
             let decision = decide(&silent, false, true);
+            // What follows if the API server does not take the commit is checked as a row of its own.
+            let same_deed = decision.row == 17 && known.row == 17;
             let harmless = decision == known
+                || same_deed
                 || matches!(decision.verdict, Verdict::Wait(_) | Verdict::Stop(_))
                 // Row 17 alone goes on without its fact: unsealing does not need the API server.
                 || (name == "committed" && known.row == 17 && decision.row > 17)
@@ -83,8 +86,8 @@ fn assert_evidence(facts: &Facts, allow_plain: bool, decision: &Decision) {
                 && facts.committed == Known::Fact(None)
                 && (*attempt == 1) == sole
         }
-        Verdict::Commit { again, .. } => {
-            seen.initialized() && seen.opens(!again) && facts.committed == Known::Fact(None)
+        Verdict::Commit { otherwise, .. } => {
+            seen.initialized() && seen.opens(otherwise.is_none()) && facts.committed == Known::Fact(None)
         }
         Verdict::Unseal => {
             seen.initialized()
@@ -212,7 +215,7 @@ fn silenced(facts: &Facts) -> [(&'static str, Facts); 9] {
 }
 
 /// The cross product, without what contradicts itself within one answer.
-fn every_survey() -> impl Iterator<Item = Facts> {
+pub(super) fn every_survey() -> impl Iterator<Item = Facts> {
     states().into_iter().flat_map(|state| {
         vaults().into_iter().flat_map(move |(seal, init)| {
             let base = Facts { state: state.clone(), seal, init, ..Facts::default() };
