@@ -74,9 +74,9 @@ fatals! {
     StorageLost = 17,
         "Vault's storage is empty, and keys exist for a Vault that held data.",
         "Restore Vault's volume; only for a new, empty life delete boot.state and the three kubefox objects.";
-    /// The cluster says committed, and the local state is from before.
+    /// The cluster or Vault has recorded a later state than the local one.
     DiskRolledBack = 18,
-        "The cluster says that the unseal key was safe, and boot.state is from before that.",
+        "boot.state is older than what the cluster or Vault has recorded of it.",
         "Restore the newer volume; do not restart Vault if it is unsealed, take a snapshot first.";
     /// An initialization was interrupted after the request left.
     InitInterrupted = 19,

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::table::Decision;
 use crate::documents::nkey::PublicKey;
 use crate::documents::setting::Plan;
-use crate::names::{Identity, Installation, LifeId, Namespace, PodName, TrustDomain};
+use crate::names::{Accessor, Identity, Installation, LifeId, Namespace, PodName, TrustDomain};
 use crate::time::Unix;
-use crate::vault::Setting;
+use crate::vault::{Account, Setting, StoredJwt};
 use crate::{bootstrap, keys, kubernetes, listener, state, vault, volume};
 
 /// What the operator chose.
@@ -106,23 +106,46 @@ pub enum Notice {
     Unsealed,
     /// A setting was missing or differed, and was written.
     Wrote(Setting),
-    /// A setting differs, and this controller has no authority to write it.
+    /// A setting differs, and writing does not repair it or nobody has the authority to write it.
     Drift(Setting),
+    /// A stored JWT is not about the keys of NATS that Vault holds.
+    ForeignJwt(StoredJwt),
+    /// A document that is written once was missing, and was written.
+    Stored(Document),
+    /// Vault learned the generation of the envelope.
+    GenerationRecorded {
+        /// The disk's.
+        generation: u64,
+    },
+    /// Vault knows of a newer envelope than the disk's: somebody put an old one back.
+    RolledBack {
+        /// The disk's generation.
+        disk: u64,
+        /// The one that Vault recorded.
+        recorded: u64,
+    },
+    /// While callers are served `boot.state` could not be read, or holds no envelope: Vault must not be restarted.
+    EnvelopeUnread,
     /// `kubefox-committed` was missing and was made again: somebody deleted it.
     CommittedMissing,
     /// Somebody asked for the deletion of the seal key; its finalizer still keeps it.
     SealKeyDeletion,
     /// The root token of the initialization is dead.
     RootRevoked,
-    /// No other root token lives; so many were found and revoked.
-    Swept {
-        /// How many were found.
-        roots_found: u32,
+    /// A root token lives that should not; its revocation is about to leave.
+    RootFound {
+        /// Of the token. It opens nothing, and leads to who made it in Vault's audit log.
+        accessor: Accessor,
     },
+    /// More tokens live than are searched for those of root.
+    TooManyTokens {
+        /// How many.
+        found: usize,
+    },
+    /// No root token lives any more.
+    Swept,
     /// All settings stand.
     Configured {
-        /// How many requests changed something.
-        writes: u32,
         /// The public keys of NATS.
         keys: NatsKeys,
     },
@@ -152,6 +175,15 @@ pub enum Notice {
         /// Why not.
         rejection: bootstrap::Rejection,
     },
+}
+
+/// What is stored in Vault once and never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Document {
+    /// A JWT of NATS.
+    Jwt(StoredJwt),
+    /// The credentials of an account of OpenSearch.
+    Account(Account),
 }
 
 /// The public keys of NATS' operator and accounts.

@@ -1,20 +1,21 @@
 //! Logging in as the one who serves and as the one who configures, and making every setting so.
 //!
 //! ```text
-//! LoggingIn → Sweeping → LoggingInForSetup ── token ──> Applying → Storing → Forgetting → certify
+//! LoggingIn → Sweeping → LoggingInForSetup ── token ──> Applying → Comparing → Storing → Forgetting → certify
 //!                              └ no such token: the same with the authority that only reads
 //! ```
 //!
 //! The token of `controller-setup` is root-equivalent. It is used here and forgotten, with everything else that is not
-//! needed to serve; where the hardened overlay has taken its projected token away, a difference is an alarm and not
-//! repaired. A renewal of the own token is the same way again.
+//! needed to serve; where the hardened overlay has taken its projected token away, a difference is an alarm and neither
+//! repaired nor fatal. A renewal of the own token is the same way again.
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::apply::{Applied, Apply, Scope};
+use super::apply::{Applied, Apply, Authority};
 use super::calls::{Call, NatsKeys, Notice, Reply};
+use super::generation::{CompareGeneration, Compared};
 use super::login::{As, LoggedIn, Login};
 use super::store::{Store, Stored};
 use super::sweep::{Sweep, Swept};
@@ -37,6 +38,8 @@ pub(super) enum Configure {
     LoggingInForSetup(Login),
     /// Settings.
     Applying(Apply),
+    /// The generation of the envelope; by that authority it goes on.
+    Comparing(CompareGeneration, Authority),
     /// What is written once.
     Storing(Store),
     /// What was needed up to here, and is not needed to serve.
@@ -58,7 +61,8 @@ impl Configure {
             Self::LoggingIn(login) | Self::LoggingInForSetup(login) => login.ask(),
             Self::Sweeping(sweep) => sweep.ask(),
             Self::Applying(apply) => apply.ask(context),
-            Self::Storing(store) => store.ask(),
+            Self::Comparing(compare, _) => compare.ask(),
+            Self::Storing(store) => store.ask(context),
             Self::Forgetting => {
                 let names = NOT_NEEDED_TO_SERVE.map(Secret::Own).into();
                 (Call::Keys(keys::Call::Forget { names }), FORGET_MS)
@@ -71,6 +75,7 @@ impl Configure {
             Self::LoggingIn(login) | Self::LoggingInForSetup(login) => login.phase(),
             Self::Sweeping(sweep) => sweep.phase(),
             Self::Applying(apply) => apply.phase(),
+            Self::Comparing(compare, _) => compare.phase(),
             Self::Storing(store) => store.phase(),
             Self::Forgetting => "Configure::Forgetting",
         }
@@ -88,37 +93,34 @@ impl Configure {
                     Turn::Ask(Self::Sweeping(Sweep::begin()))
                 }
             },
-            Self::Sweeping(sweep) => match sweep.done(outcome) {
-                Swept::Ask(sweep) => Turn::Ask(Self::Sweeping(sweep)),
-                Swept::Unproved => Turn::Wait(Wait::Vault),
-                Swept::Clean { roots_found } => {
-                    context.notices.push(Notice::Swept { roots_found });
-                    Turn::Ask(Self::LoggingInForSetup(Login::begin(As::Setup)))
-                }
+            Self::Sweeping(sweep) => match sweep.done(outcome, context) {
+                Swept::Turn(turn) => turn.map(Self::Sweeping),
+                Swept::Clean => Turn::Ask(Self::LoggingInForSetup(Login::begin(As::Setup))),
             },
             Self::LoggingInForSetup(login) => match login.done(outcome, context) {
                 LoggedIn::Turn(turn) => turn.map(Self::LoggingInForSetup),
-                LoggedIn::NoToken => Turn::Ask(Self::Applying(Apply::begin(Scope::Platform, SERVING, false))),
-                LoggedIn::Done { .. } => {
-                    Turn::Ask(Self::Applying(Apply::begin(Scope::Platform, SETUP, true)))
-                }
+                LoggedIn::NoToken => Turn::Ask(Self::Applying(Apply::begin(Authority::Serving))),
+                LoggedIn::Done { .. } => Turn::Ask(Self::Applying(Apply::begin(Authority::Setup))),
             },
             Self::Applying(apply) => {
-                let (token, may_write) = apply.authority();
+                let authority = apply.authority();
                 match apply.done(outcome, context) {
                     Applied::Turn(turn) => turn.map(Self::Applying),
-                    Applied::Done { writes, keys } => {
-                        let keys = NatsKeys::from_settings(keys);
-                        context.memory.keys = Some(keys.clone());
-                        Turn::Ask(Self::Storing(Store::begin(token, may_write, keys, writes)))
+                    Applied::Done { keys } => {
+                        context.memory.keys = Some(NatsKeys::from_settings(keys));
+                        Turn::Ask(Self::Comparing(CompareGeneration::begin(), authority))
                     }
                 }
             }
+            Self::Comparing(compare, authority) => match compare.done(outcome, context) {
+                Compared::Turn(turn) => turn.map(|compare| Self::Comparing(compare, authority)),
+                Compared::Done => Turn::Ask(Self::Storing(Store::begin(authority))),
+            },
             Self::Storing(store) => match store.done(outcome, context) {
                 Stored::Turn(turn) => turn.map(Self::Storing),
-                Stored::Done { writes } => {
-                    let keys = context.memory.keys.clone().expect("they were kept when storing began");
-                    context.notices.push(Notice::Configured { writes, keys });
+                Stored::Done => {
+                    let keys = context.memory.keys.clone().expect("they were kept when the settings stood");
+                    context.notices.push(Notice::Configured { keys });
                     Turn::Ask(Self::Forgetting)
                 }
             },
@@ -130,9 +132,6 @@ impl Configure {
         }
     }
 }
-
-const SERVING: Secret = Secret::Own(Own::ControllerToken);
-const SETUP: Secret = Secret::Own(Own::SetupToken);
 
 /// Every slot that the controller ever fills but `ControllerToken`, `ServingKey` and `ApiJwt`. Whatever needs one of them
 /// later fills it anew.

@@ -3,21 +3,25 @@
 //! ```text
 //! LookingUp ── alive ──> Applying ──> LoggingIn ──> CheckingBefore ──> Revoking ──> LookingUpAgain ──> CheckingAfter
 //!     │                                                                                                  │
-//!     └──── dead already ───────────> LoggingIn ──────────────────────────────────────> Sweeping <──────┘
-//!                                                                                          v
-//!                                     survey <── as written ── ReadingBack <──────── WritingEnvelope
-//!                                                                   └── not as written ──────^  └ not written: again
+//!     └── dead already ──> LoggingIn ──> ReadingGeneration ── not newer ──────────────> Sweeping <───────┘
+//!                                              └ newer: DiskRolledBack                     v
+//!                                                               survey <──── Keeping (`keep.rs`)
 //! ```
 //!
 //! A 403 to a lookup proves nothing alone: a garbage token answers the same. Root is dead when the lookup worked
 //! before the revocation and is refused after it, with Vault active around both, and a sweep by another authority
-//! finds no token with the policy `root`. The envelope without it replaces the only copy of the unseal key on the disk, so
-//! it is read back, and written again with the key in memory until it stands.
+//! finds no token with the policy `root`. The envelope without it replaces the only copy of the unseal key on the disk.
+//!
+//! An envelope whose root is dead already is either from a set-up that was cut off after the revocation, or an old one
+//! that somebody put back. Vault tells them apart: only once an envelope without root was safe its generation was
+//! recorded there. It has to be asked here, before the new envelope takes the place of the old one and hides it.
 
 use serde::{Deserialize, Serialize};
 
-use super::apply::{Applied, Apply, Scope};
+use super::apply::{Applied, Apply, Authority};
 use super::calls::{Call, Notice, Reply};
+use super::generation::rolled_back;
+use super::keep::{Keep, Kept};
 use super::login::{As, LoggedIn, Login};
 use super::sweep::{Sweep, Swept};
 use super::table::Wait;
@@ -26,15 +30,10 @@ use crate::fatal::Fatal;
 use crate::machine::{Outcome, Refusal};
 use crate::names::LifeId;
 use crate::secret::{Own, Secret};
-use crate::state::{self, Opened};
 use crate::vault::{self, Health};
 
-/// A local, durable write or read.
-const LOCAL_MS: u64 = 10_000;
 /// One request to Vault.
 const REMOTE_MS: u64 = 10_000;
-/// Pause before the envelope is written again as a new file.
-const REWRITE_PAUSE_MS: u64 = 500;
 /// Where the token of an initialization says that it was made.
 const ROOT_PATH: &str = "auth/token/root";
 
@@ -63,24 +62,23 @@ enum Step {
     Revoking,
     LookingUpAgain,
     CheckingAfter,
+    ReadingGeneration,
     Sweeping(Sweep),
-    WritingEnvelope,
-    ReadingBack,
+    Keeping(Keep),
 }
 
 const ROOT: Secret = Secret::Own(Own::RootToken);
-const SEAL_KEY: Secret = Secret::Own(Own::SealKey);
+const SERVING: Secret = Secret::Own(Own::ControllerToken);
 
 impl SetUp {
     pub(super) const fn begin(life: LifeId, generation: u64) -> Self {
         Self { life, generation, step: Step::LookingUp, root: Root::Alive }
     }
 
-    /// Whether SIGTERM has to wait: the envelope is being replaced, and if what was written cannot be read back, the
-    /// only copy of the unseal key is in memory.
+    /// Whether SIGTERM has to wait: the envelope is being replaced.
     pub(super) const fn must_not_be_cut_short(&self) -> bool {
         match &self.step {
-            Step::WritingEnvelope | Step::ReadingBack => true,
+            Step::Keeping(keep) => keep.must_not_be_cut_short(),
             Step::LookingUp
             | Step::Applying(_)
             | Step::LoggingIn(_)
@@ -88,6 +86,7 @@ impl SetUp {
             | Step::Revoking
             | Step::LookingUpAgain
             | Step::CheckingAfter
+            | Step::ReadingGeneration
             | Step::Sweeping(_) => false,
         }
     }
@@ -101,13 +100,11 @@ impl SetUp {
             Step::LoggingIn(login) => login.ask(),
             Step::CheckingBefore | Step::CheckingAfter => (Call::Vault(vault::Call::Health), REMOTE_MS),
             Step::Revoking => (Call::Vault(vault::Call::RevokeSelf { token: ROOT }), REMOTE_MS),
-            Step::Sweeping(sweep) => sweep.ask(),
-            Step::WritingEnvelope => {
-                let (life, generation) = (self.life.clone(), self.generation + 1);
-                let call = state::Call::WriteEnvelope { life, generation, key: SEAL_KEY, root: false };
-                (Call::State(call), LOCAL_MS)
+            Step::ReadingGeneration => {
+                (Call::Vault(vault::Call::ReadGeneration { token: SERVING }), REMOTE_MS)
             }
-            Step::ReadingBack => (Call::State(state::Call::Open { key: SEAL_KEY }), LOCAL_MS),
+            Step::Sweeping(sweep) => sweep.ask(),
+            Step::Keeping(keep) => keep.ask(),
         }
     }
 
@@ -120,9 +117,9 @@ impl SetUp {
             Step::Revoking => "SetUp::Revoking",
             Step::LookingUpAgain => "SetUp::LookingUpAgain",
             Step::CheckingAfter => "SetUp::CheckingAfter",
+            Step::ReadingGeneration => "SetUp::ReadingGeneration",
             Step::Sweeping(sweep) => sweep.phase(),
-            Step::WritingEnvelope => "SetUp::WritingEnvelope",
-            Step::ReadingBack => "SetUp::ReadingBack",
+            Step::Keeping(keep) => keep.phase(),
         }
     }
 
@@ -130,7 +127,7 @@ impl SetUp {
         match self.step.clone() {
             Step::LookingUp => match outcome {
                 Outcome::Ok(Reply::Vault(vault::Reply::Token(facts))) if facts.path == ROOT_PATH => {
-                    self.then(Step::Applying(Apply::begin(Scope::Bootstrap, ROOT, true)))
+                    self.then(Step::Applying(Apply::begin(Authority::Root)))
                 }
                 Outcome::Refused(Refusal::Unauthenticated) => {
                     Self { root: Root::Dead, ..self }.then(Step::LoggingIn(Login::begin(As::Controller)))
@@ -149,7 +146,7 @@ impl SetUp {
                 LoggedIn::NoToken => Turn::Wait(Wait::VaultToken),
                 LoggedIn::Done { .. } => match self.root {
                     Root::Alive => self.then(Step::CheckingBefore),
-                    Root::Dead => self.then(Step::Sweeping(Sweep::begin())),
+                    Root::Dead => self.then(Step::ReadingGeneration),
                 },
             },
             Step::CheckingBefore => self.active(outcome, Step::Revoking),
@@ -173,36 +170,32 @@ impl SetUp {
                 }
                 turn
             }
-            Step::Sweeping(sweep) => match sweep.done(outcome) {
-                Swept::Ask(sweep) => self.then(Step::Sweeping(sweep)),
-                Swept::Unproved => Turn::Wait(Wait::Vault),
-                Swept::Clean { roots_found } => {
-                    context.notices.push(Notice::Swept { roots_found });
-                    self.then(Step::WritingEnvelope)
+            Step::ReadingGeneration => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Generation(recorded))) => {
+                    match rolled_back(self.generation, recorded, context) {
+                        Some(fatal) => Turn::Stop(fatal),
+                        None => self.then(Step::Sweeping(Sweep::begin())),
+                    }
+                }
+                Outcome::Ok(reply) => panic!("the driver answered ReadingGeneration with {reply:?}"),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Vault),
+            },
+            Step::Sweeping(sweep) => match sweep.done(outcome, context) {
+                Swept::Turn(turn) => turn.map(|sweep| Self { step: Step::Sweeping(sweep), ..self }),
+                Swept::Clean => {
+                    let keep = Keep::without_root(self.life.clone(), self.generation);
+                    self.then(Step::Keeping(keep))
                 }
             },
-            Step::WritingEnvelope => match outcome {
-                Outcome::Ok(Reply::State(state::Reply::Written)) => self.then(Step::ReadingBack),
-                Outcome::Ok(reply) => panic!("the driver answered WritingEnvelope with {reply:?}"),
-                Outcome::Refused(_) | Outcome::Unknown(_) => self.write_again(context),
-            },
-            Step::ReadingBack => match outcome {
-                Outcome::Ok(Reply::State(state::Reply::Opened(Opened::Keys { root: false }))) => Turn::Survey,
-                Outcome::Ok(Reply::State(state::Reply::Opened(_)))
-                | Outcome::Refused(_)
-                | Outcome::Unknown(_) => self.write_again(context),
-                Outcome::Ok(reply) => panic!("the driver answered ReadingBack with {reply:?}"),
+            Step::Keeping(keep) => match keep.done(outcome, context) {
+                Kept::Turn(turn) => turn.map(|keep| Self { step: Step::Keeping(keep), ..self }),
+                Kept::Done => Turn::Survey,
             },
         }
     }
 
     fn then(self, step: Step) -> Turn<Self> {
         Turn::Ask(Self { step, ..self })
-    }
-
-    fn write_again(self, context: &mut Context<'_>) -> Turn<Self> {
-        context.notices.push(Notice::EnvelopeNotWritten);
-        Turn::Pause(Self { step: Step::WritingEnvelope, ..self }, REWRITE_PAUSE_MS, Wait::StateWrite)
     }
 
     fn active(self, outcome: Outcome<Reply>, next: Step) -> Turn<Self> {

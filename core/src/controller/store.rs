@@ -1,50 +1,52 @@
 //! Storing what is written once: the JWTs of NATS' operator and accounts, and the credentials of OpenSearch.
 //!
 //! ```text
-//! ReadingJwt ── there ──> the next      ReadingAccount ── there ──> the next
-//!   ^  └ absent → SigningJwt → WritingJwt ─┐   ^  └ absent → GeneratingPassword → WritingAccount ─┐
-//!   └──────────────────────────────────────┘   └──────────────────────────────────────────────────┘
+//! ReadingJwt ── ours ──> the next       ReadingAccount ── there ──> the next
+//!   ^  ├ foreign: an alarm                ^  └ absent → GeneratingPassword → WritingAccount ─┐
+//!   │  └ absent → SigningJwt → WritingJwt ┐└──────────────────────────────────────────────────┘
+//!   └─────────────────────────────────────┘
 //! ```
 //!
 //! Each write is create-only, and after it what stands is read again: at once if it was confirmed, after a pause if it was
 //! refused or nobody knows. Whoever was first wins, the bytes never change.
+//!
+//! A JWT is ours if it is about the keys that Vault holds now and signed by the operator among them. What it says besides
+//! is not compared, so that a later version may say something else in a new one; nor is its signature checked, which
+//! is for NATS to do.
 
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use super::calls::{Call, NatsKeys, Reply};
+use super::apply::Authority;
+use super::calls::{Call, Document, NatsKeys, Notice, Reply};
+use super::looks::Looks;
 use super::table::Wait;
 use super::turn::{Context, Turn};
-use crate::documents::jwt::{self, Unsigned};
+use crate::documents::jwt::{self, Claims, Kind, Unsigned};
+use crate::fatal::Fatal;
 use crate::machine::{Outcome, Refusal};
 use crate::secret::{Own, Secret};
+use crate::time::Unix;
 use crate::vault::{self, Account, NatsKey, StoredJwt};
 
 /// One request to Vault.
 const REMOTE_MS: u64 = 10_000;
-/// A K/V engine is upgrading for some tens of milliseconds after it was mounted.
-const UPGRADING_PAUSE_MS: u64 = 25;
-/// How often in a row one document is looked at again before the world is surveyed: Vault may have been sealed, or
-/// confirm what does not stand.
-const LOOKS_MAX: u8 = 40;
 
 /// Documents being stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Store {
-    may_write: bool,
-    token: Secret,
-    keys: NatsKeys,
+    authority: Authority,
     step: Step,
-    /// How often the document of this step was looked at again.
-    looks: u8,
-    writes: u32,
+    /// Looks at the document of this step.
+    looks: Looks,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Step {
     ReadingJwt(StoredJwt),
-    SigningJwt(StoredJwt, Unsigned),
+    /// The one that says it was issued then.
+    SigningJwt(StoredJwt, Unix),
     WritingJwt(StoredJwt, String),
     ReadingAccount(Account),
     GeneratingPassword(Account),
@@ -55,25 +57,23 @@ enum Step {
 pub(super) enum Stored {
     /// More is to be done.
     Turn(Turn<Store>),
-    /// Everything is there.
-    Done {
-        /// Requests that changed something.
-        writes: u32,
-    },
+    /// Everything is there, or what is foreign was told.
+    Done,
 }
 
 impl Store {
-    pub(super) fn begin(token: Secret, may_write: bool, keys: NatsKeys, writes: u32) -> Self {
-        Self { may_write, token, keys, step: Step::ReadingJwt(StoredJwt::ALL[0]), looks: 0, writes }
+    pub(super) const fn begin(authority: Authority) -> Self {
+        Self { authority, step: Step::ReadingJwt(StoredJwt::ALL[0]), looks: Looks::START }
     }
 
-    pub(super) fn ask(&self) -> (Call, u64) {
-        let token = self.token;
+    pub(super) fn ask(&self, context: &Context<'_>) -> (Call, u64) {
+        let token = self.authority.token();
         let password = Secret::Own(Own::Password);
         let call = match &self.step {
             Step::ReadingJwt(jwt) => vault::Call::ReadJwt { token, jwt: *jwt },
-            Step::SigningJwt(_, unsigned) => {
-                vault::Call::Sign { token, key: NatsKey::Operator, input: unsigned.signing_input().into() }
+            Step::SigningJwt(jwt, issued) => {
+                let input = unsigned(*jwt, *issued, context).signing_input().into();
+                vault::Call::Sign { token, key: NatsKey::Operator, input }
             }
             Step::WritingJwt(jwt, text) => vault::Call::WriteJwt { token, jwt: *jwt, text: text.clone() },
             Step::ReadingAccount(account) => vault::Call::ReadAccount { token, account: *account },
@@ -95,95 +95,134 @@ impl Store {
     }
 
     pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Stored {
-        let reply = match outcome {
-            Outcome::Ok(Reply::Vault(reply)) => reply,
-            Outcome::Ok(reply) => panic!("the driver answered {:?} with {reply:?}", self.step),
-            Outcome::Refused(refusal) => return self.refused(refusal),
-            Outcome::Unknown(_) => return self.look_again(),
-        };
-        match (self.step.clone(), reply) {
-            (Step::ReadingJwt(jwt), vault::Reply::Jwt(Some(_))) => self.after_jwt(jwt),
-            (Step::ReadingJwt(jwt), vault::Reply::Jwt(None)) if self.may_write => {
-                let unsigned = self.unsigned(jwt, context);
-                self.then(Step::SigningJwt(jwt, unsigned))
-            }
-            (Step::ReadingAccount(account), vault::Reply::Account { exists: true }) => {
-                self.after_account(account)
-            }
-            (Step::ReadingAccount(account), vault::Reply::Account { exists: false }) if self.may_write => {
-                self.then(Step::GeneratingPassword(account))
-            }
-            (Step::ReadingJwt(_), vault::Reply::Jwt(None))
-            | (Step::ReadingAccount(_), vault::Reply::Account { exists: false }) => {
-                Stored::Turn(Turn::Wait(Wait::VaultToken))
-            }
-            (Step::SigningJwt(jwt, unsigned), vault::Reply::Signature(signature)) => {
-                match <[u8; 64]>::try_from(signature) {
-                    Ok(signature) => self.then(Step::WritingJwt(jwt, unsigned.signed(&signature))),
-                    Err(_) => Stored::Turn(Turn::Wait(Wait::Configuration)),
+        match self.step.clone() {
+            Step::ReadingJwt(jwt) => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Jwt(stored))) => self.read_jwt(jwt, stored, context),
+                Outcome::Ok(reply) => panic!("the driver answered ReadingJwt with {reply:?}"),
+                Outcome::Refused(refusal) => self.refused(refusal),
+                Outcome::Unknown(_) => wait(),
+            },
+            Step::SigningJwt(jwt, issued) => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => {
+                    match <[u8; 64]>::try_from(signature) {
+                        Ok(signature) => {
+                            let text = unsigned(jwt, issued, context).signed(&signature);
+                            self.then(Step::WritingJwt(jwt, text))
+                        }
+                        Err(_) => wait(),
+                    }
                 }
+                Outcome::Ok(reply) => panic!("the driver answered SigningJwt with {reply:?}"),
+                Outcome::Refused(refusal) => self.refused(refusal),
+                Outcome::Unknown(_) => wait(),
+            },
+            Step::WritingJwt(jwt, _) => {
+                self.written("WritingJwt", Step::ReadingJwt(jwt), Document::Jwt(jwt), outcome, context)
             }
-            (Step::WritingJwt(..) | Step::WritingAccount(_), vault::Reply::Written) => {
-                let writes = self.writes + 1;
-                match (Self { writes, ..self }).again() {
-                    Some(reading) => Stored::Turn(Turn::Ask(reading)),
-                    None => Stored::Turn(Turn::Wait(Wait::Configuration)),
+            Step::ReadingAccount(account) => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Account { exists: true })) => {
+                    self.after_account(account)
                 }
+                Outcome::Ok(Reply::Vault(vault::Reply::Account { exists: false })) => {
+                    if self.authority.may_write() {
+                        self.then(Step::GeneratingPassword(account))
+                    } else {
+                        Stored::Turn(Turn::Wait(Wait::VaultToken))
+                    }
+                }
+                Outcome::Ok(reply) => panic!("the driver answered ReadingAccount with {reply:?}"),
+                Outcome::Refused(refusal) => self.refused(refusal),
+                Outcome::Unknown(_) => wait(),
+            },
+            Step::GeneratingPassword(account) => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Password)) => self.then(Step::WritingAccount(account)),
+                Outcome::Ok(reply) => panic!("the driver answered GeneratingPassword with {reply:?}"),
+                Outcome::Refused(refusal) => self.refused(refusal),
+                Outcome::Unknown(_) => wait(),
+            },
+            Step::WritingAccount(account) => {
+                let reading = Step::ReadingAccount(account);
+                self.written("WritingAccount", reading, Document::Account(account), outcome, context)
             }
-            (Step::GeneratingPassword(account), vault::Reply::Password) => {
-                self.then(Step::WritingAccount(account))
-            }
-            (step, reply) => panic!("the driver answered {step:?} with {reply:?}"),
         }
     }
 
-    /// On a write-once path a second write is a conflict or, without `update`, a denial: somebody was first.
-    fn refused(self, refusal: Refusal) -> Stored {
-        match (&self.step, refusal) {
-            (_, Refusal::NotReady)
-            | (Step::WritingJwt(..) | Step::WritingAccount(_), Refusal::Conflict | Refusal::Denied) => {
-                self.look_again()
+    fn read_jwt(self, jwt: StoredJwt, stored: Option<String>, context: &mut Context<'_>) -> Stored {
+        match stored {
+            Some(text) if is_ours(jwt, &text, keys(context)) => self.after_jwt(jwt),
+            Some(_) => {
+                context.notices.push(Notice::ForeignJwt(jwt));
+                if self.authority.may_write() {
+                    Stored::Turn(Turn::Stop(Fatal::ForeignConfiguration))
+                } else {
+                    self.after_jwt(jwt)
+                }
             }
-            (
-                Step::ReadingJwt(_)
-                | Step::SigningJwt(..)
-                | Step::WritingJwt(..)
-                | Step::ReadingAccount(_)
-                | Step::GeneratingPassword(_)
-                | Step::WritingAccount(_),
-                Refusal::Denied
-                | Refusal::Unauthenticated
+            None if self.authority.may_write() => self.then(Step::SigningJwt(jwt, context.now.unix)),
+            None => Stored::Turn(Turn::Wait(Wait::VaultToken)),
+        }
+    }
+
+    /// A write-once write ended. A second one is a conflict or, without `update`, a denial: somebody was first.
+    fn written(
+        self,
+        awaited: &str,
+        reading: Step,
+        document: Document,
+        outcome: Outcome<Reply>,
+        context: &mut Context<'_>,
+    ) -> Stored {
+        match outcome {
+            Outcome::Ok(Reply::Vault(vault::Reply::Written)) => {
+                context.notices.push(Notice::Stored(document));
+                match self.looks.again() {
+                    Some((looks, _)) => Self { looks, ..self }.then(reading),
+                    None => wait(),
+                }
+            }
+            Outcome::Ok(reply) => panic!("the driver answered {awaited} with {reply:?}"),
+            Outcome::Refused(Refusal::Conflict | Refusal::Denied | Refusal::NotReady) => {
+                let next = self.looks.again();
+                self.look(reading, next)
+            }
+            Outcome::Refused(
+                Refusal::Unauthenticated
                 | Refusal::Unclear
-                | Refusal::Conflict
                 | Refusal::Invalid
                 | Refusal::Busy
                 | Refusal::Local,
-            ) => Stored::Turn(Turn::Wait(Wait::Configuration)),
-        }
-    }
-
-    fn look_again(self) -> Stored {
-        Stored::Turn(match self.again() {
-            Some(reading) => Turn::Pause(reading, UPGRADING_PAUSE_MS, Wait::Configuration),
-            None => Turn::Wait(Wait::Configuration),
-        })
-    }
-
-    /// The read of the document of this step, unless it was read too often in a row.
-    fn again(self) -> Option<Self> {
-        if self.looks == LOOKS_MAX {
-            return None;
-        }
-        let looks = self.looks + 1;
-        let step = match self.step {
-            Step::ReadingJwt(jwt) | Step::SigningJwt(jwt, _) | Step::WritingJwt(jwt, _) => {
-                Step::ReadingJwt(jwt)
+            ) => wait(),
+            Outcome::Unknown(_) => {
+                let next = self.looks.in_doubt();
+                self.look(reading, next)
             }
-            Step::ReadingAccount(account)
-            | Step::GeneratingPassword(account)
-            | Step::WritingAccount(account) => Step::ReadingAccount(account),
-        };
-        Some(Self { step, looks, ..self })
+        }
+    }
+
+    /// What is no write was refused.
+    fn refused(self, refusal: Refusal) -> Stored {
+        match refusal {
+            Refusal::NotReady => {
+                let (next, step) = (self.looks.again(), self.step.clone());
+                self.look(step, next)
+            }
+            Refusal::Denied
+            | Refusal::Unauthenticated
+            | Refusal::Unclear
+            | Refusal::Conflict
+            | Refusal::Invalid
+            | Refusal::Busy
+            | Refusal::Local => wait(),
+        }
+    }
+
+    fn look(self, step: Step, next: Option<(Looks, u64)>) -> Stored {
+        match next {
+            Some((looks, pause_ms)) => {
+                Stored::Turn(Turn::Pause(Self { step, looks, ..self }, pause_ms, Wait::Configuration))
+            }
+            None => wait(),
+        }
     }
 
     fn then(self, step: Step) -> Stored {
@@ -195,32 +234,55 @@ impl Store {
             StoredJwt::Operator => Step::ReadingJwt(StoredJwt::SystemAccount),
             StoredJwt::SystemAccount => Step::ReadingJwt(StoredJwt::PlatformAccount),
             // The role that only reads may not see credentials either.
-            StoredJwt::PlatformAccount if !self.may_write => return Stored::Done { writes: self.writes },
+            StoredJwt::PlatformAccount if !self.authority.may_write() => return Stored::Done,
             StoredJwt::PlatformAccount => Step::ReadingAccount(Account::Admin),
         };
-        Self { looks: 0, ..self }.then(step)
+        Self { looks: Looks::START, ..self }.then(step)
     }
 
     fn after_account(self, account: Account) -> Stored {
         let step = match account {
             Account::Admin => Step::ReadingAccount(Account::Collector),
             Account::Collector => Step::ReadingAccount(Account::Viewer),
-            Account::Viewer => return Stored::Done { writes: self.writes },
+            Account::Viewer => return Stored::Done,
         };
-        Self { looks: 0, ..self }.then(step)
+        Self { looks: Looks::START, ..self }.then(step)
     }
+}
 
-    fn unsigned(&self, jwt: StoredJwt, context: &Context<'_>) -> Unsigned {
-        let NatsKeys { operator, system_account, platform_account, platform_signer } = &self.keys;
-        let issued = context.now.unix;
-        match jwt {
-            StoredJwt::Operator => {
-                jwt::operator(operator, system_account, context.config.installation.as_str(), issued)
-            }
-            StoredJwt::SystemAccount => jwt::system_account(system_account, operator, issued),
-            StoredJwt::PlatformAccount => {
-                jwt::platform_account(platform_account, operator, platform_signer, issued)
-            }
+const fn wait() -> Stored {
+    Stored::Turn(Turn::Wait(Wait::Configuration))
+}
+
+fn keys<'a>(context: &'a Context<'_>) -> &'a NatsKeys {
+    context.memory.keys.as_ref().expect("they were read before anything is stored")
+}
+
+fn unsigned(jwt: StoredJwt, issued: Unix, context: &Context<'_>) -> Unsigned {
+    let NatsKeys { operator, system_account, platform_account, platform_signer } = keys(context);
+    match jwt {
+        StoredJwt::Operator => {
+            jwt::operator(operator, system_account, context.config.installation.as_str(), issued)
         }
+        StoredJwt::SystemAccount => jwt::system_account(system_account, operator, issued),
+        StoredJwt::PlatformAccount => {
+            jwt::platform_account(platform_account, operator, platform_signer, issued)
+        }
+    }
+}
+
+/// Whether the text is a JWT about these keys.
+fn is_ours(jwt: StoredJwt, text: &str, keys: &NatsKeys) -> bool {
+    let NatsKeys { operator, system_account, platform_account, platform_signer: _ } = keys;
+    let (about, what) = match jwt {
+        StoredJwt::Operator => (operator, Kind::Operator { system_account: system_account.clone() }),
+        StoredJwt::SystemAccount => (system_account, Kind::Account),
+        StoredJwt::PlatformAccount => (platform_account, Kind::Account),
+    };
+    match jwt::decode(text) {
+        Ok(Claims { subject, issuer, kind, issued: _, expires }) => {
+            subject == *about && issuer == *operator && kind == what && expires.is_none()
+        }
+        Err(_) => false,
     }
 }

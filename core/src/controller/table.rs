@@ -174,6 +174,8 @@ pub enum Wait {
     Login,
     /// There is no token for Vault.
     VaultToken,
+    /// So many tokens live in Vault that they are not searched for those of root.
+    Tokens,
     /// A write to Vault was not confirmed; what stands is looked at again.
     Configuration,
     /// The own server cannot open its port.
@@ -209,6 +211,9 @@ impl Wait {
             Self::StateWrite => "waiting for the state directory: boot.state cannot be written",
             Self::Login => "waiting for Vault to accept the controller's login",
             Self::VaultToken => "waiting for the projected tokens `vault` and `setup` of the pod",
+            Self::Tokens => {
+                "waiting for tokens of Vault to be revoked: more than 1000 live, too many to be searched for those of root"
+            }
             Self::Configuration => "waiting for Vault: a setting could not be read or written",
             Self::Listener => "waiting for the port of the gRPC server",
         }

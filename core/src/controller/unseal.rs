@@ -51,25 +51,25 @@ impl Unseal {
     }
 
     pub(super) fn done(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
-        let reply = match outcome {
-            Outcome::Ok(Reply::Vault(reply)) => reply,
-            Outcome::Ok(reply) => panic!("the driver answered {self:?} with {reply:?}"),
-            Outcome::Refused(_) | Outcome::Unknown(_) => return Turn::Wait(Wait::Vault),
-        };
-        match (self, reply) {
-            (Self::Unsealing, vault::Reply::Unsealed) => Turn::Ask(Self::AwaitingActive),
-            (Self::Unsealing, vault::Reply::WrongKey) => Turn::Stop(Fatal::WrongVault),
-            (Self::AwaitingActive, vault::Reply::Health(Health::Active)) => {
-                context.notices.push(Notice::Unsealed);
-                Turn::Survey
-            }
-            (Self::AwaitingActive, vault::Reply::Health(Health::Standby)) => {
-                Turn::Pause(self, ACTIVE_PAUSE_MS, Wait::VaultActive)
-            }
-            (Self::AwaitingActive, vault::Reply::Health(Health::Sealed | Health::Uninitialized)) => {
-                Turn::Wait(Wait::VaultUnsettled)
-            }
-            (state, reply) => panic!("the driver answered {state:?} with {reply:?}"),
+        match self {
+            Self::Unsealing => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Unsealed)) => Turn::Ask(Self::AwaitingActive),
+                Outcome::Ok(Reply::Vault(vault::Reply::WrongKey)) => Turn::Stop(Fatal::WrongVault),
+                Outcome::Ok(reply) => panic!("the driver answered Unsealing with {reply:?}"),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Vault),
+            },
+            Self::AwaitingActive => match outcome {
+                Outcome::Ok(Reply::Vault(vault::Reply::Health(health))) => match health {
+                    Health::Active => {
+                        context.notices.push(Notice::Unsealed);
+                        Turn::Survey
+                    }
+                    Health::Standby => Turn::Pause(self, ACTIVE_PAUSE_MS, Wait::VaultActive),
+                    Health::Sealed | Health::Uninitialized => Turn::Wait(Wait::VaultUnsettled),
+                },
+                Outcome::Ok(reply) => panic!("the driver answered AwaitingActive with {reply:?}"),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Vault),
+            },
         }
     }
 }

@@ -148,15 +148,22 @@ fn tap(log: LogTap<Controller>) -> LogTap<Controller> {
 const fn root_token(notice: &Notice) -> Option<RootToken> {
     match notice {
         Notice::Initialized { .. }
-        | Notice::Decided(Decision { verdict: Verdict::FinishSetUp { .. }, .. }) => Some(RootToken::Alive),
-        Notice::RootRevoked | Notice::Swept { .. } => Some(RootToken::Dead),
+        | Notice::Decided(Decision { verdict: Verdict::FinishSetUp { .. }, .. })
+        | Notice::RootFound { .. } => Some(RootToken::Alive),
+        Notice::RootRevoked | Notice::Swept => Some(RootToken::Dead),
         Notice::Decided(_)
         | Notice::EnvelopeNotWritten
         | Notice::Unsealed
         | Notice::Wrote(_)
         | Notice::Drift(_)
+        | Notice::ForeignJwt(_)
+        | Notice::Stored(_)
+        | Notice::GenerationRecorded { .. }
+        | Notice::RolledBack { .. }
+        | Notice::EnvelopeUnread
         | Notice::CommittedMissing
         | Notice::SealKeyDeletion
+        | Notice::TooManyTokens { .. }
         | Notice::Configured { .. }
         | Notice::Certified { .. }
         | Notice::Serving { .. }
@@ -170,16 +177,22 @@ const fn level(notice: &Notice) -> Level {
     match notice {
         Notice::EnvelopeNotWritten
         | Notice::Drift(_)
+        | Notice::ForeignJwt(_)
+        | Notice::RolledBack { .. }
+        | Notice::EnvelopeUnread
         | Notice::SealKeyDeletion
-        | Notice::CommittedMissing => Level::ERROR,
-        Notice::Swept { roots_found: 1.. } => Level::ERROR,
+        | Notice::CommittedMissing
+        | Notice::RootFound { .. }
+        | Notice::TooManyTokens { .. } => Level::ERROR,
         Notice::Rejected { .. } => Level::WARN,
-        Notice::Wrote(_) => Level::DEBUG,
         Notice::Decided(_)
         | Notice::Initialized { .. }
         | Notice::Unsealed
+        | Notice::Wrote(_)
+        | Notice::Stored(_)
+        | Notice::GenerationRecorded { .. }
         | Notice::RootRevoked
-        | Notice::Swept { .. }
+        | Notice::Swept
         | Notice::Configured { .. }
         | Notice::Certified { .. }
         | Notice::Serving { .. }

@@ -133,6 +133,53 @@ fn a_disk_from_before_the_commit_is_noticed() {
 }
 
 #[test]
+fn an_older_envelope_of_the_same_life_is_noticed() {
+    let mut world = World::new(1);
+    reach(&mut world, "SetUp::WritingEnvelope");
+    let with_root = world.disk.file(Folder::State, "boot.state").expect("the first envelope").to_vec();
+    assert_eq!(world.settle(), Rest::Serving);
+    let newest = world.disk.file(Folder::State, "boot.state").expect("the second envelope").to_vec();
+
+    for restarts in [restart_both as fn(&mut World), World::restart_controller] {
+        put_back(&mut world, &with_root);
+        restarts(&mut world);
+
+        assert_eq!(world.settle(), Rest::Stopped(Fatal::DiskRolledBack));
+        assert!(world.notices.contains(&Notice::RolledBack { disk: 1, recorded: 2 }));
+        let untouched = world.disk.file(Folder::State, "boot.state") == Some(with_root.as_slice());
+        assert!(untouched, "no new envelope hides what was done");
+    }
+
+    put_back(&mut world, &newest);
+    world.restart_controller();
+    assert_eq!(world.settle(), Rest::Serving, "the remedy works");
+}
+
+#[test]
+fn an_older_envelope_that_is_put_back_while_callers_are_served_is_an_alarm() {
+    let mut world = World::new(1);
+    reach(&mut world, "SetUp::WritingEnvelope");
+    let with_root = world.disk.file(Folder::State, "boot.state").expect("the first envelope").to_vec();
+    assert_eq!(world.settle(), Rest::Serving);
+    put_back(&mut world, &with_root);
+
+    world.live_ms(900_000);
+
+    assert!(world.notices.contains(&Notice::RolledBack { disk: 1, recorded: 2 }));
+    assert_eq!(world.settle(), Rest::Serving);
+}
+
+#[test]
+fn a_set_up_cut_off_after_the_revocation_is_no_rollback() {
+    let mut world = World::new(1);
+    reach(&mut world, "SetUp::WritingEnvelope");
+    world.take(Fate::KilledBefore);
+
+    reach(&mut world, "SetUp::ReadingGeneration");
+    assert_eq!(world.settle(), Rest::Serving);
+}
+
+#[test]
 fn state_of_another_installation_is_refused() {
     let mut world = serving();
     world.config_mut().installation = Installation::parse("another").expect("a name");
@@ -215,10 +262,15 @@ fn an_hour_of_renewals_goes_by_without_a_write() {
 
     world.live_ms(3_600_000);
 
-    let logins =
-        world.notices.iter().filter(|notice| matches!(notice, Notice::Configured { writes: 0, .. })).count();
+    let logins = world.notices.iter().filter(|notice| matches!(notice, Notice::Configured { .. })).count();
     assert!(logins >= 5, "the token of 15 minutes was renewed {logins} times");
-    assert!(!world.notices.iter().any(|notice| matches!(notice, Notice::Wrote(_) | Notice::Drift(_))));
+    let wrote = |notice: &Notice| {
+        matches!(
+            notice,
+            Notice::Wrote(_) | Notice::Stored(_) | Notice::GenerationRecorded { .. } | Notice::Drift(_)
+        )
+    };
+    assert!(!world.notices.iter().any(wrote));
     assert_eq!(world.settle(), Rest::Serving);
 }
 
@@ -250,6 +302,11 @@ fn serving() -> World {
     let mut world = World::new(1);
     assert_eq!(world.settle(), Rest::Serving);
     world
+}
+
+fn put_back(world: &mut World, boot_state: &[u8]) {
+    let files = BTreeMap::from([("boot.state".to_owned(), boot_state.to_vec())]);
+    world.disk.project(Folder::State, files);
 }
 
 fn restart_both(world: &mut World) {

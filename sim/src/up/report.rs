@@ -33,7 +33,7 @@ struct Facts {
     /// By server: `vault`, `kubernetes`, `nats`.
     versions: BTreeMap<&'static str, String>,
     boot: Boot,
-    /// Tokens with the policy root that lived when the controller looked for them, at most.
+    /// How often the controller found a living token with the policy root where none should be.
     roots_found: Option<u32>,
     /// SHA-256 of the root certificate (DER), in hexadecimal.
     ca: Option<String>,
@@ -53,8 +53,10 @@ struct Boot {
     rows: Vec<u8>,
     /// `initialize` or `unseal`.
     path: Option<&'static str>,
-    /// Requests that changed something in Vault's configuration.
+    /// Requests that changed something in Vault's configuration, known once all of it stands.
     writes: Option<u32>,
+    #[serde(skip)]
+    writes_so_far: u32,
 }
 
 /// A message there and back.
@@ -234,18 +236,23 @@ impl Report {
                     | Verdict::LogIn { .. } => {}
                 }
             }
-            Notice::Swept { roots_found } => {
-                self.facts.roots_found = self.facts.roots_found.max(Some(*roots_found));
+            Notice::RootFound { .. } => *self.facts.roots_found.get_or_insert(0) += 1,
+            Notice::Swept => _ = self.facts.roots_found.get_or_insert(0),
+            Notice::Wrote(_) | Notice::Stored(_) | Notice::GenerationRecorded { .. } => {
+                self.facts.boot.writes_so_far += 1;
             }
-            Notice::Configured { writes, keys } => {
-                self.facts.boot.writes = Some(*writes);
+            Notice::Configured { keys } => {
+                self.facts.boot.writes = Some(self.facts.boot.writes_so_far);
                 self.facts.operator = Some(keys.operator.as_str().to_owned());
             }
             Notice::Initialized { .. }
             | Notice::EnvelopeNotWritten
             | Notice::Unsealed
-            | Notice::Wrote(_)
             | Notice::Drift(_)
+            | Notice::ForeignJwt(_)
+            | Notice::RolledBack { .. }
+            | Notice::EnvelopeUnread
+            | Notice::TooManyTokens { .. }
             | Notice::CommittedMissing
             | Notice::SealKeyDeletion
             | Notice::RootRevoked
@@ -371,7 +378,7 @@ mod tests {
 
     fn complete() -> Facts {
         Facts {
-            boot: Boot { rows: vec![18], path: Some("unseal"), writes: Some(0) },
+            boot: Boot { rows: vec![18], path: Some("unseal"), writes: Some(0), writes_so_far: 0 },
             roots_found: Some(0),
             ca: Some("00".to_owned()),
             operator: Some("O".to_owned()),

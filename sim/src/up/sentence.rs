@@ -18,7 +18,20 @@ pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
         }
         Notice::Unsealed => "Vault is unsealed and active".to_owned(),
         Notice::Drift(setting) => {
-            format!("Vault's setting {setting:?} differs, and nobody gave the right to mend it")
+            format!(
+                "Vault's setting {setting:?} differs, and is not mended by writing or nobody gave the right to"
+            )
+        }
+        Notice::ForeignJwt(jwt) => {
+            format!("the stored JWT {jwt:?} is not about the keys of NATS that Vault holds")
+        }
+        Notice::RolledBack { disk, recorded } => {
+            format!(
+                "boot.state is of generation {disk}, and Vault has recorded {recorded}: an old one was put back"
+            )
+        }
+        Notice::EnvelopeUnread => {
+            "boot.state cannot be read, or holds no envelope: do not restart Vault".to_owned()
         }
         Notice::CommittedMissing => {
             "somebody deleted ConfigMap kubefox-committed; it is made again".to_owned()
@@ -28,19 +41,25 @@ pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
                 .to_owned()
         }
         Notice::RootRevoked => "the root token is dead: looked up, revoked, looked up again".to_owned(),
-        Notice::Swept { roots_found: 0 } => "searched: no token with the policy root lives".to_owned(),
-        Notice::Swept { roots_found } => {
-            format!("searched: {roots_found} tokens with the policy root lived and were revoked")
+        Notice::RootFound { accessor } => {
+            format!("a token with the policy root lives, accessor {accessor}; it is revoked")
         }
-        Notice::Configured { writes: 0, .. } => "Vault's settings stand as they are".to_owned(),
-        Notice::Configured { writes, .. } => format!("Vault's settings stand, {writes} of them written"),
+        Notice::TooManyTokens { found } => {
+            format!("{found} tokens live in Vault, too many to search for those with the policy root")
+        }
+        Notice::Swept => "searched: no token with the policy root lives".to_owned(),
+        Notice::Configured { .. } => "Vault's settings and documents stand".to_owned(),
         Notice::Serving { address } => format!("serves callers on {address}"),
         Notice::Rejected { identity, ask, rejection } => {
             let who = identity.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
             format!("refused {who} {}: {}", asked(ask), rejection.cause())
         }
         // Settings are many, and who was served says so itself.
-        Notice::Wrote(_) | Notice::Certified { .. } | Notice::Served { .. } => return None,
+        Notice::Wrote(_)
+        | Notice::Stored(_)
+        | Notice::GenerationRecorded { .. }
+        | Notice::Certified { .. }
+        | Notice::Served { .. } => return None,
     };
     Some(sentence)
 }

@@ -191,12 +191,12 @@ mod tests {
 
         assert_eq!(
             [
-                notice(r#"{"message":"Swept","facts":"{\"roots_found\":2}"}"#),
+                notice(r#"{"message":"TooManyTokens","facts":"{\"found\":2000}"}"#),
                 notice(r#"{"message":"RootRevoked","facts":"{}"}"#),
                 notice(r#"{"message":"Phase","waits_for":"has finished"}"#),
                 notice("plain"),
             ],
-            [Some(Notice::Swept { roots_found: 2 }), Some(Notice::RootRevoked), None, None]
+            [Some(Notice::TooManyTokens { found: 2_000 }), Some(Notice::RootRevoked), None, None]
         );
     }
 }

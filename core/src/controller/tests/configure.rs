@@ -3,13 +3,17 @@
 use serde_json::{Value, json};
 
 use super::fixtures::*;
+use crate::documents::jwt::{self, Unsigned};
 use crate::documents::nkey::{Prefix, PublicKey};
 use crate::documents::setting::{platform_settings, wanted};
-use crate::vault::{Account, AuthRole, Mount, NatsKey, PkiRole, Setting, StoredJwt};
+use crate::state::State;
+use crate::vault::{Account, AuthRole, Generation, Mount, NatsKey, PkiRole, Setting, StoredJwt};
 use crate::volume::{Token, TokenFile};
 
 const CONTROLLER: Secret = Secret::Own(Own::ControllerToken);
 const SETUP: Secret = Secret::Own(Own::SetupToken);
+/// Of 32 bytes of nine.
+const PUBLIC_KEY: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
 
 #[test]
 fn the_one_who_serves_logs_in_first_and_sweeps_before_anybody_configures() {
@@ -20,10 +24,7 @@ fn the_one_who_serves_logs_in_first_and_sweeps_before_anybody_configures() {
     };
     assert_eq!(bench.step(), [log_in(AuthRole::Controller, Own::VaultJwt, Own::ControllerToken)]);
     assert_eq!(bench.step(), [asks_vault(vault::Call::ListAccessors { token: CONTROLLER })]);
-    assert_eq!(
-        bench.step(),
-        [Told::Notes(Notice::Swept { roots_found: 0 }), asks_for_token(Token::Setup, Own::SetupJwt)]
-    );
+    assert_eq!(bench.step(), [Told::Notes(Notice::Swept), asks_for_token(Token::Setup, Own::SetupJwt)]);
     assert_eq!(bench.step(), [log_in(AuthRole::ControllerSetup, Own::SetupJwt, Own::SetupToken)]);
     assert_eq!(bench.step(), [reads(SETUP, Setting::KubernetesAuth)]);
 }
@@ -34,6 +35,7 @@ fn on_a_converged_vault_every_setting_is_read_and_none_is_written() {
     for setting in platform_settings() {
         assert_eq!(bench.step(), [reads(SETUP, setting)]);
     }
+    compares_the_generation(&mut bench);
     for jwt in StoredJwt::ALL {
         assert_eq!(bench.step(), [asks_vault(vault::Call::ReadJwt { token: SETUP, jwt })]);
     }
@@ -41,7 +43,7 @@ fn on_a_converged_vault_every_setting_is_read_and_none_is_written() {
         assert_eq!(bench.step(), [asks_vault(vault::Call::ReadAccount { token: SETUP, account })]);
     }
     let told = bench.step();
-    assert_eq!(told, [Told::Notes(Notice::Configured { writes: 0, keys: nats_keys() }), asks_to_forget()]);
+    assert_eq!(told, [Told::Notes(Notice::Configured { keys: nats_keys() }), asks_to_forget()]);
 }
 
 #[test]
@@ -88,12 +90,52 @@ fn what_cannot_be_repaired_by_writing_is_foreign() {
         (key.clone(), json!({"type": "ed25519", "latest_version": 1})),
         (key, json!({"type": "ed25519", "latest_version": 1, "public_key": "AA=="})),
     ] {
-        for world in [World::converged(), hardened()] {
-            let mut bench = bench_reading(&setting, world);
-            let told = bench.done(vault(vault::Reply::Setting(Some(standing.clone()))));
-            assert_eq!(told, [Told::Notes(Notice::Drift(setting.clone()))], "{standing}");
-            bench.assert_stopped(Fatal::ForeignConfiguration);
+        let mut bench = bench_reading(&setting, World::converged());
+        let told = bench.done(vault(vault::Reply::Setting(Some(standing.clone()))));
+        assert_eq!(told, [Told::Notes(Notice::Drift(setting.clone()))], "{standing}");
+        bench.assert_stopped(Fatal::ForeignConfiguration);
+    }
+}
+
+#[test]
+fn without_a_setup_token_even_what_cannot_be_repaired_is_only_an_alarm() {
+    for (setting, standing, next) in [
+        (
+            Setting::Mount(Mount::Pki),
+            json!({"type": "kv", "options": null, "config": {}}),
+            Setting::Mount(Mount::Nats),
+        ),
+        (
+            Setting::RootCertificate,
+            json!({"issuers": ["root-1", "another"]}),
+            Setting::PkiRole(PkiRole::Controller),
+        ),
+        (
+            Setting::NatsKey(NatsKey::PlatformSigner),
+            json!({"type": "ed25519", "latest_version": 2, "public_key": PUBLIC_KEY}),
+            Setting::NatsKey(NatsKey::PlatformSigner),
+        ),
+    ] {
+        let mut bench = bench_reading(&setting, hardened());
+        let mut told = bench.done(vault(vault::Reply::Setting(Some(standing))));
+        assert_eq!(told.remove(0), Told::Notes(Notice::Drift(setting.clone())));
+        if next != setting {
+            assert_eq!(told, [reads(CONTROLLER, next)]);
         }
+        bench.forward_to("Serving");
+    }
+}
+
+#[test]
+fn without_a_setup_token_what_nothing_can_go_on_without_is_an_alarm_and_waited_for() {
+    for (setting, standing) in [
+        (Setting::KubernetesAuth, json!({"type": "kubernetes", "accessor": "../x"})),
+        (Setting::NatsKey(NatsKey::Operator), json!({"type": "aes256-gcm96", "latest_version": 1})),
+    ] {
+        let mut bench = bench_reading(&setting, hardened());
+        let told = bench.done(vault(vault::Reply::Setting(Some(standing))));
+        assert_eq!(told, [Told::Notes(Notice::Drift(setting))]);
+        bench.assert_waits(Wait::Configuration);
     }
 }
 
@@ -119,11 +161,12 @@ fn without_a_setup_token_only_what_the_serving_role_may_read_is_read() {
     for setting in readable {
         assert_eq!(bench.step(), [reads(CONTROLLER, setting)]);
     }
+    compares_the_generation(&mut bench);
     for jwt in StoredJwt::ALL {
         assert_eq!(bench.step(), [asks_vault(vault::Call::ReadJwt { token: CONTROLLER, jwt })]);
     }
     let told = bench.step();
-    assert_eq!(told[0], Told::Notes(Notice::Configured { writes: 0, keys: nats_keys() }));
+    assert_eq!(told[0], Told::Notes(Notice::Configured { keys: nats_keys() }));
 }
 
 #[test]
@@ -154,22 +197,58 @@ fn a_jwt_is_signed_by_the_operator_and_written_once() {
     assert_eq!(bench.step(), [asks_vault(vault::Call::Sign { token: SETUP, key: NatsKey::Operator, input })]);
     let (jwt, text) = (StoredJwt::Operator, unsigned.signed(&[7; 64]));
     assert_eq!(bench.step(), [asks_vault(vault::Call::WriteJwt { token: SETUP, jwt, text })]);
-    assert_eq!(bench.step(), [asks_vault(vault::Call::ReadJwt { token: SETUP, jwt })], "at once");
+    let stored = Told::Notes(Notice::Stored(Document::Jwt(jwt)));
+    assert_eq!(bench.step(), [stored, asks_vault(vault::Call::ReadJwt { token: SETUP, jwt })], "at once");
+}
+
+#[test]
+fn a_stored_jwt_about_other_keys_is_foreign() {
+    let keys = nats_keys();
+    let other = |prefix| PublicKey::encode(prefix, &[9; 32]);
+    let (operator, account) = (other(Prefix::Operator), other(Prefix::Account));
+    let text = |unsigned: Unsigned| unsigned.signed(&[7; 64]);
+    let now = Unix(UNIX);
+    for (jwt, foreign) in [
+        (StoredJwt::Operator, String::from("no JWT")),
+        (StoredJwt::Operator, text(jwt::operator(&operator, &keys.system_account, "blue", now))),
+        (StoredJwt::Operator, text(jwt::operator(&keys.operator, &account, "blue", now))),
+        (StoredJwt::Operator, text(jwt::system_account(&keys.system_account, &keys.operator, now))),
+        (StoredJwt::SystemAccount, text(jwt::system_account(&account, &keys.operator, now))),
+        (StoredJwt::SystemAccount, text(jwt::system_account(&keys.system_account, &operator, now))),
+        (StoredJwt::SystemAccount, text(jwt::system_account(&keys.platform_account, &keys.operator, now))),
+        (StoredJwt::PlatformAccount, text(jwt::system_account(&keys.system_account, &keys.operator, now))),
+    ] {
+        let mut world = World::converged();
+        world.jwts.insert(jwt, foreign.clone());
+        let mut bench = Bench::at_in(world.clone(), "Stopped");
+        bench.assert_stopped(Fatal::ForeignConfiguration);
+        assert_eq!(bench.world.jwts, world.jwts, "it is left as it is");
+
+        world.tokens.remove(&Token::Setup);
+        bench = bench_reading_jwt(jwt, world);
+        let mut told = bench.step();
+        assert_eq!(told.remove(0), Told::Notes(Notice::ForeignJwt(jwt)), "{foreign}");
+        bench.forward_to("Serving");
+    }
 }
 
 #[test]
 fn a_write_that_is_confirmed_and_never_stands_ends_in_a_back_off() {
-    for (phase, absent) in [
-        ("Configure::WritingJwt", vault::Reply::Jwt(None)),
-        ("Configure::WritingAccount", vault::Reply::Account { exists: false }),
+    for (phase, absent, document) in [
+        ("Configure::WritingJwt", vault::Reply::Jwt(None), Document::Jwt(StoredJwt::Operator)),
+        (
+            "Configure::WritingAccount",
+            vault::Reply::Account { exists: false },
+            Document::Account(Account::Admin),
+        ),
     ] {
         let mut bench = Bench::at(phase);
-        for _ in 0..40 {
+        for _ in 0..5 {
             bench.done(vault(vault::Reply::Written));
             bench.done(vault(absent.clone()));
             bench.forward_to(phase);
         }
-        assert_eq!(bench.done(vault(vault::Reply::Written)), []);
+        assert_eq!(bench.done(vault(vault::Reply::Written)), [Told::Notes(Notice::Stored(document))]);
         bench.assert_waits(Wait::Configuration);
     }
 }
@@ -187,9 +266,10 @@ fn whoever_wrote_first_wins_and_the_loser_looks_again() {
             Outcome::Unknown(Lost::Deadline),
         ] {
             let mut bench = Bench::at(phase);
+            let pause_ms = if matches!(outcome, Outcome::Unknown(_)) { 200 } else { 25 };
             assert_eq!(bench.done(outcome), []);
             assert_eq!(bench.machine.phase(), reading);
-            bench.assert_pauses(25, Wait::Configuration);
+            bench.assert_pauses(pause_ms, Wait::Configuration);
         }
         for refusal in [Refusal::Unauthenticated, Refusal::Unclear, Refusal::Invalid, Refusal::Busy] {
             let mut bench = Bench::at(phase);
@@ -200,14 +280,30 @@ fn whoever_wrote_first_wins_and_the_loser_looks_again() {
 }
 
 #[test]
-fn a_write_that_is_always_denied_ends_in_a_back_off() {
-    let mut bench = Bench::at("Configure::WritingJwt");
-    for _ in 0..40 {
-        bench.done(Outcome::Refused(Refusal::Denied));
-        bench.forward_to("Configure::WritingJwt");
+fn what_is_never_settled_is_looked_at_less_and_less_and_then_the_world_is() {
+    let no = |refusal| Outcome::Refused(refusal);
+    let unknown = || Outcome::Unknown(Lost::Deadline);
+    for (phase, outcome, pauses) in [
+        ("Configure::WritingJwt", no(Refusal::Denied), &[25, 50, 100, 200, 400][..]),
+        ("Configure::WritingJwt", unknown(), &[200, 400]),
+        ("Configure::ReadingJwt", no(Refusal::NotReady), &[25, 50, 100, 200, 400]),
+        ("Configure::WritingSetting", no(Refusal::Conflict), &[25, 50, 100, 200, 400]),
+        ("Configure::WritingSetting", unknown(), &[200, 400]),
+        ("SetUp::WritingSetting", unknown(), &[200, 400]),
+        ("Configure::WritingGeneration", no(Refusal::Conflict), &[25, 50, 100, 200, 400]),
+        ("Configure::WritingGeneration", unknown(), &[200, 400]),
+    ] {
+        let mut bench = Bench::at(phase);
+        for pause_ms in pauses {
+            assert_eq!(bench.done(outcome.clone()), [], "{phase}");
+            bench.assert_pauses(*pause_ms, Wait::Configuration);
+            bench.wait();
+            bench.forward_to(phase);
+        }
+        assert_eq!(bench.done(outcome), []);
+        bench.assert_waits(Wait::Configuration);
+        bench.forward_to("Serving");
     }
-    assert_eq!(bench.done(Outcome::Refused(Refusal::Denied)), []);
-    bench.assert_waits(Wait::Configuration);
 }
 
 #[test]
@@ -246,6 +342,78 @@ fn a_second_start_leaves_every_setting_and_document_as_it_was() {
     assert_eq!(bench.world.jwts, world.jwts);
 }
 
+#[test]
+fn vault_learns_the_generation_of_the_disk_once() {
+    for (recorded, cas) in [(None, 0), (Some(Generation { version: 4, generation: 1 }), 4)] {
+        let mut world = World::converged();
+        world.generation = recorded;
+        let mut bench = Bench::at_in(world, "Configure::ReadingGeneration");
+        let write = vault::Call::WriteGeneration { token: CONTROLLER, cas, generation: 2 };
+        assert_eq!(bench.step(), [asks_vault(write)]);
+        let [first, _] = bench.step().try_into().expect("a notice, and on it goes");
+        assert_eq!(first, Told::Notes(Notice::GenerationRecorded { generation: 2 }));
+        assert_eq!(bench.machine.phase(), "Configure::ReadingJwt");
+        assert_eq!(bench.world.generation, Some(Generation { version: cas + 1, generation: 2 }));
+    }
+}
+
+#[test]
+fn whoever_recorded_the_generation_first_wins() {
+    let mut bench = Bench::at("Configure::WritingGeneration");
+    bench.world.generation = Some(Generation { version: 1, generation: 2 });
+    assert_eq!(bench.step(), []);
+    bench.assert_pauses(25, Wait::Configuration);
+    assert_eq!(bench.wait(), [asks_vault(vault::Call::ReadGeneration { token: CONTROLLER })]);
+    bench.step();
+    assert_eq!(bench.machine.phase(), "Configure::ReadingJwt");
+}
+
+#[test]
+fn a_disk_that_was_rolled_back_stops_a_start_and_alarms_whoever_serves() {
+    let rolled_back = Told::Notes(Notice::RolledBack { disk: 2, recorded: 3 });
+    let newer = Some(Generation { version: 9, generation: 3 });
+    for world in [World::converged(), hardened()] {
+        let world = World { generation: newer, ..world };
+        let mut bench = Bench::at_in(world, "Configure::ReadingGeneration");
+        assert_eq!(bench.step(), [rolled_back.clone()]);
+        bench.assert_stopped(Fatal::DiskRolledBack);
+        assert_eq!(bench.world.generation, newer, "what is newer is not overwritten");
+    }
+    let mut bench = renewing();
+    bench.world.generation = newer;
+    bench.forward_to("Configure::ReadingGeneration");
+    assert_eq!(bench.step()[0], rolled_back);
+    bench.forward_to("Serving");
+    assert_eq!((bench.machine.standing(), bench.world.generation), (Standing::Ready, newer));
+}
+
+#[test]
+fn an_envelope_that_goes_while_callers_are_served_is_an_alarm() {
+    for outcome in [state(state::Reply::State(State::Absent)), Outcome::Refused(Refusal::Local)] {
+        let mut bench = renewing();
+        bench.forward_to("Configure::ReadingState");
+        assert_eq!(bench.done(outcome.clone())[0], Told::Notes(Notice::EnvelopeUnread));
+        bench.forward_to("Serving");
+
+        let mut bench = Bench::at_in(World::converged(), "Configure::ReadingState");
+        assert_eq!(bench.done(outcome), []);
+        bench.assert_waits(Wait::StateFile);
+    }
+}
+
+/// A machine that serves, and whose token is due.
+fn renewing() -> Bench {
+    let mut bench = Bench::at("Serving");
+    bench.pass_to(bench.now.in_ms(700_000));
+    bench.wait();
+    bench
+}
+
+fn compares_the_generation(bench: &mut Bench) {
+    assert_eq!(bench.step(), [Told::Asks(2_000, Call::State(state::Call::Read))]);
+    assert_eq!(bench.step(), [asks_vault(vault::Call::ReadGeneration { token: CONTROLLER })]);
+}
+
 /// A converged world whose overlay has taken the setup token away.
 fn hardened() -> World {
     let mut world = World::converged();
@@ -259,6 +427,18 @@ fn bench_reading(wanted: &Setting, world: World) -> Bench {
     loop {
         let flight = bench.boot_flight().expect("a setting is read");
         if matches!(&flight.call, Call::Vault(vault::Call::Read { setting, .. }) if setting == wanted) {
+            return bench;
+        }
+        bench.step();
+    }
+}
+
+/// A machine that reads this JWT.
+fn bench_reading_jwt(wanted: StoredJwt, world: World) -> Bench {
+    let mut bench = Bench::at_in(world, "Configure::ReadingJwt");
+    loop {
+        let flight = bench.boot_flight().expect("a JWT is read");
+        if matches!(&flight.call, Call::Vault(vault::Call::ReadJwt { jwt, .. }) if *jwt == wanted) {
             return bench;
         }
         bench.step();

@@ -1,6 +1,7 @@
 //! What every phase does about every no and every silence: one table.
 
 use super::fixtures::*;
+use crate::state::State;
 use crate::vault::{Health, Setting, TokenFacts};
 use crate::volume::{Token, TokenFile};
 
@@ -17,7 +18,7 @@ enum After {
 }
 
 /// Every phase but those of the survey.
-const PHASES: [&str; 43] = [
+const PHASES: [&str; 48] = [
     "Begin::WritingIntent",
     "CreateKey::Rehearsing",
     "CreateKey::Minting",
@@ -46,6 +47,8 @@ const PHASES: [&str; 43] = [
     "Sweep::Listing",
     "Sweep::LookingUp",
     "Sweep::Revoking",
+    "Sweep::LookingUpRevoked",
+    "SetUp::ReadingGeneration",
     "SetUp::WritingEnvelope",
     "SetUp::ReadingBack",
     "Login::ReadingSetupJwt",
@@ -54,6 +57,9 @@ const PHASES: [&str; 43] = [
     "Login::ReviewingSetupJwt",
     "Configure::ReadingSetting",
     "Configure::WritingSetting",
+    "Configure::ReadingState",
+    "Configure::ReadingGeneration",
+    "Configure::WritingGeneration",
     "Configure::Forgetting",
     "Certify::ReadingApiToken",
     "Certify::Issuing",
@@ -212,7 +218,7 @@ fn a_token_that_is_not_the_one_of_the_initialization_sets_nothing_up() {
     assert!(!bench.world.settings.contains_key(&Setting::KubernetesAuth));
 }
 
-fn after(phase: &str, outcome: &Outcome<Reply>) -> After {
+fn after(phase: &'static str, outcome: &Outcome<Reply>) -> After {
     let refusal = match outcome {
         Outcome::Refused(refusal) => Some(*refusal),
         Outcome::Unknown(_) => None,
@@ -253,10 +259,24 @@ fn after(phase: &str, outcome: &Outcome<Reply>) -> After {
             After::Pauses(25, Wait::Configuration, reading(phase))
         }
         "SetUp::WritingSetting" | "Configure::WritingSetting"
-            if matches!(refusal, None | Some(Refusal::Conflict | Refusal::NotReady)) =>
+            if matches!(refusal, Some(Refusal::Conflict | Refusal::NotReady)) =>
         {
             After::Pauses(25, Wait::Configuration, reading(phase))
         }
+        "SetUp::WritingSetting" | "Configure::WritingSetting" if refusal.is_none() => {
+            After::Pauses(200, Wait::Configuration, reading(phase))
+        }
+        "Configure::ReadingState" => After::Waits(Wait::StateFile),
+        "Configure::ReadingGeneration" if refusal == Some(Refusal::NotReady) => {
+            After::Pauses(25, Wait::Configuration, phase)
+        }
+        "Configure::WritingGeneration" if matches!(refusal, Some(Refusal::Conflict | Refusal::NotReady)) => {
+            After::Pauses(25, Wait::Configuration, "Configure::ReadingGeneration")
+        }
+        "Configure::WritingGeneration" if refusal.is_none() => {
+            After::Pauses(200, Wait::Configuration, "Configure::ReadingGeneration")
+        }
+        "Configure::ReadingGeneration" | "Configure::WritingGeneration" => After::Waits(Wait::Configuration),
         "SetUp::ReadingSetting"
         | "SetUp::WritingSetting"
         | "Configure::ReadingSetting"
@@ -326,7 +346,12 @@ fn bench_at(phase: &str) -> Bench {
             bench.done(Outcome::Refused(Refusal::Unclear));
             bench.forward_to(phase);
         }
-        "Sweep::LookingUp" | "Sweep::Revoking" => {
+        "SetUp::ReadingGeneration" => {
+            let envelope = State::Envelope { life: life(), generation: 1, key: key_id(1) };
+            let world = World { state: envelope, root_inside: true, ..World::converged() };
+            return Bench::at_in(world, phase);
+        }
+        "Sweep::LookingUp" | "Sweep::Revoking" | "Sweep::LookingUpRevoked" => {
             let other_roots = [accessor("another")].into();
             return Bench::at_in(World { other_roots, ..World::default() }, phase);
         }

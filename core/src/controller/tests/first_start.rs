@@ -44,6 +44,7 @@ fn a_first_start_does_what_cannot_be_undone_in_this_order() {
     let platform = platform_settings();
     let missing = platform.iter().filter(|setting| !already_there.contains(setting));
     deeds.extend(missing.map(|setting| format!("Write {setting:?}")));
+    deeds.push(String::from("WriteGeneration 2"));
     for jwt in StoredJwt::ALL {
         deeds.extend([format!("Sign {:?}", NatsKey::Operator), format!("WriteJwt {jwt:?}")]);
     }

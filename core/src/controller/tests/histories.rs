@@ -9,7 +9,7 @@ use super::fixtures::*;
 use crate::kubernetes::Review;
 use crate::names::Nonce;
 use crate::state::{Opened, State};
-use crate::vault::{AuthRole, Health, InitStatus, Setting};
+use crate::vault::{AuthRole, Generation, Health, InitStatus, Setting};
 use crate::volume::{SealKeyFile, TokenFile};
 
 /// More steps than any way to the end has once the world is well.
@@ -549,7 +549,13 @@ fn vault_lie(call: &vault::Call, pick: u8) -> Option<Outcome<Reply>> {
         vault::Call::Read { setting, .. } if *setting != Setting::KubernetesAuth => {
             one(&[vault::Reply::Setting(None)])
         }
-        vault::Call::ReadJwt { .. } => one(&[vault::Reply::Jwt(None)]),
+        vault::Call::ReadJwt { .. } => {
+            one(&[vault::Reply::Jwt(None), vault::Reply::Jwt(Some("no.jwt.at-all".into()))])
+        }
+        vault::Call::ReadGeneration { .. } => {
+            let kept = |generation| Some(Generation { version: 1, generation });
+            one(&[None, kept(1), kept(2), kept(3)].map(vault::Reply::Generation))
+        }
         vault::Call::ReadAccount { .. } => one(&[vault::Reply::Account { exists: pick > 100 }]),
         vault::Call::Sign { .. } => one(&[vault::Reply::Signature(vec![0; usize::from(pick)])]),
         vault::Call::SealStatus
@@ -561,7 +567,6 @@ fn vault_lie(call: &vault::Call, pick: u8) -> Option<Outcome<Reply>> {
         | vault::Call::WriteJwt { .. }
         | vault::Call::GeneratePassword { .. }
         | vault::Call::WriteAccount { .. }
-        | vault::Call::ReadGeneration { .. }
         | vault::Call::WriteGeneration { .. }
         | vault::Call::Issue { .. } => None,
     }

@@ -23,7 +23,7 @@ fn root_dies_between_two_looks_at_it_and_two_at_vault() {
         bench.step(),
         [Told::Notes(Notice::RootRevoked), asks_vault(vault::Call::ListAccessors { token: CONTROLLER })]
     );
-    assert_eq!(bench.step(), [Told::Notes(Notice::Swept { roots_found: 0 }), asks_to_forget_root(2)]);
+    assert_eq!(bench.step(), [Told::Notes(Notice::Swept), asks_to_forget_root(2)]);
     assert_eq!(bench.step(), [asks_to_read_back()]);
     assert_eq!(bench.step(), [INSPECT]);
 }
@@ -52,24 +52,66 @@ fn a_root_that_is_dead_already_is_swept_for_and_leaves_the_envelope() {
 
     assert_eq!(bench.step(), [asks_for_token(Token::Vault, Own::VaultJwt)]);
     bench.step();
+    assert_eq!(bench.step(), [asks_vault(vault::Call::ReadGeneration { token: CONTROLLER })]);
     assert_eq!(bench.step(), [asks_vault(vault::Call::ListAccessors { token: CONTROLLER })]);
-    assert_eq!(bench.step(), [Told::Notes(Notice::Swept { roots_found: 0 }), asks_to_forget_root(2)]);
+    assert_eq!(bench.step(), [Told::Notes(Notice::Swept), asks_to_forget_root(2)]);
     bench.forward_to("Serving");
 }
 
 #[test]
-fn another_root_is_found_revoked_and_counted() {
+fn an_old_envelope_that_was_put_back_is_noticed_before_a_new_one_hides_it() {
+    let mut world = World::converged();
+    world.state = State::Envelope { life: life(), generation: 1, key: key_id(1) };
+    world.root_inside = true;
+    let mut bench = Bench::at_in(world, "SetUp::ReadingGeneration");
+    assert_eq!(bench.step(), [Told::Notes(Notice::RolledBack { disk: 1, recorded: 2 })]);
+    bench.assert_stopped(Fatal::DiskRolledBack);
+    assert!(!bench.world.deeds.iter().any(|deed| deed.starts_with("WriteEnvelope")));
+}
+
+#[test]
+fn another_root_is_told_of_revoked_and_looked_up_again() {
     let other_roots = [accessor("one"), accessor("two")].into();
     let mut bench = Bench::at_in(World { other_roots, ..World::default() }, "Sweep::LookingUp");
     let of = |name| accessor(name);
+    let found = |name| Told::Notes(Notice::RootFound { accessor: of(name) });
     let lookup = |name| asks_vault(vault::Call::LookupAccessor { token: CONTROLLER, accessor: of(name) });
     let revoke = |name| asks_vault(vault::Call::RevokeAccessor { token: CONTROLLER, accessor: of(name) });
 
-    assert_eq!(bench.step(), [revoke("two")]);
+    assert_eq!(bench.step(), [found("two"), revoke("two")], "told before it leaves");
+    assert_eq!(bench.step(), [lookup("two")]);
     assert_eq!(bench.step(), [lookup("one")]);
-    assert_eq!(bench.step(), [revoke("one")]);
-    assert_eq!(bench.step(), [Told::Notes(Notice::Swept { roots_found: 2 }), asks_to_forget_root(2)]);
+    assert_eq!(bench.step(), [found("one"), revoke("one")]);
+    assert_eq!(bench.step(), [lookup("one")]);
+    assert_eq!(bench.step(), [Told::Notes(Notice::Swept), asks_to_forget_root(2)]);
     assert_eq!(bench.world.other_roots, [].into());
+}
+
+#[test]
+fn a_root_that_lives_after_its_revocation_was_confirmed_leaves_nothing_proved() {
+    let other_roots = [accessor("one")].into();
+    let mut bench = Bench::at_in(World { other_roots, ..World::default() }, "Sweep::Revoking");
+    bench.done(vault(vault::Reply::Revoked));
+    assert_eq!(bench.machine.phase(), "Sweep::LookingUpRevoked");
+    assert_eq!(bench.step(), []);
+    bench.assert_waits(Wait::Vault);
+
+    bench.forward_to("Serving");
+    assert_eq!(bench.world.other_roots, [].into());
+}
+
+#[test]
+fn more_tokens_than_can_be_searched_are_an_alarm_and_never_clean() {
+    let many = |found: usize| (0..found).map(|number| accessor(&format!("token-{number}"))).collect();
+    let mut bench = Bench::at("Sweep::Listing");
+    let told = bench.done(vault(vault::Reply::Accessors(many(1_001))));
+    assert_eq!(told, [Told::Notes(Notice::TooManyTokens { found: 1_001 })]);
+    bench.assert_waits(Wait::Tokens);
+    assert!(bench.world.root_inside, "the envelope stays as it is");
+
+    let mut bench = Bench::at("Sweep::Listing");
+    bench.done(vault(vault::Reply::Accessors(many(1_000))));
+    assert_eq!(bench.machine.phase(), "Sweep::LookingUp");
 }
 
 #[test]
@@ -78,10 +120,7 @@ fn a_token_that_is_not_root_or_is_gone_is_let_alone() {
     for reply in [vault::Reply::Token(other), vault::Reply::NoToken] {
         let other_roots = [accessor("one")].into();
         let mut bench = Bench::at_in(World { other_roots, ..World::default() }, "Sweep::LookingUp");
-        assert_eq!(
-            bench.done(vault(reply)),
-            [Told::Notes(Notice::Swept { roots_found: 0 }), asks_to_forget_root(2)]
-        );
+        assert_eq!(bench.done(vault(reply)), [Told::Notes(Notice::Swept), asks_to_forget_root(2)]);
     }
 }
 

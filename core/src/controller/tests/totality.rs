@@ -193,6 +193,7 @@ fn is_missing(wait: Wait, facts: &Facts) -> bool {
         | Wait::Keyring
         | Wait::Login
         | Wait::VaultToken
+        | Wait::Tokens
         | Wait::Configuration
         | Wait::Listener => false,
     }

@@ -12,7 +12,8 @@ use crate::kubernetes::{Marked, Pod, PublishedTrust, Review, SealKeyObject};
 use crate::names::{ResourceVersion, Uid};
 use crate::state::{Opened, State};
 use crate::vault::{
-    Account, Certificate, Health, InitStatus, Login, NatsKey, SealStatus, Setting, StoredJwt, TokenFacts,
+    Account, Certificate, Generation, Health, InitStatus, Login, NatsKey, SealStatus, Setting, StoredJwt,
+    TokenFacts,
 };
 use crate::volume::{SealKeyFile, Token, TokenFile};
 
@@ -37,6 +38,8 @@ pub(super) struct World {
     pub(super) settings: BTreeMap<Setting, Value>,
     pub(super) jwts: BTreeMap<StoredJwt, String>,
     pub(super) accounts: BTreeSet<Account>,
+    /// The generation that Vault keeps.
+    pub(super) generation: Option<Generation>,
     /// Whose token the callers show.
     pub(super) caller: Identity,
     /// What changed something, proved somebody or showed itself, in order.
@@ -66,6 +69,7 @@ impl Default for World {
             settings: BTreeMap::new(),
             jwts: BTreeMap::new(),
             accounts: BTreeSet::new(),
+            generation: None,
             caller: identity("team0", "app"),
             deeds: Vec::new(),
             minted: 0,
@@ -318,6 +322,16 @@ impl World {
                 self.accounts.insert(*account);
                 vault::Reply::Written
             }
+            vault::Call::ReadGeneration { .. } => vault::Reply::Generation(self.generation),
+            vault::Call::WriteGeneration { cas, .. }
+                if self.generation.map_or(0, |kept| kept.version) != *cas =>
+            {
+                return Outcome::Refused(Refusal::Conflict);
+            }
+            vault::Call::WriteGeneration { cas, generation, .. } => {
+                self.generation = Some(Generation { version: cas + 1, generation: *generation });
+                vault::Reply::Written
+            }
             vault::Call::Issue { request, .. } => {
                 self.certificates += 1;
                 let leaf = pem(&format!("{} {}", request.role.as_str(), self.certificates));
@@ -335,9 +349,6 @@ impl World {
             | vault::Call::Unseal { .. }
             | vault::Call::LookupSelf { .. }
             | vault::Call::RevokeSelf { .. } => panic!("a sealed Vault answers this too: {call:?}"),
-            vault::Call::ReadGeneration { .. } | vault::Call::WriteGeneration { .. } => {
-                panic!("not a controller's call: {call:?}")
-            }
         })
     }
 
@@ -446,7 +457,7 @@ fn vault_deed(call: &vault::Call) -> Option<String> {
         vault::Call::WriteAccount { account, .. } => format!("WriteAccount {account:?}"),
         vault::Call::Issue { request, .. } => format!("Issue {}", request.role.as_str()),
         vault::Call::Sign { key, .. } => format!("Sign {key:?}"),
-        vault::Call::WriteGeneration { .. } => "WriteGeneration".into(),
+        vault::Call::WriteGeneration { generation, .. } => format!("WriteGeneration {generation}"),
         vault::Call::SealStatus
         | vault::Call::InitStatus
         | vault::Call::Health

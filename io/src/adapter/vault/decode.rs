@@ -270,7 +270,11 @@ fn stored_jwt(answer: &Answer) -> Result<Option<String>, Failure> {
     Ok(stored.map(|stored| stored.data.jwt))
 }
 
+/// An engine that is not mounted keeps none: so it is between the death of root and the first configuration.
 fn generation(answer: &Answer) -> Result<Option<Generation>, Failure> {
+    if answer.status == 404 && answer.says("no handler for route") {
+        return Ok(None);
+    }
     #[derive(Deserialize)]
     struct Document {
         generation: u64,

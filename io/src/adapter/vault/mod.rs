@@ -25,6 +25,7 @@
 //! | 403 | … not authorized, … claim, … expired, … signature | `Login` | `Refused(Denied)`: the cause is named |
 //! | 403 | anything else, bare `permission denied` at `Login` too | any | `Refused(Unclear)`: may be an outage behind Vault |
 //! | 404 | no errors | reads, lists | `Ok`, empty |
+//! | 404 | no handler for route | `ReadGeneration` | `Ok`, empty: its engine is not mounted yet |
 //! | 404 | policy does not exist | `Read(PasswordPolicy)` | `Ok`, empty |
 //! | 429 | | any | `Refused(Busy)` |
 //! | other 4xx | | any | `Refused(Invalid)`; among them a 404 for an engine that is not mounted and for a deleted version |
