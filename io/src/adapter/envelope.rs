@@ -235,21 +235,46 @@ pub(crate) mod tests {
 
     const SEAL_KEY: [u8; SEAL_KEY_BYTES] = [7; SEAL_KEY_BYTES];
 
+    /// Computed once by other code: Python's `hmac` and `hashlib` for the key and the key id, AES-GCM of its
+    /// `cryptography`. From the inputs named in [`VECTORS`]:
+    ///
+    /// ```text
+    /// HKDF(salt, key, info, n)  RFC 5869 with HMAC-SHA256; no salt is one of 32 zeros
+    /// kid         hex(HKDF(none, seal key, "kid", 16))
+    /// key         HKDF(salt, seal key, "kubefox envelope", 32)
+    /// plaintext   len(unseal key) in 2 bytes, unseal key, len(root token) in 2 bytes, root token
+    /// header      {"version":1,"installation":…,"life":…,"generation":…,"kid":…,"salt":hex}
+    /// ciphertext  AES-256-GCM(key, nonce, plaintext, associated data = header), its tag of 16 bytes last
+    /// ```
     #[test]
     fn the_format_is_fixed() {
-        let envelope = sealed(Some("s.0123456789abcdefghijklmn"));
-        assert_eq!(key_id(&SEAL_KEY).as_str(), "c6d8b3f9d0fcc741827afa3eb9b286be");
-        assert_eq!(
-            core::str::from_utf8(&envelope.header.associated_data()),
-            Ok(
-                "{\"version\":1,\"installation\":\"kubefox\",\"life\":\"0123456789abcdef\",\"generation\":2,\"kid\":\"c6d8b3f9d0fcc741827afa3eb9b286be\",\"salt\":\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\"}"
-            )
-        );
-        assert_eq!(HEXLOWER.encode(&envelope.nonce), "202122232425262728292a2b");
-        assert_eq!(
-            HEXLOWER.encode(&envelope.ciphertext),
-            "d242c57822b1605f662321d28e48693fc16047e2e02236042c097b2b3ed751ddc07e181cd60f88c363747d57cc8b30c07eb24b0dd6d2"
-        );
+        for vector in VECTORS {
+            let Vector { seal_key, entropy, header, unseal_key, root_token, kid, canonical, ciphertext } =
+                vector;
+            let (installation, life, generation) = header;
+            let installation = Installation::parse(installation).expect("a name");
+            let life = LifeId::parse(life).expect("a life id");
+            let keys = keys(unseal_key, root_token);
+
+            let envelope = seal(&keys, &seal_key, &installation, &life, generation, &mut Counter(entropy))
+                .expect("all lengths are sound");
+
+            assert_eq!(key_id(&seal_key).as_str(), kid);
+            assert_eq!(core::str::from_utf8(&envelope.header.associated_data()), Ok(canonical));
+            assert_eq!(envelope.nonce[0], entropy + 32);
+            assert_eq!(HEXLOWER.encode(&envelope.ciphertext), ciphertext);
+            let keys = envelope.open(&seal_key).expect("it is the right key");
+            assert_eq!(keys.unseal_key.as_slice(), unseal_key.as_bytes());
+            assert_eq!(keys.root_token.as_ref().map(|token| token.as_slice()), root_token.map(str::as_bytes));
+        }
+    }
+
+    /// The same code sealed what the second vector holds under a header that says version 2.
+    #[test]
+    fn the_version_is_bound() {
+        let ciphertext = HEXLOWER.decode(b"d242c57822b1605f662321c87c4fc73b6284a9ad55f920d5d2408dc4");
+        let envelope = Envelope { ciphertext: ciphertext.expect("hexadecimal"), ..sealed(None) };
+        assert_eq!(envelope.open(&SEAL_KEY).err(), Some(Unopenable::Tampered));
     }
 
     #[test]
@@ -272,6 +297,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn no_key_but_one_bit_is_another_key() {
+        let envelope = sealed(Some("s.root"));
+        for bit in 0..SEAL_KEY_BYTES * 8 {
+            let mut key = SEAL_KEY;
+            key[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(envelope.open(&key).err(), Some(Unopenable::OtherKey), "bit {bit}");
+        }
+    }
+
+    #[test]
     fn every_member_of_the_header_is_bound() {
         let changes: [fn(&mut Envelope); 6] = [
             |envelope| envelope.header.installation = Installation::parse("kubefoz").expect("a name"),
@@ -286,6 +321,17 @@ pub(crate) mod tests {
             change(&mut envelope);
             assert_eq!(envelope.open(&SEAL_KEY).err(), Some(Unopenable::Tampered), "change {number}");
         }
+    }
+
+    /// The key id says which key it is under: changed alone, the right key is another; and with the key it then names,
+    /// the header is another.
+    #[test]
+    fn the_key_id_is_bound() {
+        let mut envelope = sealed(None);
+        let other = [8; SEAL_KEY_BYTES];
+        envelope.header.key = key_id(&other);
+        assert_eq!(envelope.open(&SEAL_KEY).err(), Some(Unopenable::OtherKey));
+        assert_eq!(envelope.open(&other).err(), Some(Unopenable::Tampered));
     }
 
     #[test]
@@ -321,12 +367,61 @@ pub(crate) mod tests {
     }
 
     fn sealed_with(root: Option<&str>, entropy: &mut Counter) -> Envelope {
-        let keys = Keys {
-            unseal_key: Zeroizing::new(b"00c0ffee".to_vec()),
-            root_token: root.map(|root| Zeroizing::new(root.as_bytes().to_vec())),
-        };
+        let keys = keys("00c0ffee", root);
         seal(&keys, &SEAL_KEY, &installation(), &life(), 2, entropy).expect("all lengths are sound")
     }
+
+    fn keys(unseal_key: &str, root_token: Option<&str>) -> Keys {
+        let own = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
+        Keys { unseal_key: own(unseal_key), root_token: root_token.map(own) }
+    }
+
+    /// An envelope that other code has sealed.
+    struct Vector {
+        seal_key: [u8; SEAL_KEY_BYTES],
+        /// The salt is this byte and the next 31, the nonce the 12 after them.
+        entropy: u8,
+        /// Installation, life, generation.
+        header: (&'static str, &'static str, u64),
+        unseal_key: &'static str,
+        root_token: Option<&'static str>,
+        kid: &'static str,
+        canonical: &'static str,
+        ciphertext: &'static str,
+    }
+
+    const VECTORS: [Vector; 3] = [
+        Vector {
+            seal_key: SEAL_KEY,
+            entropy: 0,
+            header: ("kubefox", "0123456789abcdef", 2),
+            unseal_key: "00c0ffee",
+            root_token: Some("s.0123456789abcdefghijklmn"),
+            kid: "c6d8b3f9d0fcc741827afa3eb9b286be",
+            canonical: r#"{"version":1,"installation":"kubefox","life":"0123456789abcdef","generation":2,"kid":"c6d8b3f9d0fcc741827afa3eb9b286be","salt":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"}"#,
+            ciphertext: "d242c57822b1605f662321d28e48693fc16047e2e02236042c097b2b3ed751ddc07e181cd60f88c363747d57cc8b30c07eb24b0dd6d2",
+        },
+        Vector {
+            seal_key: SEAL_KEY,
+            entropy: 0,
+            header: ("kubefox", "0123456789abcdef", 2),
+            unseal_key: "00c0ffee",
+            root_token: None,
+            kid: "c6d8b3f9d0fcc741827afa3eb9b286be",
+            canonical: r#"{"version":1,"installation":"kubefox","life":"0123456789abcdef","generation":2,"kid":"c6d8b3f9d0fcc741827afa3eb9b286be","salt":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"}"#,
+            ciphertext: "d242c57822b1605f662321c80aafe752aba1db25cc183ee871e8148b",
+        },
+        Vector {
+            seal_key: [0xa5; SEAL_KEY_BYTES],
+            entropy: 0x80,
+            header: ("blue", "ffffffffffffffff", u64::MAX),
+            unseal_key: "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+            root_token: None,
+            kid: "349c91e71783142f3495df423bab0f52",
+            canonical: r#"{"version":1,"installation":"blue","life":"ffffffffffffffff","generation":18446744073709551615,"kid":"349c91e71783142f3495df423bab0f52","salt":"808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f"}"#,
+            ciphertext: "47000b52381793058e304fe5609521bcfb3944913a39b5f6a748448eaf114428d5416b149cde498e60e626c7e12cf26907d14f2d1457745e8eeda28a583e8017cd6e3aa110d0daf54be1da776cc58be524eb2b85",
+        },
+    ];
 
     fn installation() -> Installation {
         Installation::parse("kubefox").expect("a name")

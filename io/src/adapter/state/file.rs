@@ -10,16 +10,22 @@
 //!   "kid": "…32 hexadecimal digits…",
 //!   "salt": "…base64…",
 //!   "nonce": "…base64…",
-//!   "ciphertext": "…base64…"
+//!   "ciphertext": "…base64…",
+//!   "sha256": "…64 hexadecimal digits…"
 //! }
 //! ```
 //!
 //! A file that is not, byte for byte, what would be written for what it says is corrupt: unknown members,
 //! another version, other white space, a lost last byte.
+//!
+//! The last member is the digest of every byte before its line. It is no seal: whoever can write the file can write
+//! a digest. It is there because nothing else protects an intent, and because a disk that has lost a bit must be called
+//! that, and not another life, another seal key or another installation, whose remedies would be wrong.
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use kubefox_core::names::{Installation, KeyId, LifeId};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::adapter::envelope::{Envelope, Header, NONCE_BYTES, SALT_BYTES, VERSION};
 
@@ -94,6 +100,16 @@ enum Written {
     },
 }
 
+/// How the JSON of the other members ends, before the digest is put in.
+const END: &[u8] = b"\n}";
+/// The length of what [`last_member`] gives.
+const LAST_MEMBER_BYTES: usize = ",\n  \"sha256\": \"\"\n}\n".len() + 2 * 32;
+
+/// What follows the other members, up to the end of the file.
+fn last_member(members: &[u8]) -> String {
+    format!(",\n  \"sha256\": \"{}\"\n}}\n", HEXLOWER.encode(&Sha256::digest(members)))
+}
+
 impl BootState {
     /// The file's content.
     pub(super) fn render(&self) -> Vec<u8> {
@@ -116,13 +132,20 @@ impl BootState {
             },
         };
         let mut bytes = serde_json::to_vec_pretty(&written).expect("text and numbers are JSON");
-        bytes.push(b'\n');
-        bytes
+        bytes.truncate(bytes.len() - END.len());
+        let last = last_member(&bytes);
+        [bytes, last.into_bytes()].concat()
     }
 
     /// Reads what [`Self::render`] wrote, and nothing else.
     pub(super) fn parse(bytes: &[u8], ours: &Installation) -> Result<Self, Unreadable> {
-        let written: Written = serde_json::from_slice(bytes).map_err(|_| Unreadable::Corrupt)?;
+        let members = bytes.len().checked_sub(LAST_MEMBER_BYTES).map(|end| bytes.split_at(end));
+        let Some((members, _)) = members.filter(|(members, last)| last_member(members).as_bytes() == *last)
+        else {
+            return Err(Unreadable::Corrupt);
+        };
+        let json = [members, END].concat();
+        let written: Written = serde_json::from_slice(&json).map_err(|_| Unreadable::Corrupt)?;
         let state = Self::from_written(written).ok_or(Unreadable::Corrupt)?;
         if state.render() != bytes {
             return Err(Unreadable::Corrupt);

@@ -2,8 +2,10 @@ use super::*;
 use crate::adapter::Empty;
 use crate::adapter::envelope::tests::Counter;
 use crate::keyring::Keyring;
+use data_encoding::HEXLOWER;
 use kubefox_core::names::KeyId;
 use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 const SEAL_KEY: Secret = Secret::Own(Own::SealKey);
 
@@ -13,28 +15,36 @@ fn each_state_is_written_so_that_a_person_can_read_it_and_read_back() {
   "state": "Intent",
   "version": 1,
   "installation": "kubefox",
-  "life": "0123456789abcdef"
-}
-"#;
+  "life": "0123456789abcdef""#;
     let sent = r#"{
   "state": "Sent",
   "version": 1,
   "installation": "kubefox",
   "life": "0123456789abcdef",
-  "attempt": 2
-}
-"#;
+  "attempt": 2"#;
     let foreign = intent.replace("Intent", "Foreign");
     let golden = [
         (Call::WriteIntent { life: life() }, intent, State::Intent { life: life() }),
         (Call::WriteSent { life: life(), attempt: 2 }, sent, State::Sent { life: life(), attempt: 2 }),
         (Call::WriteForeign { life: life() }, &foreign, State::Foreign { life: life() }),
     ];
-    for (call, text, state) in golden {
+    for (call, members, state) in golden {
         let bytes = written(&call, &keyring());
-        assert_eq!(core::str::from_utf8(&bytes), Ok(text));
+        assert_eq!(core::str::from_utf8(&bytes), Ok(with_digest(members).as_str()));
         assert_eq!(read_back(&bytes), state);
     }
+}
+
+/// The digest was computed by `sha256sum` of the lines before its own, without the comma and the end of the last.
+#[test]
+fn the_digest_is_that_of_the_bytes_before_it() {
+    let bytes = written(&Call::WriteIntent { life: life() }, &keyring());
+    let text = String::from_utf8(bytes).expect("JSON is UTF-8");
+    let line = text.lines().find(|line| line.contains("sha256"));
+    assert_eq!(
+        line,
+        Some(r#"  "sha256": "205da79b0cbd744d82d8a59403ad91365ee8d3fac06875877a68409db28fba1b""#)
+    );
 }
 
 #[test]
@@ -73,43 +83,109 @@ fn another_seal_key_opens_nothing() {
 }
 
 #[test]
-fn no_flipped_bit_and_no_truncation_ever_yields_keys() {
-    let whole = envelope(true);
-    let flipped = (0..whole.len() * 8).map(|bit| {
-        let mut bytes = whole.clone();
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        bytes
-    });
-    let truncated = (0..whole.len()).map(|length| whole[..length].to_vec());
-    for bytes in flipped.chain(truncated) {
-        let (outcome, slots) = opened(&bytes, [7; 32]);
-        let Outcome::Ok(Reply::Opened(Opened::NoEnvelope | Opened::OtherKey | Opened::Tampered)) = outcome
-        else {
-            panic!("{outcome:?}: {}", String::from_utf8_lossy(&bytes));
-        };
-        assert!(slots.expose(UNSEAL_KEY).is_err() && slots.expose(ROOT_TOKEN).is_err());
+fn every_flipped_bit_and_every_truncation_of_every_kind_of_file_is_called_corrupt() {
+    let kinds = [
+        written(&Call::WriteIntent { life: life() }, &keyring()),
+        written(&Call::WriteSent { life: life(), attempt: 1 }, &keyring()),
+        written(&Call::WriteForeign { life: life() }, &keyring()),
+        envelope(true),
+        envelope(false),
+    ];
+    for whole in kinds {
+        assert_ne!(read_back(&whole), State::Corrupt);
+        let flipped = (0..whole.len() * 8).map(|bit| {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        });
+        let truncated = (0..whole.len()).map(|length| whole[..length].to_vec());
+        for bytes in flipped.chain(truncated) {
+            let text = String::from_utf8_lossy(&bytes);
+            assert_eq!(read_back(&bytes), State::Corrupt, "{text}");
+            let (outcome, slots) = opened(&bytes, [7; 32]);
+            assert_eq!(outcome, Outcome::Ok(Reply::Opened(Opened::NoEnvelope)), "{text}");
+            assert!(slots.expose(UNSEAL_KEY).is_err() && slots.expose(ROOT_TOKEN).is_err());
+        }
     }
+}
+
+/// Whoever can write the file can write its digest too: here the seal of the envelope alone decides.
+#[test]
+fn every_member_of_an_envelope_is_bound_whoever_writes_the_digest() {
+    let text = String::from_utf8(envelope(true)).expect("JSON is UTF-8");
+    let (members, _) = text.split_once(",\n  \"sha256\"").expect("it ends with its digest");
+    let kid = kid();
+    let other_kid = envelope::key_id(&[8; 32]).to_string();
+    let value = |name: &str| {
+        let line = members.lines().find(|line| line.contains(&format!("\"{name}\": "))).expect("a member");
+        line.trim_end_matches(',').trim().to_owned()
+    };
+    let flip = |name: &str| {
+        let line = value(name);
+        let at = name.len() + 5;
+        let other = if line.as_bytes()[at] == b'A' { "B" } else { "A" };
+        members.replace(&line, &format!("{}{other}{}", &line[..at], &line[at + 1..]))
+    };
+    let (tampered, other_key, no_envelope) = (Opened::Tampered, Opened::OtherKey, Opened::NoEnvelope);
+    for (changed, expected) in [
+        (members.to_owned(), Opened::Keys { root: true }),
+        (members.replace("\"version\": 1", "\"version\": 2"), no_envelope),
+        (members.replace("\"kubefox\"", "\"other\""), no_envelope),
+        (members.replace("0123456789abcdef", "0123456789abcdee"), tampered),
+        (members.replace("\"generation\": 2", "\"generation\": 3"), tampered),
+        (members.replace(&kid, &other_kid), other_key),
+        (flip("salt"), tampered),
+        (flip("nonce"), tampered),
+        (flip("ciphertext"), tampered),
+    ] {
+        let (outcome, slots) = opened(with_digest(&changed).as_bytes(), [7; 32]);
+        assert_eq!(outcome, Outcome::Ok(Reply::Opened(expected)), "{changed}");
+        assert_eq!(slots.expose(UNSEAL_KEY).is_ok(), changed == members);
+    }
+}
+
+#[test]
+fn two_writes_of_the_same_envelope_share_neither_salt_nor_nonce() {
+    let mut entropy = Counting { counter: Counter(0), asked: vec![] };
+    let call = Call::WriteEnvelope { life: life(), generation: 2, key: SEAL_KEY, root: true };
+    let mut write = || {
+        let request = encode(&call, &context(), &keyring(), &mut entropy).expect("all secrets are there");
+        let Request::Replace { bytes, .. } = request else { panic!("a state replaces boot.state") };
+        let file: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+        ["salt", "nonce", "ciphertext"].map(|name| file[name].as_str().map(str::to_owned))
+    };
+    let (first, second) = (write(), write());
+
+    for (first, second) in first.into_iter().zip(second) {
+        assert!(first.is_some() && first != second, "{first:?} {second:?}");
+    }
+    assert_eq!(entropy.asked, [32, 12, 32, 12], "all of it is fresh, every time");
 }
 
 #[test]
 fn a_file_that_says_more_or_less_than_it_should_is_corrupt() {
     let text =
         String::from_utf8(written(&Call::WriteIntent { life: life() }, &keyring())).expect("JSON is UTF-8");
+    let (members, _) = text.split_once(",\n  \"sha256\"").expect("it ends with its digest");
     let corrupt = [
         String::new(),
         "{}".to_owned(),
+        with_digest("{"),
+        format!("{members}\n}}\n"),
         text.trim_end().to_owned(),
         format!("{text}\n"),
-        text.replace("\"version\": 1", "\"version\": 2"),
-        text.replace("Intent", "Other"),
-        text.replace("\"life\"", "\"extra\": 1,\n  \"life\""),
-        text.replace("0123456789abcdef", "0123456789ABCDEF"),
-        text.replace("\"kubefox\"", "\"Kubefox\""),
+        with_digest(&members.replace("\"version\": 1", "\"version\": 2")),
+        with_digest(&members.replace("Intent", "Other")),
+        with_digest(&members.replace("\"life\"", "\"extra\": 1,\n  \"life\"")),
+        with_digest(&members.replace("0123456789abcdef", "0123456789ABCDEF")),
+        with_digest(&members.replace("\"kubefox\"", "\"Kubefox\"")),
+        with_digest(&members.replace("\n  ", "\n    ")),
     ];
     for text in corrupt {
         assert_eq!(read_back(text.as_bytes()), State::Corrupt, "{text}");
     }
-    assert_eq!(read_back(text.replace("\"kubefox\"", "\"other\"").as_bytes()), State::OtherInstallation);
+    let other = with_digest(&members.replace("\"kubefox\"", "\"other\""));
+    assert_eq!(read_back(other.as_bytes()), State::OtherInstallation);
 }
 
 #[test]
@@ -201,6 +277,25 @@ proptest! {
 
 fn envelope(root: bool) -> Vec<u8> {
     written(&Call::WriteEnvelope { life: life(), generation: 2, key: SEAL_KEY, root }, &keyring())
+}
+
+/// The members, closed with their digest as whoever can write the file would close them.
+fn with_digest(members: &str) -> String {
+    let digest = HEXLOWER.encode(&Sha256::digest(members));
+    format!("{members},\n  \"sha256\": \"{digest}\"\n}}\n")
+}
+
+/// Randomness that says how much of it was taken each time.
+struct Counting {
+    counter: Counter,
+    asked: Vec<usize>,
+}
+
+impl Entropy for Counting {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        self.asked.push(bytes.len());
+        self.counter.fill(bytes);
+    }
 }
 
 fn written(call: &Call, slots: &Keyring) -> Vec<u8> {
