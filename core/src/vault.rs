@@ -128,7 +128,8 @@ pub enum Call {
         /// Authority.
         token: Secret,
     },
-    /// `POST systems/data/kubefox/boot` with `cas`: compare-and-set on the version.
+    /// `POST systems/data/kubefox/boot` with `cas`: compare-and-set on the version, so that a late one changes nothing
+    /// that came after it.
     WriteGeneration {
         /// Authority.
         token: Secret,
@@ -199,7 +200,7 @@ pub enum Reply {
     },
     /// To [`Call::GeneratePassword`]: the slot is filled.
     Password,
-    /// To [`Call::ReadGeneration`]; `None` if it was never written.
+    /// To [`Call::ReadGeneration`]; `None` if it was never written, or its engine is not mounted yet.
     Generation(Option<Generation>),
     /// To [`Call::Issue`]: the slot is filled.
     Certificate(Certificate),

@@ -43,7 +43,6 @@ pub(super) struct SetUp {
     life: LifeId,
     generation: u64,
     step: Step,
-    root: Root,
 }
 
 /// What is known of the root token.
@@ -57,7 +56,8 @@ enum Root {
 enum Step {
     LookingUp,
     Applying(Apply),
-    LoggingIn(Login),
+    /// Only the way on from here depends on what is known of root.
+    LoggingIn(Login, Root),
     CheckingBefore,
     Revoking,
     LookingUpAgain,
@@ -72,7 +72,7 @@ const SERVING: Secret = Secret::Own(Own::ControllerToken);
 
 impl SetUp {
     pub(super) const fn begin(life: LifeId, generation: u64) -> Self {
-        Self { life, generation, step: Step::LookingUp, root: Root::Alive }
+        Self { life, generation, step: Step::LookingUp }
     }
 
     /// Whether SIGTERM has to wait: the envelope is being replaced.
@@ -81,7 +81,7 @@ impl SetUp {
             Step::Keeping(keep) => keep.must_not_be_cut_short(),
             Step::LookingUp
             | Step::Applying(_)
-            | Step::LoggingIn(_)
+            | Step::LoggingIn(..)
             | Step::CheckingBefore
             | Step::Revoking
             | Step::LookingUpAgain
@@ -97,7 +97,7 @@ impl SetUp {
                 (Call::Vault(vault::Call::LookupSelf { token: ROOT }), REMOTE_MS)
             }
             Step::Applying(apply) => apply.ask(context),
-            Step::LoggingIn(login) => login.ask(),
+            Step::LoggingIn(login, _) => login.ask(),
             Step::CheckingBefore | Step::CheckingAfter => (Call::Vault(vault::Call::Health), REMOTE_MS),
             Step::Revoking => (Call::Vault(vault::Call::RevokeSelf { token: ROOT }), REMOTE_MS),
             Step::ReadingGeneration => {
@@ -112,7 +112,7 @@ impl SetUp {
         match &self.step {
             Step::LookingUp => "SetUp::LookingUp",
             Step::Applying(apply) => apply.phase(),
-            Step::LoggingIn(login) => login.phase(),
+            Step::LoggingIn(login, _) => login.phase(),
             Step::CheckingBefore => "SetUp::CheckingBefore",
             Step::Revoking => "SetUp::Revoking",
             Step::LookingUpAgain => "SetUp::LookingUpAgain",
@@ -130,7 +130,7 @@ impl SetUp {
                     self.then(Step::Applying(Apply::begin(Authority::Root)))
                 }
                 Outcome::Refused(Refusal::Unauthenticated) => {
-                    Self { root: Root::Dead, ..self }.then(Step::LoggingIn(Login::begin(As::Controller)))
+                    self.then(Step::LoggingIn(Login::begin(As::Controller), Root::Dead))
                 }
                 // Some token opens the envelope's place, and it is not the one of an initialization.
                 Outcome::Ok(Reply::Vault(vault::Reply::Token(_))) => Turn::Stop(Fatal::ForeignConfiguration),
@@ -139,12 +139,12 @@ impl SetUp {
             },
             Step::Applying(apply) => match apply.done(outcome, context) {
                 Applied::Turn(turn) => turn.map(|apply| Self { step: Step::Applying(apply), ..self }),
-                Applied::Done { .. } => self.then(Step::LoggingIn(Login::begin(As::Controller))),
+                Applied::Done { .. } => self.then(Step::LoggingIn(Login::begin(As::Controller), Root::Alive)),
             },
-            Step::LoggingIn(login) => match login.done(outcome, context) {
-                LoggedIn::Turn(turn) => turn.map(|login| Self { step: Step::LoggingIn(login), ..self }),
+            Step::LoggingIn(login, root) => match login.done(outcome, context) {
+                LoggedIn::Turn(turn) => turn.map(|login| Self { step: Step::LoggingIn(login, root), ..self }),
                 LoggedIn::NoToken => Turn::Wait(Wait::VaultToken),
-                LoggedIn::Done { .. } => match self.root {
+                LoggedIn::Done { .. } => match root {
                     Root::Alive => self.then(Step::CheckingBefore),
                     Root::Dead => self.then(Step::ReadingGeneration),
                 },

@@ -26,7 +26,7 @@ use crate::vault;
 const REMOTE_MS: u64 = 10_000;
 /// More tokens with an accessor than these are not looked up. The platform itself makes none that lasts: whatever is
 /// found was made by people, or by something that leaks tokens. At some milliseconds a lookup these take seconds.
-pub(super) const ACCESSORS_MAX: usize = 1_000;
+const ACCESSORS_MAX: usize = 1_000;
 
 /// A sweep under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -375,7 +375,7 @@ fn a_disk_that_was_rolled_back_stops_a_start_and_alarms_whoever_serves() {
     for world in [World::converged(), hardened()] {
         let world = World { generation: newer, ..world };
         let mut bench = Bench::at_in(world, "Configure::ReadingGeneration");
-        assert_eq!(bench.step(), [rolled_back.clone()]);
+        assert_eq!(bench.step(), core::slice::from_ref(&rolled_back));
         bench.assert_stopped(Fatal::DiskRolledBack);
         assert_eq!(bench.world.generation, newer, "what is newer is not overwritten");
     }
