@@ -26,6 +26,7 @@ pub mod listener;
 pub mod machine;
 pub mod names;
 pub mod nats;
+mod phases;
 pub mod retry;
 pub mod secret;
 pub mod state;

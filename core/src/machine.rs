@@ -21,6 +21,7 @@
 //!    dropped.
 //! 9. A [`Event::Done`] for an id no longer awaited is ignored.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::hash::Hash;
@@ -64,6 +65,8 @@ pub trait Machine: Data {
     fn poll_timeout(&self) -> Option<(Mono, &'static str)>;
     /// The name of the state the machine is in, as a person would search for it in the code.
     fn phase(&self) -> &'static str;
+    /// Every name that [`Machine::phase`] can give.
+    fn phases() -> BTreeSet<&'static str>;
     /// What the machine waits for, in one sentence for a person.
     fn waits_for(&self) -> &'static str;
     /// How far the role has come.
@@ -221,6 +224,12 @@ impl<M: Machine> Default for Out<M> {
 }
 
 impl<M: Machine> Out<M> {
+    /// For a machine that is taken up again in the middle of its life, as a replay does: the next call gets this id.
+    #[must_use]
+    pub fn continuing(next: CallId) -> Self {
+        Self { next: next.0, effects: Vec::new() }
+    }
+
     /// Asks the world for something, to be answered by `by`.
     pub fn call(&mut self, by: Mono, call: M::Call) -> CallId {
         self.push(by, None, call)

@@ -34,7 +34,7 @@ mod signing;
 mod tests;
 mod writing_bundle;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,7 @@ use crate::listener;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Refusal, Seed, Standing, Ticket};
 use crate::names::Pem;
 use crate::nats::{self, Link};
+use crate::phases::phases;
 use crate::retry::{Attempt, backoff};
 use crate::secret::{Own, Secret};
 use crate::time::{Mono, Now, Unix};
@@ -225,18 +226,13 @@ impl Machine for Broker {
     }
 
     fn phase(&self) -> &'static str {
-        match self.state {
-            State::ReadingTrust { .. } => "ReadingTrust",
-            State::ReadingToken { .. } => "ReadingToken",
-            State::Bootstrapping { .. } => "Bootstrapping",
-            State::WritingBundle { .. } => "WritingBundle",
-            State::Presenting { .. } => "Presenting",
-            State::Connecting { .. } => "Connecting",
-            State::BackingOff { .. } => "BackingOff",
-            State::Serving { .. } => "Serving",
-            State::Finished => "Finished",
-            State::Stopped(_) => "Stopped",
-        }
+        self.state.phase()
+    }
+
+    fn phases() -> BTreeSet<&'static str> {
+        let mut names = BTreeSet::new();
+        State::add_phases(&mut names);
+        names
     }
 
     fn waits_for(&self) -> &'static str {
@@ -277,6 +273,23 @@ impl Machine for Broker {
                     Standing::Starting
                 }
             }
+        }
+    }
+}
+
+impl State {
+    phases! {
+        fn phase(&self) match (self) {
+            Self::ReadingTrust { .. } => "ReadingTrust",
+            Self::ReadingToken { .. } => "ReadingToken",
+            Self::Bootstrapping { .. } => "Bootstrapping",
+            Self::WritingBundle { .. } => "WritingBundle",
+            Self::Presenting { .. } => "Presenting",
+            Self::Connecting { .. } => "Connecting",
+            Self::BackingOff { .. } => "BackingOff",
+            Self::Serving { .. } => "Serving",
+            Self::Finished => "Finished",
+            Self::Stopped(_) => "Stopped",
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::documents::setting::{Wanted, bootstrap_settings, differences, platfor
 use crate::fatal::Fatal;
 use crate::machine::{Outcome, Refusal};
 use crate::names::Accessor;
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::vault::{self, NatsKey, Setting};
 
@@ -112,8 +113,8 @@ impl Apply {
         (Call::Vault(call), REMOTE_MS)
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match (self.authority, self.step) {
+    phases! {
+        pub(super) fn phase(&self) match (self.authority, self.step) {
             (Authority::Root, Step::Reading) => "SetUp::ReadingSetting",
             (Authority::Root, Step::Writing) => "SetUp::WritingSetting",
             (Authority::Setup | Authority::Serving, Step::Reading) => "Configure::ReadingSetting",

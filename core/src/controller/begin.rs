@@ -13,6 +13,7 @@ use super::table::Wait;
 use super::turn::{Context, Turn};
 use crate::machine::{Outcome, Seed};
 use crate::names::LifeId;
+use crate::phases::phases;
 use crate::retry::{Stream, draw};
 use crate::state;
 
@@ -36,8 +37,10 @@ impl Begin {
         (Call::State(state::Call::WriteIntent { life: self.life.clone() }), WRITE_MS)
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        "Begin::WritingIntent"
+    phases! {
+        pub(super) fn phase(&self) match (self) {
+            Self { .. } => "Begin::WritingIntent",
+        }
     }
 
     pub(super) fn done(self, outcome: Outcome<Reply>, _context: &mut Context<'_>) -> Turn<Self> {

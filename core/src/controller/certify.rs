@@ -21,6 +21,7 @@ use crate::kubernetes::{self, PublishedTrust, Trust};
 use crate::listener;
 use crate::machine::{Outcome, Refusal};
 use crate::names::{LifeId, ResourceVersion};
+use crate::phases::phases;
 use crate::retry::{Due, renewal_s};
 use crate::secret::{Own, Secret};
 use crate::vault::{self, AuthRole, Certificate, PkiRole};
@@ -93,8 +94,8 @@ impl Certify {
         }
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match self {
+    phases! {
+        pub(super) fn phase(&self) match (self) {
             Self::ReadingApiToken => "Certify::ReadingApiToken",
             Self::Issuing => "Certify::Issuing",
             Self::ReadingTrust(_) => "Certify::ReadingTrust",

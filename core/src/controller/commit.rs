@@ -17,6 +17,7 @@ use super::turn::Turn;
 use crate::kubernetes;
 use crate::machine::{Outcome, Refusal};
 use crate::names::LifeId;
+use crate::phases::phases;
 
 /// A write to the API server.
 const REMOTE_MS: u64 = 10_000;
@@ -43,8 +44,10 @@ impl Commit {
         (Call::Kubernetes(kubernetes::Call::CreateCommitted { life: self.life.clone() }), REMOTE_MS)
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        "Commit::Creating"
+    phases! {
+        pub(super) fn phase(&self) match (self) {
+            Self { .. } => "Commit::Creating",
+        }
     }
 
     pub(super) fn done(self, outcome: Outcome<Reply>) -> Turn<Self> {

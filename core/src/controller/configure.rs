@@ -24,6 +24,7 @@ use super::turn::{Context, Turn};
 use crate::documents::nkey::PublicKey;
 use crate::keys;
 use crate::machine::Outcome;
+use crate::phases::phases;
 use crate::retry::{Due, renewal_s};
 use crate::secret::{Own, Secret};
 
@@ -70,13 +71,13 @@ impl Configure {
         }
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match self {
-            Self::LoggingIn(login) | Self::LoggingInForSetup(login) => login.phase(),
-            Self::Sweeping(sweep) => sweep.phase(),
-            Self::Applying(apply) => apply.phase(),
-            Self::Comparing(compare, _) => compare.phase(),
-            Self::Storing(store) => store.phase(),
+    phases! {
+        pub(super) fn phase(&self) match (self) {
+            Self::LoggingIn(login) | Self::LoggingInForSetup(login) => Login(login),
+            Self::Sweeping(sweep) => Sweep(sweep),
+            Self::Applying(apply) => Apply(apply),
+            Self::Comparing(compare, _) => CompareGeneration(compare),
+            Self::Storing(store) => Store(store),
             Self::Forgetting => "Configure::Forgetting",
         }
     }

@@ -15,6 +15,7 @@ use super::table::Wait;
 use super::turn::{Context, Turn};
 use crate::machine::{Outcome, Refusal};
 use crate::names::LifeId;
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::{keys, kubernetes, state};
 
@@ -56,8 +57,8 @@ impl CreateKey {
         }
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match self.step {
+    phases! {
+        pub(super) fn phase(&self) match (self.step) {
             Step::Rehearsing => "CreateKey::Rehearsing",
             Step::Minting => "CreateKey::Minting",
             Step::Creating => "CreateKey::Creating",

@@ -15,6 +15,7 @@ use super::turn::{Context, Turn};
 use super::unseal::Unseal;
 use super::watch::Watch;
 use crate::machine::Outcome;
+use crate::phases::phases;
 
 /// What the boot is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,18 +79,18 @@ impl Deed {
         }
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match self {
-            Self::Survey(survey) => survey.phase(),
-            Self::Begin(begin) => begin.phase(),
-            Self::CreateKey(create_key) => create_key.phase(),
-            Self::Initialize(initialize) => initialize.phase(),
-            Self::Commit(commit) => commit.phase(),
-            Self::Unseal(unseal) => unseal.phase(),
-            Self::SetUp(set_up) => set_up.phase(),
-            Self::Configure(configure) => configure.phase(),
-            Self::Certify(certify) => certify.phase(),
-            Self::Watch(watch) => watch.phase(),
+    phases! {
+        pub(super) fn phase(&self) match (self) {
+            Self::Survey(survey) => Survey(survey),
+            Self::Begin(begin) => Begin(begin),
+            Self::CreateKey(create_key) => CreateKey(create_key),
+            Self::Initialize(initialize) => Initialize(initialize),
+            Self::Commit(commit) => Commit(commit),
+            Self::Unseal(unseal) => Unseal(unseal),
+            Self::SetUp(set_up) => SetUp(set_up),
+            Self::Configure(configure) => Configure(configure),
+            Self::Certify(certify) => Certify(certify),
+            Self::Watch(watch) => Watch(watch),
         }
     }
 

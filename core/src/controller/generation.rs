@@ -21,6 +21,7 @@ use super::table::Wait;
 use super::turn::{Context, Turn};
 use crate::fatal::Fatal;
 use crate::machine::{Outcome, Refusal};
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::state::{self, State};
 use crate::vault;
@@ -69,8 +70,8 @@ impl CompareGeneration {
         }
     }
 
-    pub(super) const fn phase(self) -> &'static str {
-        match self {
+    phases! {
+        pub(super) fn phase(self) match (self) {
             Self::ReadingState => "Configure::ReadingState",
             Self::ReadingGeneration { .. } => "Configure::ReadingGeneration",
             Self::WritingGeneration { .. } => "Configure::WritingGeneration",

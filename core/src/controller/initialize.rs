@@ -18,6 +18,7 @@ use super::turn::{Context, Turn};
 use crate::fatal::Fatal;
 use crate::machine::Outcome;
 use crate::names::LifeId;
+use crate::phases::phases;
 use crate::{state, vault};
 
 /// A local, durable write or read.
@@ -72,13 +73,13 @@ impl Initialize {
         }
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match &self.step {
+    phases! {
+        pub(super) fn phase(&self) match (&self.step) {
             Step::Rehearsing => "Initialize::Rehearsing",
             Step::WritingSent => "Initialize::WritingSent",
             Step::Initializing => "Initialize::Initializing",
             Step::WritingForeign => "Initialize::WritingForeign",
-            Step::Keeping(keep) => keep.phase(),
+            Step::Keeping(keep) => Keep(keep),
         }
     }
 

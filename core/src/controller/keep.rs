@@ -16,6 +16,7 @@ use super::table::Wait;
 use super::turn::{Context, Turn};
 use crate::machine::Outcome;
 use crate::names::LifeId;
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::state::{self, Opened};
 
@@ -84,8 +85,8 @@ impl Keep {
         (Call::State(call), LOCAL_MS)
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match (self.root, self.step) {
+    phases! {
+        pub(super) fn phase(&self) match (self.root, self.step) {
             (true, Step::Writing) => "Initialize::WritingEnvelope",
             (true, Step::ReadingBack) => "Initialize::ReadingBack",
             (false, Step::Writing) => "SetUp::WritingEnvelope",

@@ -17,6 +17,7 @@ use crate::documents::setting::{AUDIENCE_CONTROLLER, AUDIENCE_SETUP};
 use crate::fatal::Fatal;
 use crate::kubernetes::{self, Review};
 use crate::machine::{Outcome, Refusal};
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::vault::{self, AuthRole};
 use crate::volume::{self, Token, TokenFile};
@@ -98,8 +99,8 @@ impl Login {
         }
     }
 
-    pub(super) const fn phase(self) -> &'static str {
-        match (self.role, self.step) {
+    phases! {
+        pub(super) fn phase(self) match (self.role, self.step) {
             (As::Controller, Step::ReadingToken) => "Login::ReadingControllerJwt",
             (As::Controller, Step::LoggingIn) => "Login::LoggingInAsController",
             (As::Controller, Step::ReadingApiToken) => "Login::ReadingApiTokenForController",

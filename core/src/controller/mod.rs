@@ -42,7 +42,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,7 @@ use crate::bootstrap::Rejection;
 use crate::fatal::Fatal;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Seed, Standing, Ticket};
 use crate::names::ordinal;
+use crate::phases::phases;
 use crate::retry::{Attempt, backoff};
 use crate::time::{Mono, Now};
 
@@ -175,14 +176,13 @@ impl Machine for Controller {
     }
 
     fn phase(&self) -> &'static str {
-        match &self.boot {
-            Boot::StandingBy => "StandingBy",
-            Boot::Awaiting(_, deed) | Boot::Pausing(_, _, deed) => deed.phase(),
-            Boot::Waiting(..) => "Waiting",
-            Boot::Serving(_) => "Serving",
-            Boot::Finished => "Finished",
-            Boot::Stopped(_) => "Stopped",
-        }
+        self.boot.phase()
+    }
+
+    fn phases() -> BTreeSet<&'static str> {
+        let mut names = BTreeSet::new();
+        Boot::add_phases(&mut names);
+        names
     }
 
     fn waits_for(&self) -> &'static str {
@@ -208,6 +208,19 @@ impl Machine for Controller {
             Boot::StandingBy | Boot::Awaiting(..) | Boot::Pausing(..) | Boot::Waiting(..) => {
                 Standing::Starting
             }
+        }
+    }
+}
+
+impl Boot {
+    phases! {
+        fn phase(&self) match (self) {
+            Self::StandingBy => "StandingBy",
+            Self::Awaiting(_, deed) | Self::Pausing(_, _, deed) => Deed(deed),
+            Self::Waiting(..) => "Waiting",
+            Self::Serving(_) => "Serving",
+            Self::Finished => "Finished",
+            Self::Stopped(_) => "Stopped",
         }
     }
 }

@@ -29,6 +29,7 @@ use super::turn::{Context, Turn};
 use crate::fatal::Fatal;
 use crate::machine::{Outcome, Refusal};
 use crate::names::LifeId;
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::vault::{self, Health};
 
@@ -108,18 +109,18 @@ impl SetUp {
         }
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match &self.step {
+    phases! {
+        pub(super) fn phase(&self) match (&self.step) {
             Step::LookingUp => "SetUp::LookingUp",
-            Step::Applying(apply) => apply.phase(),
-            Step::LoggingIn(login, _) => login.phase(),
+            Step::Applying(apply) => Apply(apply),
+            Step::LoggingIn(login, _) => Login(login),
             Step::CheckingBefore => "SetUp::CheckingBefore",
             Step::Revoking => "SetUp::Revoking",
             Step::LookingUpAgain => "SetUp::LookingUpAgain",
             Step::CheckingAfter => "SetUp::CheckingAfter",
             Step::ReadingGeneration => "SetUp::ReadingGeneration",
-            Step::Sweeping(sweep) => sweep.phase(),
-            Step::Keeping(keep) => keep.phase(),
+            Step::Sweeping(sweep) => Sweep(sweep),
+            Step::Keeping(keep) => Keep(keep),
         }
     }
 

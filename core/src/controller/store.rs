@@ -26,6 +26,7 @@ use super::turn::{Context, Turn};
 use crate::documents::jwt::{self, Claims, Kind, Unsigned};
 use crate::fatal::Fatal;
 use crate::machine::{Outcome, Refusal};
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::time::Unix;
 use crate::vault::{self, Account, NatsKey, StoredJwt};
@@ -83,8 +84,8 @@ impl Store {
         (Call::Vault(call), REMOTE_MS)
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match self.step {
+    phases! {
+        pub(super) fn phase(&self) match (self.step) {
             Step::ReadingJwt(_) => "Configure::ReadingJwt",
             Step::SigningJwt(..) => "Configure::SigningJwt",
             Step::WritingJwt(..) => "Configure::WritingJwt",

@@ -24,6 +24,7 @@ use super::calls::{Call, Reply};
 use super::table::{Facts, Known};
 use super::turn::{Context, Turn};
 use crate::machine::Outcome;
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::state::{Opened, State};
 use crate::time::{Mono, Now};
@@ -87,9 +88,9 @@ impl Survey {
         }
     }
 
-    /// The name of the awaited answer.
-    pub(super) const fn phase(&self) -> &'static str {
-        match self.step {
+    phases! {
+        /// The name of the awaited answer.
+        pub(super) fn phase(&self) match (self.step) {
             Step::InspectingDirectory => "Survey::InspectingDirectory",
             Step::ReadingState => "Survey::ReadingState",
             Step::ReadingSealStatus => "Survey::ReadingSealStatus",

@@ -19,6 +19,7 @@ use super::table::Wait;
 use super::turn::{Context, Turn};
 use crate::machine::Outcome;
 use crate::names::Accessor;
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::vault;
 
@@ -69,8 +70,8 @@ impl Sweep {
         (Call::Vault(call), REMOTE_MS)
     }
 
-    pub(super) const fn phase(&self) -> &'static str {
-        match self.step {
+    phases! {
+        pub(super) fn phase(&self) match (self.step) {
             Step::Listing => "Sweep::Listing",
             Step::LookingUp(_) => "Sweep::LookingUp",
             Step::Revoking(_) => "Sweep::Revoking",

@@ -12,6 +12,7 @@ use super::table::Wait;
 use super::turn::{Context, Turn};
 use crate::fatal::Fatal;
 use crate::machine::Outcome;
+use crate::phases::phases;
 use crate::secret::{Own, Secret};
 use crate::vault::{self, Health};
 
@@ -43,8 +44,8 @@ impl Unseal {
         }
     }
 
-    pub(super) const fn phase(self) -> &'static str {
-        match self {
+    phases! {
+        pub(super) fn phase(self) match (self) {
             Self::Unsealing => "Unseal::Unsealing",
             Self::AwaitingActive => "Unseal::AwaitingActive",
         }

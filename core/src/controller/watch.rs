@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::calls::{Call, Reply};
 use super::turn::{Context, Turn};
 use crate::machine::Outcome;
+use crate::phases::phases;
 use crate::vault::{self, SealStatus};
 
 /// One request to Vault.
@@ -34,8 +35,8 @@ impl Watch {
         }
     }
 
-    pub(super) const fn phase(self) -> &'static str {
-        match self {
+    phases! {
+        pub(super) fn phase(self) match (self) {
             Self::ReadingSealStatus => "Watch::ReadingSealStatus",
         }
     }

@@ -21,6 +21,8 @@ mod tests;
 mod verdict;
 mod writing_bundle;
 
+use alloc::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::bootstrapping::{BOOTSTRAP_MS, is_usable, rejected};
@@ -34,6 +36,7 @@ use crate::bootstrap;
 use crate::fatal::Fatal;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Refusal, Seed, Standing};
 use crate::names::Pem;
+use crate::phases::phases;
 use crate::retry::{Attempt, backoff};
 use crate::secret::{Own, Secret};
 use crate::time::{Mono, Now};
@@ -144,15 +147,13 @@ impl Machine for Initializer {
     }
 
     fn phase(&self) -> &'static str {
-        match self.state {
-            State::ReadingTrust { .. } => "ReadingTrust",
-            State::ReadingToken { .. } => "ReadingToken",
-            State::Bootstrapping { .. } => "Bootstrapping",
-            State::WritingBundle { .. } => "WritingBundle",
-            State::BackingOff { .. } => "BackingOff",
-            State::Finished => "Finished",
-            State::Stopped(_) => "Stopped",
-        }
+        self.state.phase()
+    }
+
+    fn phases() -> BTreeSet<&'static str> {
+        let mut names = BTreeSet::new();
+        State::add_phases(&mut names);
+        names
     }
 
     fn waits_for(&self) -> &'static str {
@@ -177,6 +178,20 @@ impl Machine for Initializer {
             | State::BackingOff { .. } => Standing::Starting,
             State::Finished => Standing::Finished,
             State::Stopped(fatal) => Standing::Stopped(fatal),
+        }
+    }
+}
+
+impl State {
+    phases! {
+        fn phase(&self) match (self) {
+            Self::ReadingTrust { .. } => "ReadingTrust",
+            Self::ReadingToken { .. } => "ReadingToken",
+            Self::Bootstrapping { .. } => "Bootstrapping",
+            Self::WritingBundle { .. } => "WritingBundle",
+            Self::BackingOff { .. } => "BackingOff",
+            Self::Finished => "Finished",
+            Self::Stopped(_) => "Stopped",
         }
     }
 }
