@@ -5,6 +5,8 @@
 //! does against a law is a mistake of ours, and ends the process. Every step goes through the [`Tap`], the single place
 //! where a step becomes a log line, a status or a recording.
 
+pub mod halt;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use kubefox_core::time::{Mono, Now};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
+use self::halt::{Halt, Side};
 use crate::adapter::{Adapter, Encoded, Entropy, Slots};
 use crate::door::{Inbound, Question};
 use crate::exchange::{Request, Response};
@@ -40,6 +43,10 @@ pub trait Carrier: Send + Sync + 'static {
 pub trait Tap<M: Machine>: Send {
     /// Called after each step with what caused it and what it caused.
     fn step(&mut self, now: Now, cause: &Cause<M>, effects: &[Effect<M>], machine: &M);
+    /// Called once when the driver stands still, as it was told to.
+    fn halted(&mut self, halt: Halt);
+    /// Called once when the machine has ended and the driver never came to where it was to stand still.
+    fn missed(&mut self, halt: Halt);
 }
 
 /// What made a machine take a step.
@@ -70,6 +77,8 @@ pub struct Parts<M: Machine, A: Adapter<M>> {
     pub signals: mpsc::Receiver<M::Signal>,
     /// Sees every step.
     pub tap: Box<dyn Tap<M>>,
+    /// Where to stand still, for a test that wants to kill the process there.
+    pub halt: Option<Halt>,
 }
 
 /// Runs a machine until it has finished or cannot go on.
@@ -86,6 +95,7 @@ pub async fn drive<M: Machine, A: Adapter<M>>(config: M::Config, seed: Seed, par
         open: BTreeMap::new(),
         tasks: JoinSet::new(),
         ready: VecDeque::new(),
+        is_halted: false,
     };
     driver.settle(now, Cause::Start);
     driver.run().await
@@ -101,6 +111,8 @@ struct Driver<M: Machine, A: Adapter<M>> {
     tasks: JoinSet<(CallId, Result<Response, Lost>)>,
     /// Outcomes that are known already; each is a step of its own.
     ready: VecDeque<(CallId, Outcome<M::Reply>)>,
+    /// It stands still, and so for ever.
+    is_halted: bool,
 }
 
 struct InFlight<M: Machine> {
@@ -123,9 +135,17 @@ enum Next<M: Machine, R> {
 impl<M: Machine, A: Adapter<M>> Driver<M, A> {
     async fn run(mut self) -> Standing {
         loop {
+            if self.is_halted {
+                return self.stand_still().await;
+            }
             match self.machine.standing() {
                 Standing::Starting | Standing::Ready => {}
-                end @ (Standing::Finished | Standing::Stopped(_)) => return end,
+                end @ (Standing::Finished | Standing::Stopped(_)) => {
+                    if let Some(halt) = self.parts.halt {
+                        self.parts.tap.missed(halt);
+                    }
+                    return end;
+                }
             }
             if let Some((id, outcome)) = self.ready.pop_front() {
                 self.finish(id, outcome);
@@ -178,9 +198,30 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
     }
 
     fn finish(&mut self, id: CallId, outcome: Outcome<M::Reply>) {
-        if self.in_flight.remove(&id).is_some() {
-            self.step(Event::Done { id, outcome });
+        let Some(flight) = self.in_flight.remove(&id) else { return };
+        if flight.behalf.is_none() && self.halts(Side::Unheard) {
+            return;
         }
+        self.step(Event::Done { id, outcome });
+    }
+
+    /// Whether this is where it is to stand still; if so, it does from now on.
+    fn halts(&mut self, side: Side) -> bool {
+        let here = self.parts.halt.filter(|halt| halt.is_at(self.machine.phase(), side));
+        if let Some(halt) = here {
+            self.is_halted = true;
+            self.tasks.abort_all();
+            self.parts.tap.halted(halt);
+        }
+        self.is_halted
+    }
+
+    /// Does nothing any more, until whoever told it to stand still is gone or tells it to end.
+    async fn stand_still(mut self) -> Standing {
+        if self.parts.signals.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        self.machine.standing()
     }
 
     fn asked(&mut self, question: Question<M, A::Rendered>) {
@@ -208,7 +249,8 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
 
     fn timeout(&mut self) {
         let now = self.parts.clock.now();
-        if self.machine.poll_timeout().is_some_and(|(at, _)| at <= now.mono) {
+        let is_due = self.machine.poll_timeout().is_some_and(|(at, _)| at <= now.mono);
+        if is_due && !self.halts(Side::Unheard) {
             self.machine.handle_timeout(now, &mut self.out);
             self.settle(now, Cause::Timeout);
         }
@@ -225,6 +267,9 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
     fn settle(&mut self, now: Now, cause: Cause<M>) {
         let effects = self.out.take();
         self.parts.tap.step(now, &cause, &effects, &self.machine);
+        if self.halts(Side::Unsent) {
+            return;
+        }
         for effect in effects {
             match effect {
                 Effect::Call { id, by, behalf, call } => self.call(id, by, behalf, call),

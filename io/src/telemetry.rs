@@ -17,6 +17,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::driver::halt::Halt;
 use crate::driver::{Cause, Tap};
 use crate::shell::status::Snapshot;
 
@@ -247,6 +248,14 @@ impl<M: Machine> Tap<M> for LogTap<M> {
             }
         }
         self.snapshots.send_replace(self.told);
+    }
+
+    fn halted(&mut self, halt: Halt) {
+        tracing::info!(role = self.told.role, state = halt.state, side = halt.side.word(), "Halted");
+    }
+
+    fn missed(&mut self, halt: Halt) {
+        tracing::error!(role = self.told.role, state = halt.state, side = halt.side.word(), "HaltMissed");
     }
 }
 

@@ -59,6 +59,10 @@ pub(crate) struct Telemetry {
     /// End when stdin closes: for a parent that wants its children gone with it.
     #[arg(long, env = "KUBEFOX_EXIT_WITH_STDIN", hide = true)]
     exit_with_stdin: bool,
+    /// Stand still at `STATE`, answered and not heard, or at `STATE:unsent`: for a parent that wants to kill the
+    /// process there.
+    #[arg(long, value_name = "STATE[:unsent]", hide = true)]
+    halt_at: Option<String>,
 }
 
 /// Something the operator chose cannot be used. It says which, what the rule is, and what to do.

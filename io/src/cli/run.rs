@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::{Telemetry, Unusable};
 use crate::adapter::{Adapter, Entropy as _};
 use crate::door::Door;
+use crate::driver::halt::Halt;
 use crate::driver::{Parts, drive};
 use crate::shell::carrier::Shells;
 use crate::shell::clock::SystemClock;
@@ -48,6 +49,8 @@ where
     A: Adapter<M>,
     W: Future<Output = Wiring<M::Signal>>,
 {
+    let halt = telemetry.halt_at.as_deref().map(|halt| Halt::parse(halt, &M::phases())).transpose();
+    let halt = halt.map_err(|error| Unusable(format!("--halt-at: {error}")))?;
     telemetry::start(telemetry.log_format, &telemetry.log_level)
         .map_err(|error| Unusable(format!("--log-level {}: {error}", telemetry.log_level)))?;
     telemetry::forbid_core_dumps();
@@ -80,6 +83,7 @@ where
             questions,
             signals,
             tap: Box::new(log.termination_log(telemetry.termination_log)),
+            halt,
         };
         let mut seed = [0; 32];
         OsEntropy.fill(&mut seed);

@@ -1,6 +1,9 @@
 //! The laws of the contract, each against a machine that does as it is told, a carrier that answers when it is told,
 //! and a clock that stands still.
 
+mod halting;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -207,6 +210,7 @@ struct World {
     driver: JoinHandle<Standing>,
     time: watch::Sender<u64>,
     steps: mpsc::UnboundedReceiver<Cause<Toy>>,
+    moments: mpsc::UnboundedReceiver<Moment>,
     carried: mpsc::UnboundedReceiver<Carried>,
     signals: mpsc::Sender<Vec<Order>>,
     door: Door<Toy, String>,
@@ -214,8 +218,14 @@ struct World {
 
 impl World {
     fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// With a driver that is to stand still somewhere.
+    fn start_with(halt: Option<Halt>) -> Self {
         let (time, _) = watch::channel(0);
         let (tap, steps) = mpsc::unbounded_channel();
+        let (moment, moments) = mpsc::unbounded_channel();
         let (carrier, carried) = mpsc::unbounded_channel();
         let (signals, told) = mpsc::channel(8);
         let (door, questions) = Door::new();
@@ -226,10 +236,11 @@ impl World {
             entropy: Box::new(NoEntropy),
             questions,
             signals: told,
-            tap: Box::new(Steps(tap)),
+            tap: Box::new(Steps { steps: tap, moments: moment }),
+            halt,
         };
         let driver = tokio::spawn(drive((), Seed([0; 32]), parts));
-        Self { driver, time, steps, carried, signals, door }
+        Self { driver, time, steps, moments, carried, signals, door }
     }
 
     /// Gives orders, and waits until the machine has taken them.
@@ -262,6 +273,11 @@ impl World {
                 cause @ (Cause::Event(_) | Cause::Timeout) => return cause,
             }
         }
+    }
+
+    /// Where the driver stands still, or that it never did.
+    async fn moment(&mut self) -> Moment {
+        soon(self.moments.recv()).await.expect("the driver runs")
     }
 
     /// The next request that leaves.
@@ -331,7 +347,13 @@ fn asked(orders: impl Into<Vec<Order>>) -> Cause<Toy> {
 /// What the machine is told to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Order {
-    Call { by: Mono, behalf: Option<Ticket>, call: Call },
+    /// Be in the other state from now on.
+    Rest,
+    Call {
+        by: Mono,
+        behalf: Option<Ticket>,
+        call: Call,
+    },
     Answer(Ticket),
     Timer(Mono),
     End(Standing),
@@ -353,6 +375,7 @@ enum Call {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Toy {
     timer: Option<Mono>,
+    rests: bool,
     standing: Standing,
 }
 
@@ -366,7 +389,7 @@ impl Machine for Toy {
     type Signal = Vec<Order>;
 
     fn start((): (), _: Seed, _: Now, _: &mut Out<Self>) -> Self {
-        Self { timer: None, standing: Standing::Starting }
+        Self { timer: None, rests: false, standing: Standing::Starting }
     }
 
     fn handle_event(&mut self, _: Now, event: Event<Self>, out: &mut Out<Self>) {
@@ -376,6 +399,7 @@ impl Machine for Toy {
         };
         for order in orders {
             match order {
+                Order::Rest => self.rests = true,
                 Order::Call { by, behalf: None, call } => drop(out.call(by, call)),
                 Order::Call { by, behalf: Some(ticket), call } => drop(out.call_for(ticket, by, call)),
                 Order::Answer(ticket) => out.answer(ticket, ()),
@@ -394,7 +418,11 @@ impl Machine for Toy {
     }
 
     fn phase(&self) -> &'static str {
-        "Obeying"
+        if self.rests { "Resting" } else { "Obeying" }
+    }
+
+    fn phases() -> BTreeSet<&'static str> {
+        BTreeSet::from(["Obeying", "Resting"])
     }
 
     fn waits_for(&self) -> &'static str {
@@ -482,12 +510,29 @@ impl Entropy for NoEntropy {
     }
 }
 
-/// Hands the cause of every step to the test.
-struct Steps(mpsc::UnboundedSender<Cause<Toy>>);
+/// Hands the cause of every step to the test, and that the driver stands still or never did.
+struct Steps {
+    steps: mpsc::UnboundedSender<Cause<Toy>>,
+    moments: mpsc::UnboundedSender<Moment>,
+}
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Halted(Halt),
+    Missed(Halt),
+}
+
+// A test that has seen enough listens no longer.
 impl Tap<Toy> for Steps {
     fn step(&mut self, _: Now, cause: &Cause<Toy>, _: &[Effect<Toy>], _: &Toy) {
-        // A test that has seen enough listens no longer.
-        let _ = self.0.send(cause.clone());
+        let _ = self.steps.send(cause.clone());
+    }
+
+    fn halted(&mut self, halt: Halt) {
+        let _ = self.moments.send(Moment::Halted(halt));
+    }
+
+    fn missed(&mut self, halt: Halt) {
+        let _ = self.moments.send(Moment::Missed(halt));
     }
 }

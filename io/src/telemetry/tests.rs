@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use kubefox_core::fatal::Fatal;
@@ -193,6 +194,10 @@ impl Machine for Toy {
             Self::Serving => "Serving",
             Self::Stopped => "Stopped",
         }
+    }
+
+    fn phases() -> BTreeSet<&'static str> {
+        [Self::Waiting, Self::WaitingLonger, Self::Serving, Self::Stopped].map(|toy| toy.phase()).into()
     }
 
     fn waits_for(&self) -> &'static str {
