@@ -3,6 +3,8 @@
 //! Steps of a machine hold no secrets and may be printed; requests and responses of libraries may not, so what
 //! libraries log themselves is capped.
 
+pub mod recorder;
+
 use std::fmt::{self, Debug, Write as _};
 use std::fs;
 use std::io::{self, IsTerminal};

@@ -1,7 +1,7 @@
 //! The KubeFox machines in worlds of our own.
 //!
 //! [`fake`] holds strict, pure fakes of Vault, Kubernetes, NATS and the disk; [`model`] runs the machines with the
-//! real adapters against them, exhaustively; [`embedded`] serves the fakes on loopback for [`up`], which brings the
+//! real adapters against them, exhaustively; [`replay`] runs a recording of a real one again; [`embedded`] serves the fakes on loopback for [`up`], which brings the
 //! whole platform up on one machine.
 
 #![forbid(unsafe_code)]
@@ -10,4 +10,5 @@ pub mod embedded;
 pub mod fake;
 pub mod manifest;
 pub mod model;
+pub mod replay;
 pub mod up;

@@ -59,6 +59,10 @@ pub(crate) struct Telemetry {
     /// End when stdin closes: for a parent that wants its children gone with it.
     #[arg(long, env = "KUBEFOX_EXIT_WITH_STDIN", hide = true)]
     exit_with_stdin: bool,
+    /// Keep the last steps, and write them as `trace.jsonl` into this directory at a fatal stop and at SIGUSR1. They hold no
+    /// secrets.
+    #[arg(long, env = "KUBEFOX_RECORD_DIR", value_name = "DIR")]
+    record_dir: Option<PathBuf>,
     /// Stand still at `STATE`, answered and not heard, or at `STATE:unsent`: for a parent that wants to kill the
     /// process there.
     #[arg(long, value_name = "STATE[:unsent]", hide = true)]

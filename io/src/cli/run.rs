@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
@@ -13,13 +13,14 @@ use super::{Telemetry, Unusable};
 use crate::adapter::{Adapter, Entropy as _};
 use crate::door::Door;
 use crate::driver::halt::Halt;
-use crate::driver::{Parts, drive};
+use crate::driver::{Parts, Tap, drive};
 use crate::shell::carrier::Shells;
 use crate::shell::clock::SystemClock;
 use crate::shell::entropy::OsEntropy;
 use crate::shell::host::Real;
-use crate::shell::signals::{stdin_closed, terminated};
+use crate::shell::signals::{at_each_user_signal, stdin_closed, terminated};
 use crate::shell::status::StatusServer;
+use crate::telemetry::recorder::{Recorder, RecordingTap, write_shared};
 use crate::telemetry::{self, LogTap};
 
 /// Signals that wait for the driver.
@@ -75,6 +76,17 @@ where
         });
         let relay = relay(stream::select(unasked, ending), sender);
         let listener = shells.listener.clone();
+        let mut seed = [0; 32];
+        OsEntropy.fill(&mut seed);
+        let seed = Seed(seed);
+        let recorder = telemetry
+            .record_dir
+            .map(|folder| Arc::new(Mutex::new(Recorder::<M>::new(role, folder, config.clone(), seed))));
+        let log = log.termination_log(telemetry.termination_log);
+        let tap: Box<dyn Tap<M>> = match &recorder {
+            Some(recorder) => Box::new(RecordingTap::new(Arc::clone(recorder), log)),
+            None => Box::new(log),
+        };
         let parts = Parts {
             adapter,
             carrier: Arc::new(shells),
@@ -82,14 +94,15 @@ where
             entropy: Box::new(OsEntropy),
             questions,
             signals,
-            tap: Box::new(log.termination_log(telemetry.termination_log)),
+            tap,
             halt,
         };
-        let mut seed = [0; 32];
-        OsEntropy.fill(&mut seed);
         let ended = tokio::select! {
             biased;
-            ended = drive(config, Seed(seed), parts) => ended,
+            ended = drive(config, seed, parts) => ended,
+            () = at_each_user_signal(|| write_shared(recorder.as_ref())) => {
+                unreachable!("signals may come for ever")
+            }
             () = relay => unreachable!("the relay waits for ever once there is nothing to relay"),
         };
         // What was answered in the last step is still on its way to the askers.

@@ -22,6 +22,19 @@ pub async fn terminated() {
     }
 }
 
+/// Acts at every SIGUSR1, for ever. From its first poll on the signal does not end the process.
+pub async fn at_each_user_signal(mut act: impl FnMut()) {
+    match signal(SignalKind::user_defined1()) {
+        Ok(mut signals) => {
+            while signals.recv().await.is_some() {
+                act();
+            }
+        }
+        Err(error) => tracing::warn!(%error, "SignalsNotWatched"),
+    }
+    std::future::pending().await
+}
+
 /// Returns when standard input is closed: whoever started this process is gone. What comes in until then is ignored.
 pub async fn stdin_closed() {
     let (closed, seen) = oneshot::channel();

@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use kubefox_sim::model::explore::{Exploration, Scope, one_fault};
 use kubefox_sim::model::world::Fate;
+use kubefox_sim::replay::{Replayed, replay};
 
 /// Runs the machines in worlds of our own.
 #[derive(Parser)]
@@ -26,11 +28,37 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Replays a recording of a role in this core, and stops at the first step that comes out otherwise.
+    Replay {
+        /// A `trace.jsonl` that a role wrote into its --record-dir.
+        file: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Explore { seed } => explore(seed),
+        Command::Replay { file } => replay_file(&file),
+    }
+}
+
+fn replay_file(file: &Path) -> ExitCode {
+    let recording = match std::fs::read_to_string(file) {
+        Ok(recording) => recording,
+        Err(error) => {
+            say(&format!("{} cannot be read: {error}", file.display()));
+            return ExitCode::FAILURE;
+        }
+    };
+    match replay(&recording) {
+        Ok(Replayed { role, steps, phase }) => {
+            say(&format!("{role}: {steps} steps came out as they were recorded; the last state is {phase}"));
+            ExitCode::SUCCESS
+        }
+        Err(difference) => {
+            say(&format!("{}: {difference}", file.display()));
+            ExitCode::FAILURE
+        }
     }
 }
 
