@@ -9,5 +9,6 @@ mod command_line;
 mod embedded;
 mod ends;
 mod real;
+mod recording;
 mod run;
 mod secrecy;

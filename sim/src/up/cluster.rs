@@ -126,6 +126,24 @@ impl Cluster {
         Ok(Some(files))
     }
 
+    /// Deletes an object with whatever finalizers it has, as an administrator does who wants a new life. That it is
+    /// not there is as good.
+    pub(super) async fn delete(&self, namespace: &str, plural: &str, name: &str) -> Result<()> {
+        let path = format!("/api/v1/namespaces/{namespace}/{plural}/{name}");
+        let without_finalizers = json!({"metadata": {"finalizers": null}});
+        let (status, answer) = self.request(Method::PATCH, &path, Some(&without_finalizers)).await?;
+        match status {
+            200 => {}
+            404 => return Ok(()),
+            other => bail!("the API server refused to patch {name} with {other}: {}", message(&answer)),
+        }
+        let (status, answer) = self.request(Method::DELETE, &path, None).await?;
+        if !matches!(status, 200 | 404) {
+            bail!("the API server refused to delete {name} with {status}: {}", message(&answer));
+        }
+        Ok(())
+    }
+
     /// What the server says its version is.
     pub(super) async fn version(&self) -> Result<String> {
         let (_, answer) = self.request(Method::GET, "/version", None).await?;
@@ -136,7 +154,9 @@ impl Cluster {
         let mut request =
             Request::builder().method(&method).uri(path).header(header::ACCEPT, "application/json");
         if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+            let patches = method == Method::PATCH;
+            let kind = if patches { "application/merge-patch+json" } else { "application/json" };
+            request = request.header(header::CONTENT_TYPE, kind);
         }
         if let Some(bearer) = &self.bearer {
             request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));

@@ -1,11 +1,13 @@
 //! The embedded servers: the fakes behind listeners on loopback, with their disks in a directory.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use http::{Method, Request, Response, StatusCode};
 use kubefox_core::names::Pem;
 use kubefox_io::adapter::Entropy as _;
@@ -25,6 +27,9 @@ use crate::fake::kubernetes::Kubernetes;
 use crate::fake::nats::VERSION as NATS_VERSION;
 use crate::fake::vault::{Host, Vault};
 
+/// How often a port is tried that was Vault's a moment ago, and the pause between two tries.
+const PORT_TRIES: u32 = 500;
+const PORT_PAUSE: Duration = Duration::from_millis(10);
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The running servers.
@@ -34,6 +39,8 @@ pub(super) struct Servers {
     kubernetes: Arc<Mutex<Kept<Kubernetes>>>,
     _api: Served,
     vault: Option<(Arc<Mutex<Kept<Vault>>>, Served)>,
+    /// Where Vault listens, from its first start on.
+    vault_address: SocketAddr,
     nats: Option<nats::Served>,
     /// The API server.
     pub(super) cluster: Arc<Cluster>,
@@ -65,6 +72,7 @@ impl Servers {
             kubernetes,
             _api: api,
             vault: None,
+            vault_address: LOOPBACK,
             nats: None,
             cluster,
         })
@@ -72,7 +80,7 @@ impl Servers {
 
     /// Starts Vault as a container of the pod whose tokens are in `service_account`. Answers its URL.
     pub(super) async fn start_vault(&mut self, service_account: &Path) -> Result<String> {
-        let mut kept = Kept::open(self.directory.join("vault.json"), || Ok(Vault::new(seed())))?;
+        let mut kept = Kept::open(self.vault_data(), || Ok(Vault::new(seed())))?;
         kept.value.restart();
         let vault = Arc::new(Mutex::new(kept));
         let (behind, kubernetes) = (Arc::clone(&vault), Arc::clone(&self.kubernetes));
@@ -86,10 +94,32 @@ impl Servers {
             kept.save_after(&request, response)
         });
         let handler = watched("the embedded Vault", handler, self.lookout.clone());
-        let served = serve(LOOPBACK, None, handler).await?;
+        let served = self.serve_vault(handler).await?;
+        self.vault_address = served.address;
         let url = format!("http://{}", served.address);
         self.vault = Some((vault, served));
         Ok(url)
+    }
+
+    /// The port of a Vault that was killed just now is free when its last task is gone.
+    async fn serve_vault(&self, handler: Handler) -> Result<Served> {
+        for _ in 0..PORT_TRIES {
+            match serve(self.vault_address, None, Arc::clone(&handler)).await {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => tokio::time::sleep(PORT_PAUSE).await,
+                served => return Ok(served?),
+            }
+        }
+        bail!("{} stays in use", self.vault_address)
+    }
+
+    /// Ends Vault between two of its requests: each of them is carried out in one piece.
+    pub(super) fn kill_vault(&mut self) {
+        self.vault = None;
+    }
+
+    /// Vault's disk.
+    pub(super) fn vault_data(&self) -> PathBuf {
+        self.directory.join("vault.json")
     }
 
     /// Starts NATS on the volume that the initializer wrote. Answers its address.
@@ -130,7 +160,7 @@ impl<T: Serialize + DeserializeOwned> Kept<T> {
             Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
                 format!("{} is not of this version; remove the state directory", file.display())
             })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => make()?,
+            Err(error) if error.kind() == ErrorKind::NotFound => make()?,
             Err(error) => return Err(error).with_context(|| format!("{} cannot be read", file.display())),
         };
         let kept = Self { value, file };

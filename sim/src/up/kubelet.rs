@@ -101,7 +101,11 @@ impl Volumes {
                     }
                     Some(files)
                 }
-                Source::Secret { namespace, name } => cluster.secret(namespace, name).await?,
+                // The volume of an optional Secret that somebody deleted is empty.
+                Source::Secret { namespace, name } => match cluster.secret(namespace, name).await? {
+                    None if volume.shown.is_some() => Some(BTreeMap::new()),
+                    files => files,
+                },
             };
             let Some(files) = files else { continue };
             if volume.shown.as_ref() != Some(&files) {

@@ -7,6 +7,7 @@
 mod cluster;
 mod embedded;
 mod guard;
+mod kill;
 mod kubelet;
 mod lookout;
 mod platform;
@@ -51,10 +52,22 @@ pub struct Arguments {
     /// One object: `ok`, `error`, `servers` (embedded or real), `versions` by server, `boot` (`rows` of the boot table
     /// in order, `path`: initialize or unseal, `writes` to Vault's settings), `roots_found` (living tokens with the
     /// policy root), `ca` (SHA-256 of the root certificate), `operator` (of NATS), `proof` (`from`, `to`, `payload`,
-    /// `delivered`, `returned`, `round_trip_us`), `holders` (`who`, `identity`, `holds`, `until_unix_s`), `ready_ms`,
+    /// `delivered`, `returned`, `round_trip_us`), `killed` (of `--kill`: `killed`, `total`, `not_reachable_here`, `kills`),
+    /// `holders` (`who`, `identity`, `holds`, `until_unix_s`), `ready_ms`,
     /// `timeline` (`at_ms`, `who`, `what`).
     #[arg(long, requires = "once")]
     json: bool,
+    /// Before the proof, kill the controller where it awaits an answer, and see it come back: `controller@STATE` after the
+    /// answer and before it is heard, `controller@STATE:unsent` before the call leaves, `controller@all` at every moment.
+    #[arg(long, value_name = "CONTROLLER@STATE", requires = "once")]
+    kill: Option<kill::Aim>,
+    /// Before the proof, kill Vault itself, the controller or both so often, at random moments of first starts and while
+    /// everything serves, and see them come back.
+    #[arg(long, value_name = "TIMES", requires = "once", conflicts_with = "kill")]
+    kill_random: Option<u32>,
+    /// What the random moments are drawn from.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "kill_random")]
+    seed: u64,
     /// Use the real OpenBao, kube-apiserver and nats-server. One that is missing is an error.
     #[arg(long)]
     real: bool,
@@ -128,7 +141,16 @@ async fn up(arguments: Arguments) -> Result<ExitCode> {
         failed = alarms.next() => Err(anyhow!(failed)),
         ended = async {
             let platform = platform.insert(Platform::start(&arguments, state.path(), lookout, &mut report).await?);
-            platform.bring_up(&mut report).await?;
+            let vault = platform.prepare(&mut report).await?;
+            if let Some(aim) = arguments.kill {
+                kill::walk(platform, &vault, aim, &mut report).await?;
+            }
+            if let Some(times) = arguments.kill_random {
+                let (seed, real) = (arguments.seed, if arguments.real { " --real" } else { "" });
+                let repeat = format!("cargo up --once{real} --kill-random {times} --seed {seed}");
+                kill::strike(platform, &vault, times, seed, &repeat, &mut report).await?;
+            }
+            platform.bring_up(&vault, &mut report).await?;
             report.finish()?;
             if arguments.once {
                 return Ok(Ended::Proved);

@@ -27,13 +27,17 @@ use super::{embedded, real};
 use crate::manifest;
 
 /// A first start on a busy machine: OpenBao's initialization alone may take nine seconds.
-const CONTROLLER_WITHIN: Duration = Duration::from_secs(180);
+pub(super) const CONTROLLER_WITHIN: Duration = Duration::from_secs(180);
 /// An initializer, a broker or a runtime whose servers are up.
 const ROLE_WITHIN: Duration = Duration::from_secs(60);
 /// Bytes of the message of the proof.
 const PAYLOAD_BYTES: usize = 32;
 /// The platform's namespace, which is also the name of the installation.
-const PLATFORM: &str = "kubefox";
+pub(super) const PLATFORM: &str = "kubefox";
+/// The volumes of the controller.
+pub(super) const CONTROLLER_TOKENS: &str = "controller/tokens";
+pub(super) const CONTROLLER_SEAL_KEY: &str = "controller/seal-key";
+pub(super) const CONTROLLER_STATE: &str = "controller/state";
 /// The namespace of the two components.
 const TENANT: &str = "team0";
 /// Their service accounts.
@@ -48,7 +52,8 @@ enum Servers {
 pub(super) struct Platform {
     servers: Servers,
     cluster: Arc<Cluster>,
-    directory: PathBuf,
+    /// Where disks, volumes and logs are.
+    pub(super) directory: PathBuf,
     kubefox: Option<PathBuf>,
     lookout: Lookout,
     kubelet: Option<Kubelet>,
@@ -93,25 +98,61 @@ impl Platform {
         })
     }
 
-    /// From here to the message that came back.
-    pub(super) async fn bring_up(&mut self, report: &mut Report) -> Result<()> {
+    /// From the manifests of `deploy/` to a Vault that listens. Answers its URL.
+    pub(super) async fn prepare(&mut self, report: &mut Report) -> Result<String> {
         for manifest in manifest::PLATFORM {
             self.cluster.apply(manifest).await?;
         }
         report.moment("kubernetes", "the namespaces, accounts and access rules of deploy/ are applied");
         self.lay_out_volumes().await?;
-        let service_account = self.pod("vault");
-        let vault = match &mut self.servers {
-            Servers::Embedded(servers) => servers.start_vault(&service_account).await?,
-            Servers::Real(servers) => servers.start_vault(&service_account).await?,
-        };
+        let vault = self.start_vault().await?;
         report.moment("vault", format!("listens on {vault}"));
         let versions = match &self.servers {
             Servers::Embedded(_) => embedded::Servers::versions(),
             Servers::Real(servers) => servers.versions().await?,
         };
         report.versions(versions);
-        let controller = self.start_controller(&vault, report).await?;
+        Ok(vault)
+    }
+
+    /// Starts Vault on its disk, where it listened before if it did. Answers its URL.
+    pub(super) async fn start_vault(&mut self) -> Result<String> {
+        let service_account = self.pod("vault");
+        match &mut self.servers {
+            Servers::Embedded(servers) => servers.start_vault(&service_account).await,
+            Servers::Real(servers) => servers.start_vault(&service_account).await,
+        }
+    }
+
+    /// SIGKILLs Vault, in the middle of whatever it does.
+    pub(super) async fn kill_vault(&mut self) {
+        match &mut self.servers {
+            Servers::Embedded(servers) => servers.kill_vault(),
+            Servers::Real(servers) => servers.kill_vault().await,
+        }
+    }
+
+    /// Where Vault, which must not run, has its data.
+    pub(super) fn vault_data(&self) -> PathBuf {
+        match &self.servers {
+            Servers::Embedded(servers) => servers.vault_data(),
+            Servers::Real(servers) => servers.vault_data(),
+        }
+    }
+
+    /// The API server, for an administrator.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Whom a failure is told.
+    pub(super) const fn lookout(&self) -> &Lookout {
+        &self.lookout
+    }
+
+    /// From a prepared platform to the message that came back.
+    pub(super) async fn bring_up(&mut self, vault: &str, report: &mut Report) -> Result<()> {
+        let controller = self.start_controller(vault, report).await?;
         self.show_trust(report).await?;
         let nats = self.start_nats(&controller, report).await?;
         let mut components = Vec::new();
@@ -141,7 +182,8 @@ impl Platform {
         }
     }
 
-    fn pod(&self, volume: &str) -> PathBuf {
+    /// The directory that stands for a volume of a pod.
+    pub(super) fn pod(&self, volume: &str) -> PathBuf {
         self.directory.join("pods").join(volume)
     }
 
@@ -156,10 +198,10 @@ impl Platform {
         let tokens =
             vec![api(), ("vault", "kubefox-vault".to_owned()), ("setup", "kubefox-setup".to_owned())];
         volumes.add(&controller, Source::Tokens(vec![api()]), &self.pod("vault"))?;
-        volumes.add(&controller, Source::Tokens(tokens), &self.pod("controller/tokens"))?;
+        volumes.add(&controller, Source::Tokens(tokens), &self.pod(CONTROLLER_TOKENS))?;
         let seal_key = Source::Secret { namespace: PLATFORM.to_owned(), name: "kubefox-seal-key" };
-        volumes.add(&controller, seal_key, &self.pod("controller/seal-key"))?;
-        make(&self.pod("controller/state"))?;
+        volumes.add(&controller, seal_key, &self.pod(CONTROLLER_SEAL_KEY))?;
+        make(&self.pod(CONTROLLER_STATE))?;
 
         let nats = self.cluster.pod(&identity(PLATFORM, "nats")?, "nats-0").await?;
         let mut callers = vec![("nats", nats)];
@@ -177,8 +219,19 @@ impl Platform {
     }
 
     async fn start_controller(&mut self, vault: &str, report: &mut Report) -> Result<String> {
+        let mut command = self.controller(vault, "kubefox-0", &self.pod(CONTROLLER_TOKENS))?;
+        command.arg("--allow-plain-state-dir");
+        let mut process = self.spawn("controller", command)?;
+        let hear = |told: &Told| report.hear_controller(told);
+        let [serving] = process.until(["Serving"], CONTROLLER_WITHIN, hear).await?;
+        self.keep(process);
+        text(&serving, "address")
+    }
+
+    /// The command of the controller of that pod with the tokens of that directory.
+    pub(super) fn controller(&self, vault: &str, pod: &str, tokens: &Path) -> Result<Command> {
         let mut command = self.role(&["controller"])?;
-        command.args(["--namespace", PLATFORM, "--tenant-namespaces", TENANT, "--pod-name", "kubefox-0"]);
+        command.args(["--namespace", PLATFORM, "--tenant-namespaces", TENANT, "--pod-name", pod]);
         command.args([
             "--vault-url",
             vault,
@@ -187,14 +240,10 @@ impl Platform {
             "--listen",
             "127.0.0.1:0",
         ]);
-        command.arg("--service-account-dir").arg(self.pod("controller/tokens"));
-        command.arg("--seal-key-dir").arg(self.pod("controller/seal-key"));
-        command.arg("--state-dir").arg(self.pod("controller/state")).arg("--allow-plain-state-dir");
-        let mut process = self.spawn("controller", command)?;
-        let hear = |told: &Told| report.hear_controller(told);
-        let [serving] = process.until(["Serving"], CONTROLLER_WITHIN, hear).await?;
-        self.keep(process);
-        text(&serving, "address")
+        command.arg("--service-account-dir").arg(tokens);
+        command.arg("--seal-key-dir").arg(self.pod(CONTROLLER_SEAL_KEY));
+        command.arg("--state-dir").arg(self.pod(CONTROLLER_STATE));
+        Ok(command)
     }
 
     /// What the controller has published is what every caller will trust.
@@ -332,7 +381,8 @@ impl Platform {
         self.processes.push(process);
     }
 
-    fn spawn(&self, name: &str, command: Command) -> Result<Process> {
+    /// Starts a command whose log is kept under this name.
+    pub(super) fn spawn(&self, name: &str, command: Command) -> Result<Process> {
         Process::start(name, command, &self.directory.join(format!("logs/{name}.log")))
     }
 }

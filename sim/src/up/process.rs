@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(super) struct Process {
 struct Account {
     story: Story,
     lookout: OnceLock<Lookout>,
+    /// Its end is our doing.
+    is_killed: AtomicBool,
 }
 
 impl Process {
@@ -56,14 +59,20 @@ impl Process {
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let stdin = child.stdin.take();
-        let account = Arc::new(Account { story: Story::new(name, log), lookout: OnceLock::new() });
+        let account = Arc::new(Account {
+            story: Story::new(name, log),
+            lookout: OnceLock::new(),
+            is_killed: AtomicBool::new(false),
+        });
         let (sender, told) = mpsc::unbounded_channel();
         let (running, ended) = watch::channel(());
         let (file, heard) = (tokio::fs::File::from_std(file), Arc::clone(&account));
         let lines = tokio::spawn(async move {
             listen(stdout, stderr, file, &heard.story, sender).await;
             drop(running);
-            if let Some(lookout) = heard.lookout.get() {
+            if let Some(lookout) = heard.lookout.get()
+                && !heard.is_killed.load(Ordering::Relaxed)
+            {
                 lookout.alarm(heard.story.end());
             }
         });
@@ -142,6 +151,42 @@ impl Process {
         self.account.story.late(did_not, within)
     }
 
+    /// SIGKILLs its whole group, and returns when nothing of it is left. Its end is no alarm.
+    pub(super) async fn kill(mut self) {
+        self.account.is_killed.store(true, Ordering::Relaxed);
+        self.kill_group();
+        // Its outputs are closed when the last of the group that holds them is gone.
+        while self.ended.changed().await.is_ok() {}
+        // It was killed: how it ended is known.
+        let _ = self.child.wait().await;
+    }
+
+    /// Closes its stdin, which asks it to end.
+    pub(super) fn ask_to_end(&mut self) {
+        self.stdin = None;
+    }
+
+    /// What it tells next; `None` when it has ended.
+    pub(super) async fn tells(&mut self) -> Option<Told> {
+        self.told.recv().await
+    }
+
+    /// Why it is not there any more, or what it stopped with.
+    #[must_use]
+    pub(super) fn farewell(&self) -> String {
+        self.account.story.end()
+    }
+
+    fn kill_group(&self) {
+        // A server that was started through another program is in it. There is no id any more once the process was
+        // waited for.
+        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // It may have ended by itself just now.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
     /// Closes its stdin, which asks it to end, and waits; what does not end is killed.
     pub(super) async fn stop(mut self) {
         drop(self.stdin.take());
@@ -153,13 +198,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.lines.abort();
-        // The whole group: a server that was started through another program is in it. There is no id any more once
-        // the process was waited for.
-        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(group) = group {
-            // It may have ended by itself just now.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.kill_group();
     }
 }
 

@@ -78,6 +78,8 @@ pub(super) struct Servers {
     lookout: Lookout,
     kube: Process,
     vault: Option<Process>,
+    /// The two ports of Vault, from its first start on.
+    vault_ports: Option<(u16, u16)>,
     nats: Option<Process>,
     /// The API server.
     pub(super) cluster: Arc<Cluster>,
@@ -95,15 +97,20 @@ impl Servers {
         kube.keep_watch(&lookout);
         let url = ready.facts["server"].as_str().context("kube tells where its server is")?.to_owned();
         let cluster = Arc::new(administrator(&data.join("pki"), url)?);
-        Ok(Self { peers, directory: directory.to_owned(), lookout, kube, vault: None, nats: None, cluster })
+        let directory = directory.to_owned();
+        let (vault, vault_ports, nats) = (None, None, None);
+        Ok(Self { peers, directory, lookout, kube, vault, vault_ports, nats, cluster })
     }
 
     /// Starts OpenBao as a container of the pod whose tokens are in `service_account`. Answers its URL.
     pub(super) async fn start_vault(&mut self, service_account: &Path) -> Result<String> {
         let folder = self.directory.join("vault");
-        super::kubelet::make(&folder.join("data"))?;
+        super::kubelet::make(&self.vault_data())?;
         for _ in 0..PORT_TRIES {
-            let (port, cluster_port) = (free_port()?, free_port()?);
+            let (port, cluster_port) = match self.vault_ports {
+                Some(ports) => ports,
+                None => (free_port()?, free_port()?),
+            };
             let url = format!("http://127.0.0.1:{port}");
             std::fs::write(folder.join("bao.hcl"), configuration(port, cluster_port))?;
             let mut command = guarded()?;
@@ -121,6 +128,7 @@ impl Servers {
                 biased;
                 () = answers(&url) => {
                     process.keep_watch(&self.lookout);
+                    self.vault_ports = Some((port, cluster_port));
                     return Ok(url);
                 }
                 ended = process.end() => ended,
@@ -131,6 +139,18 @@ impl Servers {
             }
         }
         bail!("every port that was free was taken before OpenBao bound it");
+    }
+
+    /// SIGKILLs OpenBao, and returns when nothing of it is left.
+    pub(super) async fn kill_vault(&mut self) {
+        if let Some(vault) = self.vault.take() {
+            vault.kill().await;
+        }
+    }
+
+    /// OpenBao's storage.
+    pub(super) fn vault_data(&self) -> PathBuf {
+        self.directory.join("vault/data")
     }
 
     /// Starts nats-server on the volume that the initializer wrote. Answers its address.

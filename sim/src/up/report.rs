@@ -10,6 +10,7 @@ use kubefox_core::controller::table::Verdict;
 use kubefox_core::{broker, initializer};
 use serde::Serialize;
 
+use super::kill::Killed;
 use super::sentence;
 use super::story::Told;
 
@@ -40,6 +41,8 @@ struct Facts {
     /// Public key of NATS' operator, `O…`.
     operator: Option<String>,
     proof: Option<Proof>,
+    /// What `--kill` came to.
+    killed: Option<Killed>,
     holders: Vec<Holder>,
     /// From the start to the moment when everything served.
     ready_ms: Option<u64>,
@@ -153,6 +156,11 @@ impl Report {
     /// The fingerprint of the root certificate that is published.
     pub(super) fn ca(&mut self, fingerprint: String) {
         self.facts.ca = Some(fingerprint);
+    }
+
+    /// What was killed, and what came back.
+    pub(super) fn killed(&mut self, killed: Killed) {
+        self.facts.killed = Some(killed);
     }
 
     /// Who holds what.
