@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use kubefox_sim::fake::vault::SECRET_MARK;
 
-use crate::run::{finish, text, up};
+use crate::run::{Run, finish, text, up};
 
 /// So many bytes of a secret are enough to know it again.
 const RECOGNIZED_BYTES: usize = 16;
@@ -55,6 +55,24 @@ fn a_whole_start_leaves_no_secret_in_logs_state_or_output() {
     }
     search.assert_clean(&output.stdout, "what up printed");
     search.assert_clean(&output.stderr, "what up printed as an error");
+}
+
+#[test]
+fn a_recording_of_a_first_start_holds_no_secret() {
+    let state = tempfile::tempdir().expect("a temporary directory");
+
+    // All secrets of a first start have been there by then, and the root token is dead.
+    Run::of(state.path(), &["--kill", "controller@Configure::WritingAccount"]);
+
+    let search = Search::for_secrets_of(&state.path().join("pods"));
+    let recording = std::fs::read(state.path().join("recordings/trace.jsonl")).expect("it was taken");
+    for call in ["Initialize", "WriteAccount", "Unseal"] {
+        let call = format!("{{\"Vault\":{{\"{call}\"");
+        let bare = call.replace("{\"Vault\":{", "{\"Vault\":");
+        let text = text(&recording);
+        assert!(text.contains(&call) || text.contains(&bare), "{call} is not in the recording");
+    }
+    search.assert_clean(&recording, "the recording");
 }
 
 #[test]

@@ -229,6 +229,7 @@ impl Report {
     }
 
     fn remember(&mut self, notice: &Notice) {
+        self.facts.boot.writes_so_far += u32::from(is_write(notice));
         match notice {
             Notice::Decided(decision) => {
                 self.facts.boot.rows.push(decision.row);
@@ -246,14 +247,14 @@ impl Report {
             }
             Notice::RootFound { .. } => *self.facts.roots_found.get_or_insert(0) += 1,
             Notice::Swept => _ = self.facts.roots_found.get_or_insert(0),
-            Notice::Wrote(_) | Notice::Stored(_) | Notice::GenerationRecorded { .. } => {
-                self.facts.boot.writes_so_far += 1;
-            }
             Notice::Configured { keys } => {
                 self.facts.boot.writes = Some(self.facts.boot.writes_so_far);
                 self.facts.operator = Some(keys.operator.as_str().to_owned());
             }
-            Notice::Initialized { .. }
+            Notice::Wrote(_)
+            | Notice::Stored(_)
+            | Notice::GenerationRecorded { .. }
+            | Notice::Initialized { .. }
             | Notice::EnvelopeNotWritten
             | Notice::Unsealed
             | Notice::Drift(_)
@@ -300,6 +301,11 @@ impl Facts {
         }
         Ok(())
     }
+}
+
+/// Whether it tells of a request that changed something in Vault's configuration.
+pub(super) const fn is_write(notice: &Notice) -> bool {
+    matches!(notice, Notice::Wrote(_) | Notice::Stored(_) | Notice::GenerationRecorded { .. })
 }
 
 /// Who · identity · holds · until, each column as wide as its widest cell.

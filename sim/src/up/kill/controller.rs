@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::super::kubelet::make;
 use super::super::platform::Platform;
 use super::super::process::Process;
+use super::super::report::is_write;
 use super::super::story::Told;
 use crate::replay::{Replayed, replay};
 
@@ -55,7 +56,7 @@ pub(super) struct Seen {
     /// It serves callers, or did.
     pub(super) serves: bool,
     /// Requests that changed something in Vault's configuration.
-    pub(super) writes: Option<u32>,
+    pub(super) writes: u32,
     /// The name of what it stopped with.
     pub(super) fatal: Option<String>,
     /// Its outputs are closed.
@@ -154,14 +155,8 @@ impl Seen {
             "Ready" => self.ready = true,
             "NoLongerReady" => self.ready = false,
             "Stopped" => self.fatal = text("fatal"),
-            _ => self.hear_notice(told),
+            "Serving" => self.serves = true,
+            _ => self.writes += u32::from(told.notice::<Notice>().is_some_and(|notice| is_write(&notice))),
         }
-    }
-
-    fn hear_notice(&mut self, told: &Told) {
-        if let Some(Notice::Configured { writes, .. }) = told.notice::<Notice>() {
-            self.writes = Some(writes);
-        }
-        self.serves |= told.message == "Serving";
     }
 }

@@ -111,7 +111,12 @@ async fn visit(
     killed: &mut Killed,
     report: &mut Report,
 ) -> Result<()> {
-    for situation in Situation::ALL {
+    let order = match aim {
+        Aim::Everywhere => Situation::ALL.to_vec(),
+        // One kill costs nothing beside the first start that everything else begins with.
+        Aim::At(_) => [Situation::FirstStart].into_iter().chain(Situation::ALL).collect(),
+    };
+    for situation in order {
         if left.is_empty() {
             break;
         }
