@@ -103,7 +103,7 @@ fn replay_as<M: Machine>(recording: &str) -> Result<Replayed, Difference> {
     for (text, number) in lines {
         let recorded: Step<M> = line(text, number, "step")?;
         let seq = recorded.seq;
-        let due_now = due.unwrap_or(if start.is_some() { 0 } else { seq });
+        let due_now = due.unwrap_or_else(|| if start.is_some() { 0 } else { seq });
         if seq != due_now {
             return Err(Difference::OutOfOrder { line: number, seq, due: due_now });
         }

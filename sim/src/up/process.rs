@@ -304,6 +304,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_killed_process_is_gone_with_its_group_and_is_no_alarm() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let (lookout, mut alarms) = lookout::new();
+        let mut process = shell(folder.path(), r#"trap '' TERM; sleep 62 & echo "READY pid=$!"; wait"#);
+        let [ready] = process.until(["READY"], PATIENCE, |_| {}).await.expect("it is ready");
+        let grandchild = ready.facts["pid"].as_str().expect("its id").parse().ok().and_then(Pid::from_raw);
+        let grandchild = grandchild.expect("a process id");
+        process.keep_watch(&lookout);
+
+        tokio::time::timeout(PATIENCE, process.kill()).await.expect("SIGKILL is not refused");
+
+        assert!(rustix::process::test_kill_process(grandchild).is_err() || is_zombie(grandchild));
+        drop(lookout);
+        assert_eq!(tokio::time::timeout(PATIENCE / 100, alarms.next()).await.ok(), None);
+    }
+
+    #[tokio::test]
     async fn a_dropped_process_takes_its_whole_group_with_it() {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let mut process = shell(folder.path(), r#"sleep 61 & echo "READY pid=$!"; wait"#);

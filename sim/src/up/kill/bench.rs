@@ -213,7 +213,11 @@ impl<'a> Bench<'a> {
                 return Ok(Start { is_told_to_end: true, ..usual });
             }
             Situation::FirstStart => self.reset().await?,
-            Situation::SecondRoot => self.second_root().await?,
+            Situation::RootDead => self.killed_first_start(Side::Unheard).await?,
+            Situation::SecondRoot => {
+                self.killed_first_start(Side::Unsent).await?;
+                self.witness.make_second_root().await?;
+            }
             Situation::Rival => {
                 self.reset().await?;
                 let address = self.vault.trim_start_matches("http://").parse()?;
@@ -300,16 +304,15 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// A first start, killed while the root token lives; with it somebody makes another one.
-    async fn second_root(&mut self) -> Result<()> {
+    /// A first start, killed on either side of the call that ends the root token.
+    async fn killed_first_start(&mut self, side: Side) -> Result<()> {
         self.reset().await?;
-        let halt = Halt { state: "SetUp::Revoking", side: Side::Unsent };
-        let mut controller = self.start(&self.usual(), Some(halt))?;
+        let mut controller = self.start(&self.usual(), Some(Halt { state: "SetUp::Revoking", side }))?;
         if !controller.until(|seen| seen.halted, CONTROLLER_WITHIN).await {
             bail!(controller.why("come to the death of the root token", CONTROLLER_WITHIN));
         }
         controller.kill().await;
-        self.witness.make_second_root().await
+        Ok(())
     }
 
     /// The tokens of the controller, one of them for somebody else than it says.

@@ -49,7 +49,7 @@ enum Victim {
 impl Strike {
     fn draw(random: &mut ChaCha8Rng) -> Self {
         // Most of what can go wrong is in a first start.
-        let during = if random.next_u32() % 3 == 0 { During::Serving } else { During::FirstStart };
+        let during = if random.next_u32().is_multiple_of(3) { During::Serving } else { During::FirstStart };
         let victim = [Victim::Vault, Victim::Controller, Victim::Both][random.next_u32() as usize % 3];
         Self { during, victim, after_permille: random.next_u32() % 1_000 }
     }

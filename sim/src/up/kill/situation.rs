@@ -23,6 +23,8 @@ pub(super) enum Situation {
     ToldToEnd,
     /// Everything is empty.
     FirstStart,
+    /// The root token is dead, and the envelope still holds it: a first start was killed between the two.
+    RootDead,
     /// Somebody made a second root token while the first one lived.
     SecondRoot,
     /// Somebody else initializes Vault one moment before it does.
@@ -31,7 +33,7 @@ pub(super) enum Situation {
 
 impl Situation {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Restarted,
         Self::Sealed,
         Self::VaultGone,
@@ -41,6 +43,7 @@ impl Situation {
         Self::PlainDirectory,
         Self::ToldToEnd,
         Self::FirstStart,
+        Self::RootDead,
         Self::SecondRoot,
         Self::Rival,
     ];
@@ -57,6 +60,7 @@ impl Situation {
             Self::PlainDirectory => "its state directory is no volume",
             Self::ToldToEnd => "told to end",
             Self::FirstStart => "first start",
+            Self::RootDead => "a dead root token in the envelope",
             Self::SecondRoot => "a second root token lives",
             Self::Rival => "somebody else initializes Vault",
         }
@@ -65,7 +69,9 @@ impl Situation {
     /// What a controller that nobody kills comes to in it.
     pub(super) const fn end(self) -> End {
         match self {
-            Self::Restarted | Self::Sealed | Self::FirstStart | Self::SecondRoot => End::Serves,
+            Self::Restarted | Self::Sealed | Self::FirstStart | Self::RootDead | Self::SecondRoot => {
+                End::Serves
+            }
             Self::VaultGone | Self::StrangeVaultToken | Self::StrangeSetupToken | Self::OtherPod => {
                 End::Waits
             }
