@@ -10,7 +10,7 @@ use crate::documents::nkey::PublicKey;
 use crate::documents::setting::Plan;
 use crate::names::{Accessor, Identity, Installation, LifeId, Namespace, PodName, TrustDomain};
 use crate::time::Unix;
-use crate::vault::{Account, Setting, StoredJwt};
+use crate::vault::{Account, AuthRole, Setting, StoredJwt};
 use crate::{bootstrap, keys, kubernetes, listener, state, vault, volume};
 
 /// What the operator chose.
@@ -159,6 +159,14 @@ pub enum Notice {
         /// Where.
         address: String,
     },
+    /// Vault has refused this role's login for long, although the API server accepts the token. What is served already is
+    /// served on for as long as the own token and certificate live; told once until the login works again.
+    LoginStranded {
+        /// The role.
+        role: AuthRole,
+    },
+    /// Something that callers need has ended before it could be renewed: nobody is served until it is.
+    Lapsed(Lapse),
     /// A caller got what it asked for.
     Served {
         /// Who.
@@ -184,6 +192,15 @@ pub enum Document {
     Jwt(StoredJwt),
     /// The credentials of an account of OpenSearch.
     Account(Account),
+}
+
+/// What of the controller's own ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Lapse {
+    /// Its token for Vault.
+    Token,
+    /// Its serving certificate.
+    Certificate,
 }
 
 /// The public keys of NATS' operator and accounts.

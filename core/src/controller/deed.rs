@@ -105,7 +105,7 @@ impl Deed {
             Self::Unseal(_) => "waiting for Vault to be unsealed",
             Self::SetUp(_) => "waiting for Vault: set-up with the root token, which then dies",
             Self::Configure(_) => "waiting for Vault: its settings are read, and written where they differ",
-            Self::Certify(_) => "waiting for the serving certificate to be issued and published",
+            Self::Certify(_) => "waiting for a valid serving certificate to be issued, published and shown",
             Self::Watch(_) => "looks at Vault's seal",
         }
     }

@@ -48,7 +48,9 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use self::begin::Begin;
-pub use self::calls::{Answer, Ask, Call, Config, Document, NatsKeys, Notice, Reply, Signal};
+pub use self::calls::{
+    Answer, Ask, Call, Config, Document, Lapse, NatsKeys, Notice, Reply, Signal,
+};
 use self::certify::Certify;
 use self::commit::Commit;
 use self::configure::Configure;
@@ -232,6 +234,9 @@ impl Controller {
 
     /// Carries out what a phase decided. The only place where the boot changes.
     fn take(&mut self, turn: Turn<Deed>, now: Now, out: &mut Out<Self>) {
+        for lapse in self.memory.lapse(now) {
+            out.notice(Notice::Lapsed(lapse));
+        }
         self.boot = match turn {
             Turn::Ask(deed) => {
                 if !matches!(deed, Deed::Survey(_)) {
@@ -250,7 +255,7 @@ impl Controller {
             Turn::Follow(decision) => return self.follow(decision, now, out),
             Turn::Configure => return self.take(Turn::Ask(Deed::Configure(Configure::begin())), now, out),
             Turn::Certify => {
-                let fresh = self.memory.certify_again.is_some_and(|due| !due.is_due(now));
+                let fresh = self.memory.certificate.is_some_and(|lease| !lease.is_due(now));
                 let turn = if fresh { Turn::Serve } else { Turn::Ask(Deed::Certify(Certify::begin())) };
                 return self.take(turn, now, out);
             }
@@ -259,6 +264,9 @@ impl Controller {
                 self.attempt = self.attempt.next();
                 self.waited_for = Some(wait);
                 Boot::Waiting(until, wait)
+            }
+            Turn::Serve if self.memory.token.is_none() || self.memory.certificate.is_none() => {
+                return self.take(Turn::Wait(Wait::Renewal), now, out);
             }
             Turn::Serve => {
                 self.attempt = Attempt::default();
@@ -326,9 +334,11 @@ impl Controller {
 
     /// Serving, and a timer is due: renew what ends, or look at Vault's seal.
     fn watch(&mut self, now: Now, out: &mut Out<Self>) {
-        let Memory { log_in_again, certify_again, .. } = &self.memory;
-        let renews = [log_in_again, certify_again].into_iter().flatten().any(|due| due.is_due(now));
-        let turn = if renews { Turn::Configure } else { Turn::Ask(Deed::Watch(Watch::ReadingSealStatus)) };
+        let turn = if self.memory.is_renewal_due(now) {
+            Turn::Configure
+        } else {
+            Turn::Ask(Deed::Watch(Watch::ReadingSealStatus))
+        };
         self.take(turn, now, out);
     }
 
@@ -354,7 +364,7 @@ impl Controller {
     }
 
     fn asked(&mut self, ticket: Ticket, by: Mono, ask: Ask, now: Now, out: &mut Out<Self>) {
-        let rejection = if !self.memory.serving {
+        let rejection = if !self.memory.serves(now) {
             Some(Rejection::NotServing)
         } else if self.sessions.len() >= SESSIONS_MAX {
             Some(Rejection::Busy)

@@ -178,8 +178,10 @@ pub enum Wait {
     Tokens,
     /// A write to Vault was not confirmed; what stands is looked at again.
     Configuration,
-    /// The own server cannot open its port.
+    /// The own server cannot open its port, or does not show the certificate it was given.
     Listener,
+    /// The own token or the serving certificate has ended.
+    Renewal,
 }
 
 impl Wait {
@@ -215,7 +217,12 @@ impl Wait {
                 "waiting for tokens of Vault to be revoked: more than 1000 live, too many to be searched for those of root"
             }
             Self::Configuration => "waiting for Vault: a setting could not be read or written",
-            Self::Listener => "waiting for the port of the gRPC server",
+            Self::Listener => {
+                "waiting for the own gRPC server: its port does not open, or it does not show the new certificate"
+            }
+            Self::Renewal => {
+                "nobody is served: the controller's token for Vault or its serving certificate has ended; it is renewed"
+            }
         }
     }
 }

@@ -166,6 +166,8 @@ const fn root_token(notice: &Notice) -> Option<RootToken> {
         | Notice::TooManyTokens { .. }
         | Notice::Configured { .. }
         | Notice::Certified { .. }
+        | Notice::LoginStranded { .. }
+        | Notice::Lapsed(_)
         | Notice::Serving { .. }
         | Notice::Served { .. }
         | Notice::Rejected { .. } => None,
@@ -181,6 +183,8 @@ const fn level(notice: &Notice) -> Level {
         | Notice::RolledBack { .. }
         | Notice::EnvelopeUnread
         | Notice::SealKeyDeletion
+        | Notice::LoginStranded { .. }
+        | Notice::Lapsed(_)
         | Notice::CommittedMissing
         | Notice::RootFound { .. }
         | Notice::TooManyTokens { .. } => Level::ERROR,

@@ -9,9 +9,10 @@ use kubefox_core::machine::{Lost, Machine as _, Seed, Standing};
 use kubefox_core::names::{Installation, Namespace, PodName, TrustDomain};
 use kubefox_core::time::{Mono, Now, Unix};
 use kubefox_io::adapter::Entropy;
+use kubefox_io::adapter::certificate::der;
 use kubefox_io::adapter::role::ControllerAdapter;
 use kubefox_io::disk::Folder;
-use kubefox_io::exchange::{Request, Response};
+use kubefox_io::exchange::{ListenerRequest, Request, Response};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -86,6 +87,8 @@ pub struct World {
     seal_key_shown: bool,
     config: Config,
     process: Process<Controller, ControllerAdapter>,
+    /// What the running controller's server shows, DER; empty while nothing listens.
+    shown: Vec<u8>,
     /// What the controller has told so far, over all its lives.
     pub notices: Vec<Notice>,
 }
@@ -116,6 +119,7 @@ impl World {
             seal_key_shown: true,
             config,
             process,
+            shown: Vec::new(),
             notices: Vec::new(),
         };
         world.kubelet();
@@ -152,6 +156,7 @@ impl World {
     /// Kills the controller and starts it again: memory gone, everything else as it is.
     pub fn restart_controller(&mut self) {
         self.process = start(&self.config, &mut self.dice, self.now);
+        self.shown = Vec::new();
     }
 
     /// Kills Vault and starts it again: sealed.
@@ -281,8 +286,19 @@ impl World {
             }
             Request::Kubernetes(request) => Response::Http(self.kubernetes.handle(self.now.unix, &request)),
             Request::Disk(request) => Response::Disk(self.disk.perform(request)),
-            Request::Listener(_) => Response::Listening("127.0.0.1:8443".to_owned()),
+            Request::Listener(request) => self.listener(request),
             Request::Bootstrap { .. } | Request::Nats(_) => panic!("a controller has no such peer"),
+        }
+    }
+
+    /// The controller's own server: it shows what it was last given.
+    fn listener(&mut self, request: ListenerRequest) -> Response {
+        match request {
+            ListenerRequest::Present(presentation) => {
+                self.shown = der(&presentation.leaf).expect("Vault issues one certificate in PEM");
+                Response::Listening("127.0.0.1:8443".to_owned())
+            }
+            ListenerRequest::Probe => Response::Shown(self.shown.clone()),
         }
     }
 

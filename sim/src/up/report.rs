@@ -257,6 +257,8 @@ impl Report {
             | Notice::SealKeyDeletion
             | Notice::RootRevoked
             | Notice::Certified { .. }
+            | Notice::LoginStranded { .. }
+            | Notice::Lapsed(_)
             | Notice::Serving { .. }
             | Notice::Served { .. }
             | Notice::Rejected { .. } => {}

@@ -7,7 +7,7 @@ use kubefox_core::{broker, controller, initializer};
 /// A notice of the controller.
 #[must_use]
 pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
-    use controller::Notice;
+    use controller::{Lapse, Notice};
     let sentence = match notice {
         Notice::Decided(Decision { row, verdict }) => {
             format!("row {row:>2} of the boot table: {}", decided(verdict))
@@ -53,6 +53,13 @@ pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
         Notice::Rejected { identity, ask, rejection } => {
             let who = identity.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
             format!("refused {who} {}: {}", asked(ask), rejection.cause())
+        }
+        Notice::LoginStranded { role } => {
+            format!("Vault refuses the login as {} although the API server accepts the token", role.as_str())
+        }
+        Notice::Lapsed(Lapse::Token) => "its token for Vault has ended: nobody is served".to_owned(),
+        Notice::Lapsed(Lapse::Certificate) => {
+            "its serving certificate has ended: nobody is served".to_owned()
         }
         // Settings are many, and who was served says so itself.
         Notice::Wrote(_)

@@ -8,6 +8,7 @@ pub(super) use alloc::vec::Vec;
 pub(super) use super::slots::Slots;
 pub(super) use super::world::World;
 pub(super) use crate::controller::table::Decision;
+pub(super) use crate::controller::turn::Lease;
 pub(super) use crate::controller::*;
 pub(super) use crate::fatal::Fatal;
 pub(super) use crate::machine::{Effect, Lost, Machine, Refusal, Standing};

@@ -355,6 +355,10 @@ impl History {
             );
         }
         assert!(!machine.waits_for().is_empty());
+        let ready = machine.standing() == Standing::Ready;
+        let leases = machine.memory.token.is_some() && machine.memory.certificate.is_some();
+        assert!(!ready || leases, "nobody is served without a token and a certificate that live");
+        assert!(machine.phase() != "Serving" || ready);
         let served: BTreeSet<Ticket> = machine.sessions.keys().copied().collect();
         assert_eq!(served, self.open, "every question has its session");
         for ticket in served {
@@ -428,7 +432,14 @@ impl History {
                 !matches!(last, Some((Call::State(state::Call::WriteEnvelope { .. }), _))),
                 "the only copy is read back before anything else"
             ),
-            Call::Listener(_) => assert!(matches!(
+            Call::Listener(listener::Call::Probe { leaf }) => assert!(
+                matches!(
+                    last,
+                    Some((Call::Listener(listener::Call::Present { leaf: given, .. }), Outcome::Ok(_))) if given == leaf
+                ),
+                "{last:?}"
+            ),
+            Call::Listener(listener::Call::Present { .. }) => assert!(matches!(
                 last,
                 Some((
                     Call::Kubernetes(
@@ -518,7 +529,14 @@ fn lie(call: &Call, pick: u8) -> Option<Outcome<Reply>> {
         }
         Call::Kubernetes(kubernetes::Call::ReadTrust) => one(&[kubernetes(kubernetes::Reply::Trust(None))]),
         Call::Vault(call) => vault_lie(call, pick),
-        Call::Kubernetes(_) | Call::State(_) | Call::Volume(_) | Call::Keys(_) | Call::Listener(_) => None,
+        Call::Listener(listener::Call::Probe { .. }) => {
+            one(&[Outcome::Ok(Reply::Listener(listener::Reply::Probed { shown: false }))])
+        }
+        Call::Kubernetes(_)
+        | Call::State(_)
+        | Call::Volume(_)
+        | Call::Keys(_)
+        | Call::Listener(listener::Call::Present { .. }) => None,
     }
 }
 

@@ -195,7 +195,8 @@ fn is_missing(wait: Wait, facts: &Facts) -> bool {
         | Wait::VaultToken
         | Wait::Tokens
         | Wait::Configuration
-        | Wait::Listener => false,
+        | Wait::Listener
+        | Wait::Renewal => false,
     }
 }
 

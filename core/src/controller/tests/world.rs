@@ -104,6 +104,9 @@ impl World {
             Call::Listener(listener::Call::Present { .. }) => {
                 Outcome::Ok(Reply::Listener(listener::Reply::Presented { address: "127.0.0.1:8443".into() }))
             }
+            Call::Listener(listener::Call::Probe { .. }) => {
+                Outcome::Ok(Reply::Listener(listener::Reply::Probed { shown: true }))
+            }
             Call::Keys(keys::Call::Forget { .. }) => Outcome::Ok(Reply::Keys(keys::Reply::Forgotten)),
             Call::Keys(keys::Call::MintSealKey { .. }) => panic!("not a key of the controller: {call:?}"),
         }
@@ -434,6 +437,7 @@ fn deed(call: &Call) -> Option<String> {
         Call::Keys(keys::Call::MintSealKey { .. }) => "MintSealKey".into(),
         Call::Keys(keys::Call::Forget { .. }) => "Forget".into(),
         Call::Listener(listener::Call::Present { .. }) => "Present".into(),
+        Call::Listener(listener::Call::Probe { .. }) => "Probe".into(),
         Call::Kubernetes(
             kubernetes::Call::ReadSealKey | kubernetes::Call::ReadCommitted | kubernetes::Call::ReadTrust,
         )

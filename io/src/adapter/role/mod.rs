@@ -3,6 +3,7 @@
 mod broker;
 mod controller;
 mod initializer;
+mod listener;
 
 pub use broker::{BrokerAdapter, BrokerAnswer};
 pub use controller::ControllerAdapter;
