@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::Finding;
 use super::table::Decision;
 use crate::documents::nkey::PublicKey;
 use crate::documents::setting::Plan;
@@ -164,6 +165,15 @@ pub enum Notice {
     LoginStranded {
         /// The role.
         role: AuthRole,
+    },
+    /// While serving, something was found that the next unseal would miss. Told again every hour while it is so.
+    Found {
+        /// What.
+        finding: Finding,
+        /// The same, as a sentence for a person.
+        what: String,
+        /// What that person does about it.
+        remedy: String,
     },
     /// Something that callers need has ended before it could be renewed: nobody is served until it is.
     Lapsed(Lapse),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::Audit;
 use super::begin::Begin;
 use super::calls::{Call, Reply};
 use super::certify::Certify;
@@ -29,6 +30,7 @@ pub(super) enum Deed {
     Configure(Configure),
     Certify(Certify),
     Watch(Watch),
+    Audit(Audit),
 }
 
 impl Deed {
@@ -44,6 +46,7 @@ impl Deed {
             Self::Configure(configure) => configure.ask(context),
             Self::Certify(certify) => certify.ask(context),
             Self::Watch(watch) => watch.ask(),
+            Self::Audit(audit) => audit.ask(context),
         }
     }
 
@@ -59,6 +62,7 @@ impl Deed {
             Self::Configure(configure) => configure.done(outcome, context).map(Self::Configure),
             Self::Certify(certify) => certify.done(outcome, context).map(Self::Certify),
             Self::Watch(watch) => watch.done(outcome, context).map(Self::Watch),
+            Self::Audit(audit) => audit.done(outcome, context).map(Self::Audit),
         }
     }
 
@@ -74,7 +78,8 @@ impl Deed {
             | Self::Unseal(_)
             | Self::Configure(_)
             | Self::Certify(_)
-            | Self::Watch(_) => false,
+            | Self::Watch(_)
+            | Self::Audit(_) => false,
         }
     }
 
@@ -90,6 +95,7 @@ impl Deed {
             Self::Configure(configure) => configure.phase(),
             Self::Certify(certify) => certify.phase(),
             Self::Watch(watch) => watch.phase(),
+            Self::Audit(audit) => audit.phase(),
         }
     }
 
@@ -107,6 +113,7 @@ impl Deed {
             Self::Configure(_) => "waiting for Vault: its settings are read, and written where they differ",
             Self::Certify(_) => "waiting for a valid serving certificate to be issued, published and shown",
             Self::Watch(_) => "looks at Vault's seal",
+            Self::Audit(_) => "looks at the envelope, the seal key and the cluster's record",
         }
     }
 }

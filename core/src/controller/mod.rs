@@ -7,8 +7,8 @@
 //!           ^  ^         │
 //!           │  │         └─ row 20 ─> Configure ─> Certify, if due ─> serving <───── unsealed ────┐
 //!           │  │                       ^  │           │               │  │                        │
-//!           │  │                       └──┼───────────┼─ renewal due ─┘  └─ every two seconds ─> Watch
-//!           │  └─ any doubt, a back-off ──┴───────────┘                                           │
+//!           │  │                       └──┼───────────┼─ renewal due ─┘  ├─ every two seconds ─> Watch
+//!           │  └─ any doubt, a back-off ──┴───────────┘                  └─ every hour ─> Audit   │
 //!           └──── sealed, or silent three times ──────────────────────────────────────────────────┘
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! has one call in flight at a time. Beside it, each question from outside is a session (`session.rs`) of its own.
 
 mod apply;
+mod audit;
 mod begin;
 mod calls;
 mod certify;
@@ -47,6 +48,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::audit::Finding;
+use self::audit::{AUDIT_S, Audit};
 use self::begin::Begin;
 pub use self::calls::{
     Answer, Ask, Call, Config, Document, Lapse, NatsKeys, Notice, Reply, Signal,
@@ -68,7 +71,7 @@ use crate::bootstrap::Rejection;
 use crate::fatal::Fatal;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Seed, Standing, Ticket};
 use crate::names::ordinal;
-use crate::retry::{Attempt, backoff};
+use crate::retry::{Attempt, Due, backoff};
 use crate::time::{Mono, Now};
 
 /// Callers served at the same time; beyond that a caller is told to come back.
@@ -272,6 +275,7 @@ impl Controller {
                 self.attempt = Attempt::default();
                 self.waited_for = None;
                 self.memory.serving = true;
+                self.memory.audit.get_or_insert(Due::in_s(now, AUDIT_S));
                 Boot::Serving(now.in_ms(WATCH_MS))
             }
             Turn::Stop(fatal) => {
@@ -332,10 +336,13 @@ impl Controller {
         self.take(Turn::Ask(deed), now, out);
     }
 
-    /// Serving, and a timer is due: renew what ends, or look at Vault's seal.
+    /// Serving, and a timer is due: renew what ends, audit, or look at Vault's seal.
     fn watch(&mut self, now: Now, out: &mut Out<Self>) {
         let turn = if self.memory.is_renewal_due(now) {
             Turn::Configure
+        } else if self.memory.audit.is_some_and(|due| due.is_due(now)) {
+            self.memory.audit = None;
+            Turn::Ask(Deed::Audit(Audit::begin()))
         } else {
             Turn::Ask(Deed::Watch(Watch::ReadingSealStatus))
         };

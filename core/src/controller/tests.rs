@@ -1,5 +1,6 @@
 //! State and event in, the whole list of effects out.
 
+mod audit;
 mod begin;
 mod certify;
 mod configure;

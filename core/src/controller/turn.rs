@@ -87,6 +87,8 @@ pub(super) struct Memory {
     pub(super) token: Option<Lease>,
     /// The certificate that was proved to be shown, while it lives.
     pub(super) certificate: Option<Lease>,
+    /// When it is next looked at what the next unseal needs; `None` until something is served, and while it is looked.
+    pub(super) audit: Option<Due>,
 }
 
 /// Something that ends, and is renewed before it does.

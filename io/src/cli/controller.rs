@@ -167,6 +167,7 @@ const fn root_token(notice: &Notice) -> Option<RootToken> {
         | Notice::Configured { .. }
         | Notice::Certified { .. }
         | Notice::LoginStranded { .. }
+        | Notice::Found { .. }
         | Notice::Lapsed(_)
         | Notice::Serving { .. }
         | Notice::Served { .. }
@@ -184,6 +185,7 @@ const fn level(notice: &Notice) -> Level {
         | Notice::EnvelopeUnread
         | Notice::SealKeyDeletion
         | Notice::LoginStranded { .. }
+        | Notice::Found { .. }
         | Notice::Lapsed(_)
         | Notice::CommittedMissing
         | Notice::RootFound { .. }

@@ -258,6 +258,7 @@ impl Report {
             | Notice::RootRevoked
             | Notice::Certified { .. }
             | Notice::LoginStranded { .. }
+            | Notice::Found { .. }
             | Notice::Lapsed(_)
             | Notice::Serving { .. }
             | Notice::Served { .. }

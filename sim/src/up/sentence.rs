@@ -57,6 +57,7 @@ pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
         Notice::LoginStranded { role } => {
             format!("Vault refuses the login as {} although the API server accepts the token", role.as_str())
         }
+        Notice::Found { what, remedy, .. } => format!("{what} {remedy}"),
         Notice::Lapsed(Lapse::Token) => "its token for Vault has ended: nobody is served".to_owned(),
         Notice::Lapsed(Lapse::Certificate) => {
             "its serving certificate has ended: nobody is served".to_owned()

@@ -16,7 +16,7 @@ use crate::volume::{SealKeyFile, TokenFile};
 const HEALING_STEPS_MAX: usize = 2_000;
 
 /// Where a wrong step cannot be taken back.
-const DEEDS: [&str; 10] = [
+const DEEDS: [&str; 12] = [
     "CreateKey::Creating",
     "Initialize::WritingSent",
     "Initialize::Initializing",
@@ -27,6 +27,8 @@ const DEEDS: [&str; 10] = [
     "SetUp::WritingEnvelope",
     "Configure::Forgetting",
     "Serving",
+    "Audit::CreatingCommitted",
+    "Audit::Forgetting",
 ];
 
 #[derive(Clone, Copy, Debug)]
