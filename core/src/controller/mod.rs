@@ -51,9 +51,7 @@ use serde::{Deserialize, Serialize};
 pub use self::audit::Finding;
 use self::audit::{AUDIT_S, Audit};
 use self::begin::Begin;
-pub use self::calls::{
-    Answer, Ask, Call, Config, Document, Lapse, NatsKeys, Notice, Reply, Signal,
-};
+pub use self::calls::{Answer, Ask, Call, Config, Document, Lapse, NatsKeys, Notice, Reply, Signal};
 use self::certify::Certify;
 use self::commit::Commit;
 use self::configure::Configure;
@@ -275,7 +273,7 @@ impl Controller {
                 self.attempt = Attempt::default();
                 self.waited_for = None;
                 self.memory.serving = true;
-                self.memory.audit.get_or_insert(Due::in_s(now, AUDIT_S));
+                self.memory.audit.get_or_insert_with(|| Due::in_s(now, AUDIT_S));
                 Boot::Serving(now.in_ms(WATCH_MS))
             }
             Turn::Stop(fatal) => {

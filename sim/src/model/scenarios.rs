@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use http::{Method, Request};
-use kubefox_core::controller::Notice;
+use kubefox_core::controller::{Finding, Notice};
 use kubefox_core::fatal::Fatal;
 use kubefox_core::names::{Installation, PodName};
 use kubefox_io::disk::{Folder, Request as DiskRequest};
