@@ -153,11 +153,23 @@ fn an_answer_that_does_not_come_is_no_finding() {
             let told = bench.done(outcome);
             assert!(!told.iter().any(|told| matches!(told, Told::Notes(_))), "{phase} {told:?}");
             assert_eq!((bench.machine.phase(), bench.machine.standing()), (next, Standing::Ready));
+            let text = serde_json::to_string(&bench.machine).expect("it is data");
+            assert_eq!(serde_json::from_str::<Controller>(&text).expect("the same data"), bench.machine);
         }
     }
     let mut bench = serving();
     bench.world.tokens.remove(&Token::Api);
     assert_eq!(audit(&mut bench), []);
+}
+
+#[test]
+fn a_stop_is_obeyed_in_the_middle_of_an_audit() {
+    for phase in STEPS {
+        let mut bench = serving();
+        bench.forward_to(phase);
+        assert_eq!(bench.stop(), []);
+        assert_eq!(bench.machine.standing(), Standing::Finished, "{phase}");
+    }
 }
 
 #[test]

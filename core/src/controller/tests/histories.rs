@@ -303,6 +303,9 @@ impl History {
 
     fn assert_ended(&self) {
         assert_eq!(self.open, BTreeSet::new(), "whoever asked was told");
+        let has_served = self.bench.machine.memory.certificate.is_some();
+        let stranded = self.bench.machine.standing() == Standing::Stopped(Fatal::SetupStranded);
+        assert!(!(has_served && stranded), "a stranded login ends nobody who has served");
         if let Standing::Stopped(fatal) = self.bench.machine.standing()
             && !self.lies
         {
