@@ -282,7 +282,11 @@ fn what_the_next_unseal_would_miss_is_told_within_an_hour_and_takes_nothing_away
     let namespace = format!("/api/v1/namespaces/{PLATFORM}");
     for object in ["configmaps/kubefox-committed", "secrets/kubefox-seal-key"] {
         let path = format!("{namespace}/{object}");
-        assert!(world.administer(Method::DELETE, &path, &json!({"kind": "DeleteOptions", "apiVersion": "v1"})).is_success());
+        assert!(
+            world
+                .administer(Method::DELETE, &path, &json!({"kind": "DeleteOptions", "apiVersion": "v1"}))
+                .is_success()
+        );
     }
     world.notices.clear();
 
@@ -298,7 +302,11 @@ fn what_the_next_unseal_would_miss_is_told_within_an_hour_and_takes_nothing_away
 fn a_record_of_the_commit_that_somebody_deleted_is_made_again_within_an_hour() {
     let mut world = serving();
     let path = format!("/api/v1/namespaces/{PLATFORM}/configmaps/kubefox-committed");
-    assert!(world.administer(Method::DELETE, &path, &json!({"kind": "DeleteOptions", "apiVersion": "v1"})).is_success());
+    assert!(
+        world
+            .administer(Method::DELETE, &path, &json!({"kind": "DeleteOptions", "apiVersion": "v1"}))
+            .is_success()
+    );
     world.notices.clear();
 
     world.live_ms(3_700_000);
