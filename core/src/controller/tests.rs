@@ -8,6 +8,7 @@ mod first_start;
 mod fixtures;
 mod histories;
 mod initialize;
+mod recover;
 mod sessions;
 mod set_up;
 mod slots;

@@ -1,7 +1,7 @@
 //! What a survey asks, what it leaves out, and that nothing is decided differently for it.
 
 use super::fixtures::*;
-use super::totality::every_survey;
+use super::totality::{every_survey, every_term};
 use crate::controller::table::Facts;
 use crate::state::State;
 use crate::vault::InitStatus;
@@ -26,7 +26,7 @@ fn a_survey_without_an_answer_that_every_row_needs_decides_at_once() {
 
 #[test]
 fn a_half_initialized_vault_is_not_asked_for_its_seal() {
-    let sent = State::Sent { life: life(), attempt: 1 };
+    let sent = State::Sent { life: life(), attempt: 1, recoveries: 0 };
     let mut bench = Bench::at_in(World { state: sent, ..World::default() }, "Survey::ReadingInitStatus");
     bench.done(vault(vault::Reply::InitStatus(InitStatus::NoSealConfiguration)));
     assert_eq!(bench.machine.phase(), "Survey::ReadingApiToken");
@@ -102,10 +102,12 @@ fn each_world_is_asked_what_its_rows_need() {
 
 #[test]
 fn what_a_survey_leaves_out_makes_a_row_wait_sooner_and_changes_none() {
+    let own = uid("3f1c");
     for facts in every_survey() {
-        for (allow_plain, key_late) in [(false, false), (false, true), (true, false), (true, true)] {
-            let everything = decide(&facts, allow_plain, key_late);
-            let surveyed = decide(&survey(&facts), allow_plain, key_late);
+        let asked_for = survey(&facts);
+        for terms in every_term(&own) {
+            let everything = decide(&facts, terms);
+            let surveyed = decide(&asked_for, terms);
             let sooner = matches!(surveyed.verdict, Verdict::Wait(_)) && surveyed.row <= everything.row;
             assert!(surveyed == everything || sooner, "{surveyed:?} instead of {everything:?} for {facts:?}");
         }
