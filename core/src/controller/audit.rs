@@ -263,6 +263,7 @@ impl Audit {
             State::Envelope { .. }
             | State::Intent { .. }
             | State::Sent { .. }
+            | State::Recover { .. }
             | State::Foreign { .. }
             | State::OtherInstallation => Finding::EnvelopeForeign,
         };

@@ -9,7 +9,7 @@ use super::audit::Finding;
 use super::table::Decision;
 use crate::documents::nkey::PublicKey;
 use crate::documents::setting::Plan;
-use crate::names::{Accessor, Identity, Installation, LifeId, Namespace, PodName, TrustDomain};
+use crate::names::{Accessor, Identity, Installation, LifeId, Namespace, PodName, TrustDomain, Uid};
 use crate::time::Unix;
 use crate::vault::{Account, AuthRole, Setting, StoredJwt};
 use crate::{bootstrap, keys, kubernetes, listener, state, vault, volume};
@@ -35,6 +35,8 @@ pub struct Config {
     pub allow_plain_state_dir: bool,
     /// For how long the seal key's volume may be late, in milliseconds.
     pub seal_key_grace_ms: u64,
+    /// The uid of the own pod, if the pod may be replaced to recover an interrupted initialization; else a person must.
+    pub recover_interrupted_init: Option<Uid>,
 }
 
 impl Config {

@@ -10,6 +10,7 @@ use super::commit::Commit;
 use super::configure::Configure;
 use super::create_key::CreateKey;
 use super::initialize::Initialize;
+use super::recover::Recover;
 use super::set_up::SetUp;
 use super::survey::Survey;
 use super::turn::{Context, Turn};
@@ -24,6 +25,7 @@ pub(super) enum Deed {
     Begin(Begin),
     CreateKey(CreateKey),
     Initialize(Initialize),
+    Recover(Recover),
     Commit(Commit),
     Unseal(Unseal),
     SetUp(SetUp),
@@ -40,6 +42,7 @@ impl Deed {
             Self::Begin(begin) => begin.ask(),
             Self::CreateKey(create_key) => create_key.ask(),
             Self::Initialize(initialize) => initialize.ask(),
+            Self::Recover(recover) => recover.ask(context),
             Self::Commit(commit) => commit.ask(),
             Self::Unseal(unseal) => unseal.ask(),
             Self::SetUp(set_up) => set_up.ask(context),
@@ -56,6 +59,7 @@ impl Deed {
             Self::Begin(begin) => begin.done(outcome, context).map(Self::Begin),
             Self::CreateKey(create_key) => create_key.done(outcome, context).map(Self::CreateKey),
             Self::Initialize(initialize) => initialize.done(outcome, context).map(Self::Initialize),
+            Self::Recover(recover) => recover.done(outcome).map(Self::Recover),
             Self::Commit(commit) => commit.done(outcome).map(Self::Commit),
             Self::Unseal(unseal) => unseal.done(outcome, context).map(Self::Unseal),
             Self::SetUp(set_up) => set_up.done(outcome, context).map(Self::SetUp),
@@ -74,6 +78,7 @@ impl Deed {
             Self::Survey(_)
             | Self::Begin(_)
             | Self::CreateKey(_)
+            | Self::Recover(_)
             | Self::Commit(_)
             | Self::Unseal(_)
             | Self::Configure(_)
@@ -89,6 +94,7 @@ impl Deed {
             Self::Begin(begin) => begin.phase(),
             Self::CreateKey(create_key) => create_key.phase(),
             Self::Initialize(initialize) => initialize.phase(),
+            Self::Recover(recover) => recover.phase(),
             Self::Commit(commit) => commit.phase(),
             Self::Unseal(unseal) => unseal.phase(),
             Self::SetUp(set_up) => set_up.phase(),
@@ -107,6 +113,7 @@ impl Deed {
             Self::Initialize(_) => {
                 "waiting for Vault to be initialized and its unseal key to be safe on the disk"
             }
+            Self::Recover(recover) => recover.waits_for(),
             Self::Commit(_) => "waiting for the cluster to record that the unseal key is safe",
             Self::Unseal(_) => "waiting for Vault to be unsealed",
             Self::SetUp(_) => "waiting for Vault: set-up with the root token, which then dies",

@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌──────── a deed is done: at once · any doubt: after a back-off ─────────┐
 //!            v                                                                        │
-//! start ─> Survey ─> boot table ─> Begin · CreateKey · Initialize · Commit · Unseal · SetUp
+//! start ─> Survey ─> boot table ─> Begin · CreateKey · Initialize · Recover · Commit · Unseal · SetUp
 //!           ^  ^         │
 //!           │  │         └─ row 20 ─> Configure ─> Certify, if due ─> serving <───── unsealed ────┐
 //!           │  │                       ^  │           │               │  │                        │
@@ -30,6 +30,7 @@ mod initialize;
 mod keep;
 mod login;
 mod looks;
+mod recover;
 mod session;
 mod set_up;
 mod store;
@@ -58,10 +59,11 @@ use self::configure::Configure;
 use self::create_key::CreateKey;
 use self::deed::Deed;
 use self::initialize::Initialize;
+use self::recover::Recover;
 use self::session::{Session, Verdict as SessionVerdict, View};
 use self::set_up::SetUp;
 use self::survey::Survey;
-use self::table::{Decision, Facts, Known, Verdict, Wait, decide};
+use self::table::{Decision, Facts, Known, Terms, Verdict, Wait, decide};
 use self::turn::{Context, Memory, Turn};
 use self::unseal::Unseal;
 use self::watch::{WATCH_MS, Watch, is_open};
@@ -290,8 +292,14 @@ impl Controller {
 
     fn decide(&mut self, facts: Facts, now: Now, out: &mut Out<Self>) {
         let grace_ms = self.config.seal_key_grace_ms;
-        let late = self.memory.key_missing_since.is_some_and(|since| now.mono >= since.after_ms(grace_ms));
-        let decision = decide(&facts, self.config.allow_plain_state_dir, late);
+        let key_late =
+            self.memory.key_missing_since.is_some_and(|since| now.mono >= since.after_ms(grace_ms));
+        let terms = Terms {
+            allow_plain: self.config.allow_plain_state_dir,
+            key_late,
+            recover: self.config.recover_interrupted_init.as_ref(),
+        };
+        let decision = decide(&facts, terms);
         if let Known::Fact(Some(secret)) = &facts.secret
             && secret.marked.deleting
         {
@@ -320,7 +328,13 @@ impl Controller {
             }
             Verdict::Begin => Deed::Begin(Begin::with_random_id(self.seed)),
             Verdict::CreateSealKey { life } => Deed::CreateKey(CreateKey::begin(life)),
-            Verdict::Initialize { life, attempt } => Deed::Initialize(Initialize::begin(life, attempt)),
+            Verdict::Initialize { life, attempt, recoveries } => {
+                Deed::Initialize(Initialize::begin(life, attempt, recoveries))
+            }
+            Verdict::Mark { life, attempt, recoveries } => {
+                Deed::Recover(Recover::WritingMark { life, attempt, recoveries })
+            }
+            Verdict::ReplacePod => Deed::Recover(Recover::DeletingPod),
             Verdict::Commit { life, otherwise } => {
                 let commit = Commit::begin(life, otherwise);
                 if let Some(alarm) = commit.alarm() {

@@ -10,6 +10,7 @@ mod fixtures;
 mod histories;
 mod initialize;
 mod login;
+mod recover;
 mod sessions;
 mod set_up;
 mod slots;

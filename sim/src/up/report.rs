@@ -231,6 +231,8 @@ impl Report {
                     | Verdict::Stop(_)
                     | Verdict::Begin
                     | Verdict::CreateSealKey { .. }
+                    | Verdict::Mark { .. }
+                    | Verdict::ReplacePod
                     | Verdict::Commit { .. }
                     | Verdict::FinishSetUp { .. }
                     | Verdict::LogIn { .. } => {}

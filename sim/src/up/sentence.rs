@@ -104,7 +104,11 @@ fn decided(verdict: &Verdict) -> String {
         Verdict::Begin => "nothing is there: begin a new life".to_owned(),
         Verdict::CreateSealKey { .. } => "make the seal key and store it in the cluster".to_owned(),
         Verdict::Initialize { attempt: 0 | 1, .. } => "initialize Vault".to_owned(),
-        Verdict::Initialize { attempt, .. } => format!("initialize Vault, attempt {attempt}"),
+        Verdict::Initialize { .. } => "initialize Vault again".to_owned(),
+        Verdict::Mark { .. } => "mark what the interrupted initialization left in Vault's data".to_owned(),
+        Verdict::ReplacePod => {
+            "delete this pod: the next one moves the marked data aside before Vault starts".to_owned()
+        }
         Verdict::Commit { otherwise: None, .. } => {
             "tell the cluster that the envelope is on the disk".to_owned()
         }

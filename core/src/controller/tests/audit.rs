@@ -67,7 +67,7 @@ fn each_thing_that_is_missing_or_another_has_a_name_and_takes_nothing_away() {
         (state(State::Absent), &[Finding::EnvelopeMissing]),
         (state(State::Corrupt), &[Finding::EnvelopeCorrupt]),
         (state(State::OtherInstallation), &[Finding::EnvelopeForeign]),
-        (state(State::Sent { life: life(), attempt: 1 }), &[Finding::EnvelopeForeign]),
+        (state(State::Sent { life: life(), attempt: 1, recoveries: 0 }), &[Finding::EnvelopeForeign]),
         (state(envelope(other_life())), &[Finding::EnvelopeForeign]),
         (Box::new(|world: &mut World| world.root_inside = true), &[Finding::EnvelopeRolledBack]),
         (mounted(SealKeyFile::Absent), &[Finding::MountedKeyMissing]),

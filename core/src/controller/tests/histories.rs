@@ -498,7 +498,7 @@ fn lie(call: &Call, pick: u8) -> Option<Outcome<Reply>> {
             let states = [
                 State::Absent,
                 State::Intent { life: life() },
-                State::Sent { life: life(), attempt: u32::from(pick) },
+                State::Sent { life: life(), attempt: u32::from(pick), recoveries: 0 },
                 State::Envelope { life: life(), generation: 1, key: key_id(1) },
                 State::Envelope { life: other_life(), generation: 1, key: key_id(2) },
             ];

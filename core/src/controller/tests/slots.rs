@@ -62,7 +62,8 @@ fn read_by(call: &Call) -> Vec<Secret> {
                 | kubernetes::Call::ReadCommitted
                 | kubernetes::Call::ReadTrust
                 | kubernetes::Call::CreateTrust { .. }
-                | kubernetes::Call::UpdateTrust { .. } => {}
+                | kubernetes::Call::UpdateTrust { .. }
+                | kubernetes::Call::DeletePod { .. } => {}
             }
             names
         }

@@ -1,7 +1,7 @@
 //! What a survey asks, what it leaves out, and that nothing is decided differently for it.
 
 use super::fixtures::*;
-use super::totality::every_survey;
+use super::totality::{every_survey, every_term};
 use crate::controller::table::Facts;
 use crate::state::State;
 use crate::vault::InitStatus;
@@ -26,7 +26,7 @@ fn a_survey_without_an_answer_that_every_row_needs_decides_at_once() {
 
 #[test]
 fn a_half_initialized_vault_is_not_asked_for_its_seal() {
-    let sent = State::Sent { life: life(), attempt: 1 };
+    let sent = State::Sent { life: life(), attempt: 1, recoveries: 0 };
     let mut bench = Bench::at_in(World { state: sent, ..World::default() }, "Survey::ReadingInitStatus");
     bench.done(vault(vault::Reply::InitStatus(InitStatus::NoSealConfiguration)));
     assert_eq!(bench.machine.phase(), "Survey::ReadingApiToken");
@@ -104,13 +104,14 @@ fn each_world_is_asked_what_its_rows_need() {
 fn what_a_survey_leaves_out_makes_a_row_wait_sooner_and_changes_none() {
     // Row 2 ends a survey before anything else is asked, and is looked at above.
     let volume = |facts: &Facts| facts.mount_point == Known::Fact(true);
+    let own = uid("3f1c");
     let mut surveys = 0;
     for facts in every_survey().filter(volume) {
         surveys += 1;
         let handed_over = survey(&facts);
-        for key_late in [false, true] {
-            let everything = decide(&facts, false, key_late);
-            let surveyed = decide(&handed_over, false, key_late);
+        for terms in every_term(&own) {
+            let everything = decide(&facts, terms);
+            let surveyed = decide(&handed_over, terms);
             let sooner = matches!(surveyed.verdict, Verdict::Wait(_)) && surveyed.row <= everything.row;
             assert!(surveyed == everything || sooner, "{surveyed:?} instead of {everything:?} for {facts:?}");
         }

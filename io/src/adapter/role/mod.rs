@@ -4,7 +4,9 @@ mod broker;
 mod controller;
 mod initializer;
 mod listener;
+mod quarantine;
 
 pub use broker::{BrokerAdapter, BrokerAnswer};
 pub use controller::ControllerAdapter;
 pub use initializer::InitializerAdapter;
+pub use quarantine::QuarantineAdapter;
