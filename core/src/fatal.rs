@@ -81,11 +81,11 @@ fatals! {
     /// An initialization was interrupted after the request left.
     InitInterrupted = 19,
         "Vault was initialized, and its answer with the unseal key was lost before it was safe.",
-        "No data was ever stored: stop the pod, move Vault's data directory aside (keep boot.state), and start it again.";
+        "No data was ever stored: run the controller with --recover-interrupted-init, which starts over in a new pod and keeps the old data as quarantine-<time>.";
     /// Vault was killed inside its own initialization.
     HalfInitialized = 20,
         "Vault was killed inside its own initialization and can neither finish nor repeat it.",
-        "No data was ever stored: stop the pod, move Vault's data directory aside (keep boot.state), and start it again.";
+        "No data was ever stored: run the controller with --recover-interrupted-init, which starts over in a new pod and keeps the old data as quarantine-<time>.";
     /// The seal key is not mounted.
     SealKeyMissing = 21,
         "The Secret with the seal key is not mounted.",
@@ -114,6 +114,22 @@ fatals! {
     TrustReplaced = 27,
         "The published root certificate is not Vault's.",
         "Find out who wrote kubefox-trust; delete it only if every client may trust Vault's root instead.";
+    /// The initialization was interrupted again and again, although Vault's data was moved aside each time.
+    RecoveryExhausted = 34,
+        "Vault's initialization was interrupted again after its data was moved aside three times.",
+        "See in Vault's log why it does not survive its own initialization; then delete boot.state, kubefox-seal-key and Vault's data directory for a new life.";
+    /// Vault's data and the state are not on one file system.
+    VolumesApart = 35,
+        "Vault's data directory and the state directory are not on one file system, so they may not belong together.",
+        "Mount the volume that holds both at --volume-dir, as `vault` and `kubefox` in it.";
+    /// The system does not let Vault's data be moved aside.
+    QuarantineRefused = 36,
+        "The system does not allow that Vault's data directory is moved aside.",
+        "Mount the whole volume, writable by this container's user or group, at --volume-dir; nothing may be mounted at `vault` in it.";
+    /// The pod was replaced, and Vault's data was not moved aside before Vault started.
+    QuarantineMissing = 37,
+        "This pod replaces one whose Vault was interrupted in its initialization, and nothing moved that Vault's data aside.",
+        "Run `kubefox init vault` as the pod's first init container, with the volume of this controller's --state-dir at its --volume-dir.";
     /// The controller's certificate or its authority's is not mounted.
     TrustMissing = 40,
         "The controller's certificate or its authority's is not mounted.",

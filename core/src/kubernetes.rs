@@ -59,6 +59,12 @@ pub enum Call {
         /// What is published.
         trust: Trust,
     },
+    /// `DELETE pods/<name>` with the uid as precondition: doing it twice is doing it once, and a pod of the same name
+    /// made again is not touched.
+    DeletePod {
+        /// The pod.
+        pod: Pod,
+    },
     /// `POST tokenreviews`. Stores nothing.
     ReviewToken {
         /// Holds the token to review.
@@ -81,6 +87,8 @@ pub enum Reply {
     Committed(Option<Marked>),
     /// To [`Call::ReadTrust`].
     Trust(Option<PublishedTrust>),
+    /// To [`Call::DeletePod`]: it is going, or it is gone and another may have its name.
+    PodDeleted,
     /// To [`Call::ReviewToken`].
     Review(Review),
 }
@@ -137,7 +145,7 @@ pub enum Review {
     Refused,
 }
 
-/// The pod a token is bound to.
+/// A pod: which one, of all that ever had its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Pod {
     /// Its name.

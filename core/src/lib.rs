@@ -1,9 +1,9 @@
 //! The machines and the documents of the KubeFox bootstrap: nothing here can do anything.
 //!
-//! Three state machines share one contract ([`machine`]): the [`controller`] beside Vault, the
-//! [`initializer`] of NATS and the [`broker`] of a component. What they say to the outside is data:
-//! one module per outside system ([`vault`], [`kubernetes`], [`state`], [`volume`], [`keys`], [`bootstrap`],
-//! [`nats`], [`listener`]) holds its calls and replies. Every text the platform authors is a pure function in
+//! Four state machines share one contract ([`machine`]): the [`controller`] beside Vault, the [`quarantine`]
+//! before it, the [`initializer`] of NATS and the [`broker`] of a component. What they say to the outside is data:
+//! one module per outside system ([`vault`], [`kubernetes`], [`state`], [`storage`], [`volume`], [`keys`],
+//! [`bootstrap`], [`nats`], [`listener`]) holds its calls and replies. Every text the platform authors is a pure function in
 //! [`documents`].
 //!
 //! The crate is `no_std`: time, randomness, files and sockets are not reachable from it, so that purity is a
@@ -27,9 +27,11 @@ pub mod machine;
 pub mod names;
 pub mod nats;
 mod phases;
+pub mod quarantine;
 pub mod retry;
 pub mod secret;
 pub mod state;
+pub mod storage;
 pub mod time;
 pub mod vault;
 pub mod volume;

@@ -1,4 +1,4 @@
-//! The gRPC server of a role: which certificate it shows.
+//! The gRPC server of a role: which certificate it is given, and which it shows.
 
 use alloc::string::String;
 
@@ -20,6 +20,11 @@ pub enum Call {
         /// Holds the private key.
         key: Secret,
     },
+    /// Connects to the own port as a client would, and looks whether this certificate is shown. Changes nothing.
+    Probe {
+        /// The certificate that should be shown.
+        leaf: Pem,
+    },
 }
 
 /// What a [`Call`] brought back.
@@ -29,5 +34,11 @@ pub enum Reply {
     Presented {
         /// Where the server listens, as `ip:port`.
         address: String,
+    },
+    /// To [`Call::Probe`].
+    Probed {
+        /// Whether the server has proved in a handshake that it holds the key of exactly this certificate. `false`: it
+        /// is another one.
+        shown: bool,
     },
 }

@@ -1,13 +1,23 @@
 //! The controller's one local file, `boot.state`: what is asked of the disk and what it answers, as data.
 //!
-//! The file moves `Intent → Sent → Envelope` (or `Sent → Foreign`; and `Envelope → Envelope` when root is dead), each
-//! replacing its predecessor by rename, so that losing the envelope loses the intent too. Every write is one atomic replacement: doing it twice is doing it
-//! once.
+//! ```text
+//! Absent ─> Intent ─> Sent ─> Envelope ─> Envelope, when root is dead
+//!                     │  ^
+//!                     │  └─────> Recover: Vault's data is to be moved aside; once it is, Sent again
+//!                     └────────> Foreign
+//! ```
+//!
+//! Each replaces its predecessor by rename, so that losing the envelope loses the intent too. Every write is one atomic
+//! replacement: doing it twice is doing it once.
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{KeyId, LifeId};
+use crate::names::{KeyId, LifeId, Uid};
 use crate::secret::Secret;
+
+/// So often Vault's data is moved aside in one life. An initialization that is interrupted again after that has a cause
+/// that repeating it does not remove.
+pub const RECOVERIES_MAX: u32 = 3;
 
 /// One operation on the state directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,12 +33,26 @@ pub enum Call {
         /// The new life.
         life: LifeId,
     },
-    /// Records that the request to initialize is about to leave.
+    /// Records that the request to initialize is about to leave, or that Vault's data was moved aside and nothing is to
+    /// be any more.
     WriteSent {
         /// The life.
         life: LifeId,
         /// 1 for the first time.
         attempt: u32,
+        /// How often Vault's data was moved aside in this life.
+        recoveries: u32,
+    },
+    /// Marks Vault's data: the next pod moves it aside before its Vault starts.
+    WriteRecover {
+        /// The life.
+        life: LifeId,
+        /// That of the `Sent` it replaces.
+        attempt: u32,
+        /// That of the `Sent` it replaces.
+        recoveries: u32,
+        /// The pod that marks it, and is to be replaced.
+        pod: Uid,
     },
     /// Records that somebody else initialized this Vault.
     WriteForeign {
@@ -89,6 +113,19 @@ pub enum State {
         life: LifeId,
         /// Which attempt.
         attempt: u32,
+        /// How often Vault's data was moved aside in this life.
+        recoveries: u32,
+    },
+    /// The initialization was interrupted, no key of it was ever safe, and Vault's data is to be moved aside.
+    Recover {
+        /// Its life.
+        life: LifeId,
+        /// Which attempt was interrupted.
+        attempt: u32,
+        /// How often Vault's data was moved aside before.
+        recoveries: u32,
+        /// The pod that marked it.
+        pod: Uid,
     },
     /// Somebody else initialized this Vault.
     Foreign {

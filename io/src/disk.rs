@@ -1,5 +1,6 @@
 //! Operations on local directories, as data: what they are made of is in [`crate::shell`] and in the simulator.
 
+use kubefox_core::storage::Facts;
 use zeroize::Zeroizing;
 
 /// The directories a role knows. Where each is, is configuration of the shell.
@@ -16,6 +17,11 @@ pub enum Folder {
     /// The volume shared with the pod's other containers.
     Shared,
 }
+
+/// The directory of Vault's data on the platform's volume.
+pub const DATA: &str = "vault";
+/// The state directory, its sibling.
+pub const STATE: &str = "kubefox";
 
 /// One operation.
 pub enum Request {
@@ -48,6 +54,15 @@ pub enum Request {
         /// New content; mode 0600.
         bytes: Zeroizing<Vec<u8>>,
     },
+    /// Is Vault's data on one file system with the state, and what is in it?
+    InspectData,
+    /// Rename Vault's data directory to this name beside it, durably. Never replaces anything.
+    MoveData {
+        /// The new name.
+        to: String,
+    },
+    /// Make Vault's data directory with the volume's mode, durably. It must not exist.
+    CreateData,
     /// Replace all files of a directory as one.
     ReplaceAll {
         /// Directory.
@@ -74,6 +89,8 @@ pub enum Response {
         /// Whether a file system is mounted exactly there.
         mount_point: bool,
     },
+    /// What lies on the volume with Vault's data.
+    Data(Facts),
     /// The file's content.
     Bytes(Zeroizing<Vec<u8>>),
     /// Both files; `None` where one is absent.

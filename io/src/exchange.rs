@@ -24,7 +24,7 @@ pub enum Request {
         message: BootstrapRequest,
     },
     /// To the own gRPC server.
-    Listener(Presentation),
+    Listener(ListenerRequest),
     /// To the NATS client.
     Nats(NatsRequest),
 }
@@ -37,6 +37,14 @@ pub enum BootstrapRequest {
     Component(proto::ComponentBootstrapRequest),
     /// `SignNonce`.
     SignNonce(proto::SignNonceRequest),
+}
+
+/// A request to the own gRPC server.
+pub enum ListenerRequest {
+    /// Show this from now on.
+    Present(Presentation),
+    /// Connect to the own port, and look what is shown.
+    Probe,
 }
 
 /// The certificate that a server is to show.
@@ -77,6 +85,8 @@ pub enum Response {
     Bootstrap(Result<BootstrapResponse, tonic::Status>),
     /// The own server listens, as `ip:port`.
     Listening(String),
+    /// The own server shows this certificate, DER, and has proved that it holds its key.
+    Shown(Vec<u8>),
     /// The NATS client did it, or the server said no.
     Nats(Result<(), Refusal>),
 }

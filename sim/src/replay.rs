@@ -8,6 +8,7 @@ use kubefox_core::broker::Broker;
 use kubefox_core::controller::Controller;
 use kubefox_core::initializer::Initializer;
 use kubefox_core::machine::{Machine, Out};
+use kubefox_core::quarantine::Quarantine;
 use kubefox_io::driver::Cause;
 use kubefox_io::telemetry::recorder::{Header, Origin, Step};
 use serde::Deserialize;
@@ -84,6 +85,7 @@ pub fn replay(recording: &str) -> Result<Replayed, Difference> {
     let Role { role } = line(recording.lines().next().unwrap_or_default(), 1, "header")?;
     match role.as_str() {
         "controller" => replay_as::<Controller>(recording),
+        "init vault" => replay_as::<Quarantine>(recording),
         "init nats" => replay_as::<Initializer>(recording),
         "broker" => replay_as::<Broker>(recording),
         _ => Err(Difference::NoSuchRole(role)),

@@ -96,6 +96,36 @@ fn a_missing_authority_of_the_api_server_names_the_file_and_the_remedy() {
 }
 
 #[test]
+fn recovery_without_the_pods_uid_is_refused() {
+    let output = finish(kubefox().args(CONTROLLER).arg("--recover-interrupted-init"));
+
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("--recover-interrupted-init: needs --pod-uid"), "{said}");
+}
+
+#[test]
+fn before_vault_nothing_is_done_without_a_mark_and_nobody_is_needed_for_it() {
+    let volume = tempfile::tempdir().expect("a temporary directory");
+    let data = volume.path().join("vault");
+    std::fs::create_dir(&data).expect("a new directory");
+    std::fs::write(data.join("vault.db"), "raft").expect("a new file");
+
+    let output = finish(
+        kubefox()
+            .args(["init", "vault", "--namespace", "kubefox", "--status-listen", "127.0.0.1:0"])
+            .arg("--volume-dir")
+            .arg(volume.path())
+            .arg("--termination-log")
+            .arg(volume.path().join("termination-log")),
+    );
+
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("NotMarked"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read(data.join("vault.db")).expect("untouched"), b"raft");
+}
+
+#[test]
 fn a_probe_of_a_role_that_is_not_there_says_so() {
     let output = finish(kubefox().args(["check", "--status-listen", "127.0.0.1:1"]));
 

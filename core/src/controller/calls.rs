@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::Finding;
 use super::table::Decision;
 use crate::documents::nkey::PublicKey;
 use crate::documents::setting::Plan;
-use crate::names::{Accessor, Identity, Installation, LifeId, Namespace, PodName, TrustDomain};
+use crate::names::{Accessor, Identity, Installation, LifeId, Namespace, PodName, TrustDomain, Uid};
 use crate::time::Unix;
-use crate::vault::{Account, Setting, StoredJwt};
+use crate::vault::{Account, AuthRole, Setting, StoredJwt};
 use crate::{bootstrap, keys, kubernetes, listener, state, vault, volume};
 
 /// What the operator chose.
@@ -34,6 +35,8 @@ pub struct Config {
     pub allow_plain_state_dir: bool,
     /// For how long the seal key's volume may be late, in milliseconds.
     pub seal_key_grace_ms: u64,
+    /// The uid of the own pod, if the pod may be replaced to recover an interrupted initialization; else a person must.
+    pub recover_interrupted_init: Option<Uid>,
 }
 
 impl Config {
@@ -159,6 +162,23 @@ pub enum Notice {
         /// Where.
         address: String,
     },
+    /// Vault has refused this role's login for long, although the API server accepts the token. What is served already is
+    /// served on for as long as the own token and certificate live; told once until the login works again.
+    LoginStranded {
+        /// The role.
+        role: AuthRole,
+    },
+    /// While serving, something was found that the next unseal would miss. Told again every hour while it is so.
+    Found {
+        /// What.
+        finding: Finding,
+        /// The same, as a sentence for a person.
+        what: String,
+        /// What that person does about it.
+        remedy: String,
+    },
+    /// Something that callers need has ended before it could be renewed: nobody is served until it is.
+    Lapsed(Lapse),
     /// A caller got what it asked for.
     Served {
         /// Who.
@@ -184,6 +204,15 @@ pub enum Document {
     Jwt(StoredJwt),
     /// The credentials of an account of OpenSearch.
     Account(Account),
+}
+
+/// What of the controller's own ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Lapse {
+    /// Its token for Vault.
+    Token,
+    /// Its serving certificate.
+    Certificate,
 }
 
 /// The public keys of NATS' operator and accounts.

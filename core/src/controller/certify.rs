@@ -1,19 +1,23 @@
 //! Getting the serving certificate, publishing it with its authority, and showing it.
 //!
 //! ```text
-//! ReadingApiToken → Issuing → ReadingTrust ── absent ──> CreatingTrust ── written ──> Presenting → serve
+//! ReadingApiToken → Issuing → ReadingTrust ── absent ──> CreatingTrust ── written ──> Presenting → Probing → serve
 //!                                ^  │ └───── same CA ──> UpdatingTrust ──────┘
 //!                                │  └ another CA → TrustReplaced │
 //!                                └────── a moment later ─────────┴ conflict
 //! ```
 //!
-//! A published authority that is not Vault's is never overwritten: clients would follow whoever wrote last.
+//! A published authority that is not Vault's is never overwritten: clients would follow whoever wrote last. That a
+//! certificate was given to the server is not yet that it is shown: the server's own port is asked, and only what it shows
+//! counts.
+
+use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
 use super::calls::{Call, Notice, Reply};
 use super::table::Wait;
-use super::turn::{Context, Turn};
+use super::turn::{Context, Lease, Turn};
 use crate::documents::certificate::{request, ttl_s};
 use crate::documents::setting::platform_identity;
 use crate::fatal::Fatal;
@@ -22,7 +26,7 @@ use crate::listener;
 use crate::machine::{Outcome, Refusal};
 use crate::names::{LifeId, ResourceVersion};
 use crate::phases::phases;
-use crate::retry::{Due, renewal_s};
+use crate::retry::renewal_s;
 use crate::secret::{Own, Secret};
 use crate::vault::{self, AuthRole, Certificate, PkiRole};
 use crate::volume::{self, Token, TokenFile};
@@ -31,7 +35,7 @@ use crate::volume::{self, Token, TokenFile};
 const LOCAL_MS: u64 = 2_000;
 /// One request to Vault or the API server.
 const REMOTE_MS: u64 = 10_000;
-/// Opening a port.
+/// Opening a port, or a handshake with it.
 const LISTEN_MS: u64 = 5_000;
 /// Pause after somebody else wrote `kubefox-trust` first, before it is read again.
 const CONFLICT_PAUSE_MS: u64 = 200;
@@ -55,6 +59,8 @@ pub(super) enum Certify {
     UpdatingTrust(Certificate, ResourceVersion),
     /// It is about to be shown.
     Presenting(Certificate),
+    /// The port at this address is asked what it shows.
+    Probing(Certificate, String),
 }
 
 const KEY: Secret = Secret::Own(Own::ServingKey);
@@ -91,6 +97,9 @@ impl Certify {
                 let (leaf, ca) = (certificate.leaf.clone(), certificate.ca.clone());
                 (Call::Listener(listener::Call::Present { leaf, ca, key: KEY }), LISTEN_MS)
             }
+            Self::Probing(certificate, _) => {
+                (Call::Listener(listener::Call::Probe { leaf: certificate.leaf.clone() }), LISTEN_MS)
+            }
         }
     }
 
@@ -102,6 +111,7 @@ impl Certify {
             Self::CreatingTrust(_) => "Certify::CreatingTrust",
             Self::UpdatingTrust(..) => "Certify::UpdatingTrust",
             Self::Presenting(_) => "Certify::Presenting",
+            Self::Probing(..) => "Certify::Probing",
         }
     }
 
@@ -144,15 +154,24 @@ impl Certify {
             },
             Self::Presenting(certificate) => match outcome {
                 Outcome::Ok(Reply::Listener(listener::Reply::Presented { address })) => {
-                    let not_after = certificate.not_after;
-                    let life_s = not_after.0.saturating_sub(context.now.unix.0);
-                    let renewal_s = renewal_s(context.seed, RENEWAL_OF_CERTIFICATE, life_s);
-                    context.memory.certify_again = Some(Due::in_s(context.now, renewal_s));
-                    context.notices.extend([Notice::Certified { not_after }, Notice::Serving { address }]);
-                    Turn::Serve
+                    Turn::Ask(Self::Probing(certificate, address))
                 }
                 Outcome::Ok(reply) => panic!("the driver answered Presenting with {reply:?}"),
                 Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Listener),
+            },
+            Self::Probing(certificate, address) => match outcome {
+                Outcome::Ok(Reply::Listener(listener::Reply::Probed { shown: true })) => {
+                    let not_after = certificate.not_after;
+                    let life_s = not_after.0.saturating_sub(context.now.unix.0);
+                    let renewal_s = renewal_s(context.seed, RENEWAL_OF_CERTIFICATE, life_s);
+                    context.memory.certificate = Some(Lease::new(context.now, renewal_s, life_s));
+                    context.notices.extend([Notice::Certified { not_after }, Notice::Serving { address }]);
+                    Turn::Serve
+                }
+                Outcome::Ok(Reply::Listener(listener::Reply::Probed { shown: false }))
+                | Outcome::Refused(_)
+                | Outcome::Unknown(_) => Turn::Wait(Wait::Listener),
+                Outcome::Ok(reply) => panic!("the driver answered Probing with {reply:?}"),
             },
         }
     }

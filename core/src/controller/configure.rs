@@ -20,12 +20,12 @@ use super::login::{As, LoggedIn, Login};
 use super::store::{Store, Stored};
 use super::sweep::{Sweep, Swept};
 use super::table::Wait;
-use super::turn::{Context, Turn};
+use super::turn::{Context, Lease, Turn};
 use crate::documents::nkey::PublicKey;
 use crate::keys;
 use crate::machine::Outcome;
 use crate::phases::phases;
-use crate::retry::{Due, renewal_s};
+use crate::retry::renewal_s;
 use crate::secret::{Own, Secret};
 
 /// Configuration under way.
@@ -89,7 +89,7 @@ impl Configure {
                 LoggedIn::NoToken => Turn::Wait(Wait::VaultToken),
                 LoggedIn::Done { lease_s } => {
                     let renewal_s = renewal_s(context.seed, RENEWAL_OF_TOKEN, lease_s);
-                    context.memory.log_in_again = Some(Due::in_s(context.now, renewal_s));
+                    context.memory.token = Some(Lease::new(context.now, renewal_s, lease_s));
                     context.memory.silent_looks = 0;
                     Turn::Ask(Self::Sweeping(Sweep::begin()))
                 }

@@ -5,7 +5,7 @@
 //! Rehearsing → WritingSent → Initializing ─ the keys ──> Keeping (`keep.rs`) → survey
 //!                                 ├ already, and we sent only one
 //!                                 │     └→ WritingForeign → ForeignInit
-//!                                 ├ half-initialized → HalfInitialized
+//!                                 ├ half-initialized → row 11 of the boot table
 //!                                 └ any doubt → wait, then survey
 //! ```
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::{Call, Notice, Reply};
 use super::keep::{Keep, Kept};
-use super::table::Wait;
+use super::table::{Wait, half_initialized};
 use super::turn::{Context, Turn};
 use crate::fatal::Fatal;
 use crate::machine::Outcome;
@@ -34,6 +34,7 @@ pub(super) struct Initialize {
     step: Step,
     life: LifeId,
     attempt: u32,
+    recoveries: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,8 +47,8 @@ enum Step {
 }
 
 impl Initialize {
-    pub(super) fn begin(life: LifeId, attempt: u32) -> Self {
-        Self { step: Step::Rehearsing, life, attempt }
+    pub(super) const fn begin(life: LifeId, attempt: u32, recoveries: u32) -> Self {
+        Self { step: Step::Rehearsing, life, attempt, recoveries }
     }
 
     /// Whether SIGTERM has to wait: from the moment the request may leave until its answer is safe on the disk, be it
@@ -65,7 +66,8 @@ impl Initialize {
         match &self.step {
             Step::Rehearsing => (Call::State(state::Call::Rehearse), LOCAL_MS),
             Step::WritingSent => {
-                (Call::State(state::Call::WriteSent { life, attempt: self.attempt }), LOCAL_MS)
+                let (attempt, recoveries) = (self.attempt, self.recoveries);
+                (Call::State(state::Call::WriteSent { life, attempt, recoveries }), LOCAL_MS)
             }
             Step::Initializing => (Call::Vault(vault::Call::Initialize), INITIALIZE_MS),
             Step::WritingForeign => (Call::State(state::Call::WriteForeign { life }), LOCAL_MS),
@@ -87,7 +89,7 @@ impl Initialize {
         match self.step.clone() {
             Step::Rehearsing => self.written(outcome, Step::WritingSent),
             Step::WritingSent => self.written(outcome, Step::Initializing),
-            Step::Initializing => self.initialized(outcome),
+            Step::Initializing => self.initialized(outcome, context),
             Step::WritingForeign => match outcome {
                 Outcome::Ok(Reply::State(state::Reply::Written)) => Turn::Stop(Fatal::ForeignInit),
                 Outcome::Ok(reply) => panic!("the driver answered WritingForeign with {reply:?}"),
@@ -113,7 +115,7 @@ impl Initialize {
         }
     }
 
-    fn initialized(self, outcome: Outcome<Reply>) -> Turn<Self> {
+    fn initialized(self, outcome: Outcome<Reply>, context: &mut Context<'_>) -> Turn<Self> {
         match outcome {
             Outcome::Ok(Reply::Vault(vault::Reply::Initialized)) => {
                 Turn::Ask(Self { step: Step::Keeping(Keep::first(self.life.clone())), ..self })
@@ -123,7 +125,11 @@ impl Initialize {
                 Turn::Ask(Self { step: Step::WritingForeign, ..self })
             }
             Outcome::Ok(Reply::Vault(vault::Reply::AlreadyInitialized)) => Turn::Wait(Wait::VaultUnsettled),
-            Outcome::Ok(Reply::Vault(vault::Reply::HalfInitialized)) => Turn::Stop(Fatal::HalfInitialized),
+            // Only this answer tells it: until it is asked, such a Vault says that it is uninitialized.
+            Outcome::Ok(Reply::Vault(vault::Reply::HalfInitialized)) => {
+                let recover = context.config.recover_interrupted_init.as_ref();
+                Turn::Follow(half_initialized(self.life, self.attempt, self.recoveries, recover))
+            }
             Outcome::Ok(reply) => panic!("the driver answered Initializing with {reply:?}"),
             Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Wait(Wait::Vault),
         }

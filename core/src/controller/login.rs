@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! ReadingToken → LoggingIn ── token ──> done
-//!                   └ refused → ReadingApiToken → Reviewing ── accepted, for too long ──> SetupStranded
+//!                   └ refused → ReadingApiToken → Reviewing ── accepted, for too long ──> stranded
 //!                                      └──────────────┴─────── otherwise ──> wait
 //! ```
 //!
-//! Vault's refusal alone does not say whose fault it is; the API server says whether the token is good.
+//! Vault's refusal alone does not say whose fault it is; the API server says whether the token is good. Each role has
+//! its own series of refusals: that one is let in says nothing of the other. Before anything was served a stranded login
+//! is the end ([`Fatal::SetupStranded`]). Afterwards it is an alarm, told once in a series: whoever is served is served
+//! for as long as the own token and certificate live.
 
 use serde::{Deserialize, Serialize};
 
-use super::calls::{Call, Reply};
+use super::calls::{Call, Notice, Reply};
 use super::table::Wait;
 use super::turn::{Context, Turn};
 use crate::documents::setting::{AUDIENCE_CONTROLLER, AUDIENCE_SETUP};
@@ -19,6 +22,7 @@ use crate::kubernetes::{self, Review};
 use crate::machine::{Outcome, Refusal};
 use crate::phases::phases;
 use crate::secret::{Own, Secret};
+use crate::time::Mono;
 use crate::vault::{self, AuthRole};
 use crate::volume::{self, Token, TokenFile};
 
@@ -39,6 +43,15 @@ pub(super) enum As {
     Setup,
 }
 
+impl As {
+    const fn name(self) -> AuthRole {
+        match self {
+            Self::Controller => AuthRole::Controller,
+            Self::Setup => AuthRole::ControllerSetup,
+        }
+    }
+}
+
 /// A login under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Login {
@@ -52,6 +65,34 @@ enum Step {
     LoggingIn,
     ReadingApiToken,
     Reviewing,
+}
+
+/// Which roles Vault refuses although the API server accepts their tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Refusals {
+    controller: Series,
+    setup: Series,
+}
+
+/// Refusals of one role in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+enum Series {
+    /// The last login was not refused, or it is not known whose fault it was.
+    #[default]
+    None,
+    /// Refused since then.
+    Since(Mono),
+    /// Refused for too long, and somebody was told.
+    Told,
+}
+
+impl Refusals {
+    const fn of(&mut self, role: As) -> &mut Series {
+        match role {
+            As::Controller => &mut self.controller,
+            As::Setup => &mut self.setup,
+        }
+    }
 }
 
 /// What a step of [`Login`] led to.
@@ -78,10 +119,7 @@ impl Login {
                 (Call::Volume(volume::Call::ReadToken { token: self.file(), into: self.jwt() }), LOCAL_MS)
             }
             Step::LoggingIn => {
-                let role = match self.role {
-                    As::Controller => AuthRole::Controller,
-                    As::Setup => AuthRole::ControllerSetup,
-                };
+                let role = self.role.name();
                 (Call::Vault(vault::Call::Login { role, jwt: self.jwt(), into: self.token() }), REMOTE_MS)
             }
             Step::ReadingApiToken => {
@@ -118,7 +156,10 @@ impl Login {
                 Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Read))) => {
                     LoggedIn::Turn(Turn::Ask(Self { step: Step::LoggingIn, ..self }))
                 }
-                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Missing))) => LoggedIn::NoToken,
+                Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Missing))) => {
+                    self.end_series(context);
+                    LoggedIn::NoToken
+                }
                 Outcome::Ok(Reply::Volume(volume::Reply::Token(TokenFile::Empty | TokenFile::Malformed)))
                 | Outcome::Refused(_)
                 | Outcome::Unknown(_) => LoggedIn::Turn(Turn::Wait(Wait::VaultToken)),
@@ -126,13 +167,13 @@ impl Login {
             },
             Step::LoggingIn => match outcome {
                 Outcome::Ok(Reply::Vault(vault::Reply::LoggedIn(login))) => {
-                    context.memory.login_refused = None;
+                    self.end_series(context);
                     LoggedIn::Done { lease_s: login.lease_s }
                 }
                 Outcome::Ok(reply) => panic!("the driver answered LoggingIn with {reply:?}"),
                 // Vault is not there to judge the token.
                 Outcome::Refused(Refusal::NotReady | Refusal::Busy) | Outcome::Unknown(_) => {
-                    LoggedIn::Turn(unproved(context))
+                    LoggedIn::Turn(self.unproved(context))
                 }
                 Outcome::Refused(_) => {
                     LoggedIn::Turn(Turn::Ask(Self { step: Step::ReadingApiToken, ..self }))
@@ -144,16 +185,16 @@ impl Login {
                 }
                 Outcome::Ok(Reply::Volume(volume::Reply::Token(_)))
                 | Outcome::Refused(_)
-                | Outcome::Unknown(_) => LoggedIn::Turn(unproved(context)),
+                | Outcome::Unknown(_) => LoggedIn::Turn(self.unproved(context)),
                 Outcome::Ok(reply) => panic!("the driver answered ReadingApiToken with {reply:?}"),
             },
             Step::Reviewing => match outcome {
                 Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Authenticated {
                     ..
-                }))) => LoggedIn::Turn(refused(context)),
+                }))) => LoggedIn::Turn(self.refused(context)),
                 Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Refused)))
                 | Outcome::Refused(_)
-                | Outcome::Unknown(_) => LoggedIn::Turn(unproved(context)),
+                | Outcome::Unknown(_) => LoggedIn::Turn(self.unproved(context)),
                 Outcome::Ok(reply) => panic!("the driver answered Reviewing with {reply:?}"),
             },
         }
@@ -179,19 +220,36 @@ impl Login {
             As::Setup => Secret::Own(Own::SetupToken),
         }
     }
-}
 
-/// Whether Vault refuses what the API server accepts is not known this time: only an unbroken series counts.
-fn unproved(context: &mut Context<'_>) -> Turn<Login> {
-    context.memory.login_refused = None;
-    Turn::Wait(Wait::Login)
-}
-
-fn refused(context: &mut Context<'_>) -> Turn<Login> {
-    let now = context.now.mono;
-    let since = *context.memory.login_refused.get_or_insert(now);
-    if now >= since.after_ms(STRANDED_MS) {
-        return Turn::Stop(Fatal::SetupStranded);
+    /// Whether Vault refuses what the API server accepts is not known this time: only an unbroken series counts.
+    fn unproved(self, context: &mut Context<'_>) -> Turn<Self> {
+        self.end_series(context);
+        Turn::Wait(Wait::Login)
     }
-    Turn::Wait(Wait::Login)
+
+    fn refused(self, context: &mut Context<'_>) -> Turn<Self> {
+        let now = context.now.mono;
+        let has_served = context.memory.certificate.is_some();
+        let series = context.memory.refusals.of(self.role);
+        let is_stranded = match *series {
+            Series::None => {
+                *series = Series::Since(now);
+                false
+            }
+            Series::Since(since) => now >= since.after_ms(STRANDED_MS),
+            Series::Told => true,
+        };
+        if is_stranded && !has_served {
+            return Turn::Stop(Fatal::SetupStranded);
+        }
+        if is_stranded && *series != Series::Told {
+            *series = Series::Told;
+            context.notices.push(Notice::LoginStranded { role: self.role.name() });
+        }
+        Turn::Wait(Wait::Login)
+    }
+
+    const fn end_series(self, context: &mut Context<'_>) {
+        *context.memory.refusals.of(self.role) = Series::None;
+    }
 }

@@ -3,12 +3,12 @@
 //! ```text
 //!            ┌──────── a deed is done: at once · any doubt: after a back-off ─────────┐
 //!            v                                                                        │
-//! start ─> Survey ─> boot table ─> Begin · CreateKey · Initialize · Commit · Unseal · SetUp
+//! start ─> Survey ─> boot table ─> Begin · CreateKey · Initialize · Recover · Commit · Unseal · SetUp
 //!           ^  ^         │
 //!           │  │         └─ row 20 ─> Configure ─> Certify, if due ─> serving <───── unsealed ────┐
 //!           │  │                       ^  │           │               │  │                        │
-//!           │  │                       └──┼───────────┼─ renewal due ─┘  └─ every two seconds ─> Watch
-//!           │  └─ any doubt, a back-off ──┴───────────┘                                           │
+//!           │  │                       └──┼───────────┼─ renewal due ─┘  ├─ every two seconds ─> Watch
+//!           │  └─ any doubt, a back-off ──┴───────────┘                  └─ every hour ─> Audit   │
 //!           └──── sealed, or silent three times ──────────────────────────────────────────────────┘
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! has one call in flight at a time. Beside it, each question from outside is a session (`session.rs`) of its own.
 
 mod apply;
+mod audit;
 mod begin;
 mod calls;
 mod certify;
@@ -29,6 +30,7 @@ mod initialize;
 mod keep;
 mod login;
 mod looks;
+mod recover;
 mod session;
 mod set_up;
 mod store;
@@ -47,18 +49,21 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::audit::Finding;
+use self::audit::{AUDIT_S, Audit};
 use self::begin::Begin;
-pub use self::calls::{Answer, Ask, Call, Config, Document, NatsKeys, Notice, Reply, Signal};
+pub use self::calls::{Answer, Ask, Call, Config, Document, Lapse, NatsKeys, Notice, Reply, Signal};
 use self::certify::Certify;
 use self::commit::Commit;
 use self::configure::Configure;
 use self::create_key::CreateKey;
 use self::deed::Deed;
 use self::initialize::Initialize;
+use self::recover::Recover;
 use self::session::{Session, Verdict as SessionVerdict, View};
 use self::set_up::SetUp;
 use self::survey::Survey;
-use self::table::{Decision, Facts, Known, Verdict, Wait, decide};
+use self::table::{Decision, Facts, Known, Terms, Verdict, Wait, decide};
 use self::turn::{Context, Memory, Turn};
 use self::unseal::Unseal;
 use self::watch::{WATCH_MS, Watch, is_open};
@@ -67,7 +72,7 @@ use crate::fatal::Fatal;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Seed, Standing, Ticket};
 use crate::names::ordinal;
 use crate::phases::phases;
-use crate::retry::{Attempt, backoff};
+use crate::retry::{Attempt, Due, backoff};
 use crate::time::{Mono, Now};
 
 /// Callers served at the same time; beyond that a caller is told to come back.
@@ -245,6 +250,9 @@ impl Controller {
 
     /// Carries out what a phase decided. The only place where the boot changes.
     fn take(&mut self, turn: Turn<Deed>, now: Now, out: &mut Out<Self>) {
+        for lapse in self.memory.lapse(now) {
+            out.notice(Notice::Lapsed(lapse));
+        }
         self.boot = match turn {
             Turn::Ask(deed) => {
                 if !matches!(deed, Deed::Survey(_)) {
@@ -263,7 +271,7 @@ impl Controller {
             Turn::Follow(decision) => return self.follow(decision, now, out),
             Turn::Configure => return self.take(Turn::Ask(Deed::Configure(Configure::begin())), now, out),
             Turn::Certify => {
-                let fresh = self.memory.certify_again.is_some_and(|due| !due.is_due(now));
+                let fresh = self.memory.certificate.is_some_and(|lease| !lease.is_due(now));
                 let turn = if fresh { Turn::Serve } else { Turn::Ask(Deed::Certify(Certify::begin())) };
                 return self.take(turn, now, out);
             }
@@ -273,10 +281,14 @@ impl Controller {
                 self.waited_for = Some(wait);
                 Boot::Waiting(until, wait)
             }
+            Turn::Serve if self.memory.token.is_none() || self.memory.certificate.is_none() => {
+                return self.take(Turn::Wait(Wait::Renewal), now, out);
+            }
             Turn::Serve => {
                 self.attempt = Attempt::default();
                 self.waited_for = None;
                 self.memory.serving = true;
+                self.memory.audit.get_or_insert_with(|| Due::in_s(now, AUDIT_S));
                 Boot::Serving(now.in_ms(WATCH_MS))
             }
             Turn::Stop(fatal) => {
@@ -293,8 +305,14 @@ impl Controller {
 
     fn decide(&mut self, facts: Facts, now: Now, out: &mut Out<Self>) {
         let grace_ms = self.config.seal_key_grace_ms;
-        let late = self.memory.key_missing_since.is_some_and(|since| now.mono >= since.after_ms(grace_ms));
-        let decision = decide(&facts, self.config.allow_plain_state_dir, late);
+        let key_late =
+            self.memory.key_missing_since.is_some_and(|since| now.mono >= since.after_ms(grace_ms));
+        let terms = Terms {
+            allow_plain: self.config.allow_plain_state_dir,
+            key_late,
+            recover: self.config.recover_interrupted_init.as_ref(),
+        };
+        let decision = decide(&facts, terms);
         if let Known::Fact(Some(secret)) = &facts.secret
             && secret.marked.deleting
         {
@@ -323,7 +341,13 @@ impl Controller {
             }
             Verdict::Begin => Deed::Begin(Begin::with_random_id(self.seed)),
             Verdict::CreateSealKey { life } => Deed::CreateKey(CreateKey::begin(life)),
-            Verdict::Initialize { life, attempt } => Deed::Initialize(Initialize::begin(life, attempt)),
+            Verdict::Initialize { life, attempt, recoveries } => {
+                Deed::Initialize(Initialize::begin(life, attempt, recoveries))
+            }
+            Verdict::Mark { life, attempt, recoveries } => {
+                Deed::Recover(Recover::WritingMark { life, attempt, recoveries })
+            }
+            Verdict::ReplacePod => Deed::Recover(Recover::DeletingPod),
             Verdict::Commit { life, otherwise } => {
                 let commit = Commit::begin(life, otherwise);
                 if let Some(alarm) = commit.alarm() {
@@ -337,11 +361,16 @@ impl Controller {
         self.take(Turn::Ask(deed), now, out);
     }
 
-    /// Serving, and a timer is due: renew what ends, or look at Vault's seal.
+    /// Serving, and a timer is due: renew what ends, audit, or look at Vault's seal.
     fn watch(&mut self, now: Now, out: &mut Out<Self>) {
-        let Memory { log_in_again, certify_again, .. } = &self.memory;
-        let renews = [log_in_again, certify_again].into_iter().flatten().any(|due| due.is_due(now));
-        let turn = if renews { Turn::Configure } else { Turn::Ask(Deed::Watch(Watch::ReadingSealStatus)) };
+        let turn = if self.memory.is_renewal_due(now) {
+            Turn::Configure
+        } else if self.memory.audit.is_some_and(|due| due.is_due(now)) {
+            self.memory.audit = None;
+            Turn::Ask(Deed::Audit(Audit::begin()))
+        } else {
+            Turn::Ask(Deed::Watch(Watch::ReadingSealStatus))
+        };
         self.take(turn, now, out);
     }
 
@@ -367,7 +396,7 @@ impl Controller {
     }
 
     fn asked(&mut self, ticket: Ticket, by: Mono, ask: Ask, now: Now, out: &mut Out<Self>) {
-        let rejection = if !self.memory.serving {
+        let rejection = if !self.memory.serves(now) {
             Some(Rejection::NotServing)
         } else if self.sessions.len() >= SESSIONS_MAX {
             Some(Rejection::Busy)

@@ -168,7 +168,11 @@ impl Survey {
                 Known::Unknown
                 | Known::Fact(State::Corrupt | State::OtherInstallation | State::Foreign { .. }) => None,
                 Known::Fact(
-                    State::Absent | State::Intent { .. } | State::Sent { .. } | State::Envelope { .. },
+                    State::Absent
+                    | State::Intent { .. }
+                    | State::Sent { .. }
+                    | State::Recover { .. }
+                    | State::Envelope { .. },
                 ) => Some(Step::ReadingInitStatus),
             },
             Step::ReadingInitStatus => match facts.init {
@@ -200,7 +204,7 @@ impl Survey {
     fn after_the_cluster(&self) -> Option<Step> {
         match &self.facts.state {
             Known::Fact(State::Envelope { .. }) => Some(Step::ReadingMountedKey),
-            Known::Fact(State::Intent { .. } | State::Sent { .. }) => {
+            Known::Fact(State::Intent { .. } | State::Sent { .. } | State::Recover { .. }) => {
                 let answered = known(&self.facts.committed) && known(&self.facts.secret);
                 answered.then_some(Step::ReadingMountedKey)
             }

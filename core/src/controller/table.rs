@@ -8,11 +8,13 @@
 //! | 4 | any | unknown / not Shamir, or not 1 of 1 | | wait / `ForeignSeal` |
 //! | 5 | absent | uninitialized | none of Secret, committed, trust exists / any exists | begin / `EarlierLife` |
 //! | 6 | absent | half-initialized / initialized | | `ForeignInit` / `EnvelopeMissing` |
-//! | 7 | Intent, Sent | | Secret or committed of another life | `EarlierLife` |
-//! | 8 | Intent, Sent | uninitialized / otherwise | committed, ours | `StorageLost` / `DiskRolledBack` |
+//! | 7 | Intent, Sent, Recover | | Secret or committed of another life | `EarlierLife` |
+//! | 8 | Intent, Sent, Recover | uninitialized / otherwise | committed, ours | `StorageLost` / `DiskRolledBack` |
 //! | 9 | Intent | uninitialized / otherwise | not committed; Secret ours / ours and being deleted / absent | initialize / wait / create the key; otherwise `ForeignInit` |
 //! | 10 | Sent | uninitialized | not committed; Secret ours / ours and being deleted / absent | initialize again / wait / create the key |
-//! | 11 | Sent | half-initialized / sealed / active | not committed | `HalfInitialized` / `InitInterrupted` / `ForeignInit` |
+//! | 11 | Sent, Recover | active | not committed | `ForeignInit` |
+//! | 11 | Sent | half-initialized / sealed | not committed | recovery not allowed: `HalfInitialized` / `InitInterrupted`; used up: `RecoveryExhausted`; otherwise mark |
+//! | 11 | Recover | otherwise / sealed | not committed | recovery not allowed: `HalfInitialized` / `InitInterrupted`; used up: `RecoveryExhausted`; marked by this pod: replace it; by an earlier one: `QuarantineMissing` |
 //! | 12 | Envelope | uninitialized or half-initialized | | `StorageLost` |
 //! | 13 | Envelope | initialized | committed of another life / unknown | `WrongInstallation` / the next rows |
 //! | 14 | Envelope | initialized | key absent or another, within the grace since it was first seen so | wait |
@@ -45,8 +47,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fatal::Fatal;
 use crate::kubernetes::{Marked, SealKeyObject};
-use crate::names::{KeyId, LifeId};
-use crate::state::{Opened, State};
+use crate::names::{KeyId, LifeId, Uid};
+use crate::state::{Opened, RECOVERIES_MAX, State};
 use crate::vault::{InitStatus, SealStatus};
 use crate::volume::SealKeyFile;
 
@@ -114,9 +116,22 @@ pub enum Verdict {
     Initialize {
         /// The life.
         life: LifeId,
-        /// 1 for the first time.
+        /// 1 for the first time, [`ATTEMPT_AGAIN`] for every later one.
         attempt: u32,
+        /// How often Vault's data was moved aside.
+        recoveries: u32,
     },
+    /// Mark Vault's data as what is left of an interrupted initialization.
+    Mark {
+        /// The life.
+        life: LifeId,
+        /// The attempt that was interrupted.
+        attempt: u32,
+        /// How often Vault's data was moved aside before.
+        recoveries: u32,
+    },
+    /// Delete the own pod: the next one moves what is marked aside before its Vault starts.
+    ReplacePod,
     /// Say in the cluster that the envelope is durable.
     Commit {
         /// The life.
@@ -178,8 +193,12 @@ pub enum Wait {
     Tokens,
     /// A write to Vault was not confirmed; what stands is looked at again.
     Configuration,
-    /// The own server cannot open its port.
+    /// The own server cannot open its port, or does not show the certificate it was given.
     Listener,
+    /// The own token or the serving certificate has ended.
+    Renewal,
+    /// The own pod was deleted, and its end has not come yet.
+    OwnPod,
 }
 
 impl Wait {
@@ -215,7 +234,16 @@ impl Wait {
                 "waiting for tokens of Vault to be revoked: more than 1000 live, too many to be searched for those of root"
             }
             Self::Configuration => "waiting for Vault: a setting could not be read or written",
-            Self::Listener => "waiting for the port of the gRPC server",
+            Self::Listener => {
+                "waiting for the own gRPC server: its port does not open, or it does not show the new certificate"
+            }
+            Self::Renewal => {
+                "nobody is served: the controller's token for Vault or its serving certificate has ended; it is renewed"
+            }
+            Self::OwnPod => {
+                "waiting for this pod to be replaced: it was deleted, and the next one moves aside what an interrupted \
+                 initialization left in Vault's data directory"
+            }
         }
     }
 }
@@ -229,13 +257,27 @@ enum Vault {
     Unsealed,
 }
 
-/// Applies the table. `allow_plain` lifts the mount-point rule of row 2; `key_late` says that the seal key's volume
-/// has had its grace since it was first seen without the envelope's key.
+/// What the operator allows, and what time has brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms<'a> {
+    /// Lifts the mount-point rule of row 2.
+    pub allow_plain: bool,
+    /// The seal key's volume has had its grace since it was first seen without the envelope's key.
+    pub key_late: bool,
+    /// An interrupted initialization may be recovered, and this is the pod that is replaced for it.
+    pub recover: Option<&'a Uid>,
+}
+
+/// Every attempt to initialize after the first of a life. Whether another was sent before is all that matters of it, and
+/// a number that grew with every restart would never come to an end.
+pub const ATTEMPT_AGAIN: u32 = 2;
+
+/// Applies the table.
 #[must_use]
-pub fn decide(facts: &Facts, allow_plain: bool, key_late: bool) -> Decision {
+pub fn decide(facts: &Facts, terms: Terms<'_>) -> Decision {
     match facts.mount_point {
         Known::Unknown => return wait(2, Wait::StateDirectory),
-        Known::Fact(false) if !allow_plain => return stop(2, Fatal::StateNotPersistent),
+        Known::Fact(false) if !terms.allow_plain => return stop(2, Fatal::StateNotPersistent),
         Known::Fact(_) => {}
     }
     let Known::Fact(state) = &facts.state else {
@@ -248,9 +290,22 @@ pub fn decide(facts: &Facts, allow_plain: bool, key_late: bool) -> Decision {
         State::Foreign { .. } => stop(3, Fatal::ForeignInit),
         State::Absent => with_vault(&|vault| absent(facts, vault)),
         State::Intent { life } => with_vault(&|vault| begun(facts, vault, life, None)),
-        State::Sent { life, attempt } => with_vault(&|vault| begun(facts, vault, life, Some(*attempt))),
+        State::Sent { life, attempt, recoveries } => {
+            let sent =
+                Sent { attempt: *attempt, recoveries: *recoveries, marked: None, recover: terms.recover };
+            with_vault(&|vault| begun(facts, vault, life, Some(sent)))
+        }
+        State::Recover { life, attempt, recoveries, pod } => {
+            let sent = Sent {
+                attempt: *attempt,
+                recoveries: *recoveries,
+                marked: Some(pod),
+                recover: terms.recover,
+            };
+            with_vault(&|vault| begun(facts, vault, life, Some(sent)))
+        }
         State::Envelope { life, generation, key } => {
-            with_vault(&|vault| envelope(facts, vault, life, *generation, key, key_late))
+            with_vault(&|vault| envelope(facts, vault, life, *generation, key, terms.key_late))
         }
     }
 }
@@ -294,8 +349,19 @@ fn absent(facts: &Facts, vault: Vault) -> Decision {
     Decision { row: 5, verdict: Verdict::Begin }
 }
 
-/// Rows 7 to 11. `sent` is the attempt of `Sent`, `None` for `Intent`.
-fn begun(facts: &Facts, vault: Vault, life: &LifeId, sent: Option<u32>) -> Decision {
+/// A request to initialize that left, and what may be done about its traces.
+#[derive(Clone, Copy, Debug)]
+struct Sent<'a> {
+    attempt: u32,
+    recoveries: u32,
+    /// `Recover`: the pod that marked Vault's data.
+    marked: Option<&'a Uid>,
+    /// As in [`Terms`].
+    recover: Option<&'a Uid>,
+}
+
+/// Rows 7 to 11. `sent` is `None` for `Intent`.
+fn begun(facts: &Facts, vault: Vault, life: &LifeId, sent: Option<Sent<'_>>) -> Decision {
     let foreign = |marked: &Marked| marked.life.as_ref() != Some(life);
     if let Known::Fact(Some(secret)) = &facts.secret
         && foreign(&secret.marked)
@@ -318,12 +384,17 @@ fn begun(facts: &Facts, vault: Vault, life: &LifeId, sent: Option<u32>) -> Decis
     }
     let row = if sent.is_some() { 10 } else { 9 };
     match (vault, sent) {
+        // It may as well be half-initialized, which it does not say of itself: what is marked is moved aside.
+        (Vault::Uninitialized, Some(sent @ Sent { marked: Some(_), .. })) => {
+            return interrupted(sent, life, Fatal::HalfInitialized);
+        }
         (Vault::Uninitialized, _) => {}
         (Vault::HalfInitialized | Vault::Sealed | Vault::Unsealed, None) => {
             return stop(9, Fatal::ForeignInit);
         }
-        (Vault::HalfInitialized, Some(_)) => return stop(11, Fatal::HalfInitialized),
-        (Vault::Sealed, Some(_)) => return stop(11, Fatal::InitInterrupted),
+        (Vault::HalfInitialized, Some(sent)) => return interrupted(sent, life, Fatal::HalfInitialized),
+        (Vault::Sealed, Some(sent)) => return interrupted(sent, life, Fatal::InitInterrupted),
+        // Nobody of ours ever had a key to unseal it with.
         (Vault::Unsealed, Some(_)) => return stop(11, Fatal::ForeignInit),
     }
     let life = life.clone();
@@ -342,7 +413,41 @@ fn begun(facts: &Facts, vault: Vault, life: &LifeId, sent: Option<u32>) -> Decis
     if facts.mounted != Known::Fact(SealKeyFile::Present(stored.clone())) {
         return wait(row, Wait::SealKeyVolume);
     }
-    Decision { row, verdict: Verdict::Initialize { life, attempt: sent.unwrap_or(0).saturating_add(1) } }
+    let (attempt, recoveries) = match sent {
+        None => (1, 0),
+        Some(Sent { recoveries, .. }) => (ATTEMPT_AGAIN, recoveries),
+    };
+    Decision { row, verdict: Verdict::Initialize { life, attempt, recoveries } }
+}
+
+/// Row 11 for a Vault that was found to be half-initialized when it was asked to initialize, right after `Sent` was
+/// written.
+pub(super) fn half_initialized(
+    life: LifeId,
+    attempt: u32,
+    recoveries: u32,
+    recover: Option<&Uid>,
+) -> Decision {
+    let sent = Sent { attempt, recoveries, marked: None, recover };
+    interrupted(sent, &life, Fatal::HalfInitialized)
+}
+
+/// Row 11, where Vault holds what an interrupted initialization left. No envelope was ever durable, so nobody ever had
+/// the key, and nothing was ever stored.
+fn interrupted(sent: Sent<'_>, life: &LifeId, without_recovery: Fatal) -> Decision {
+    let Sent { attempt, recoveries, marked, recover } = sent;
+    let Some(own) = recover else {
+        return stop(11, without_recovery);
+    };
+    if recoveries >= RECOVERIES_MAX {
+        return stop(11, Fatal::RecoveryExhausted);
+    }
+    match marked {
+        None => Decision { row: 11, verdict: Verdict::Mark { life: life.clone(), attempt, recoveries } },
+        Some(pod) if pod == own => Decision { row: 11, verdict: Verdict::ReplacePod },
+        // This pod is the replacement, and what runs before Vault in it did not do its part.
+        Some(_) => stop(11, Fatal::QuarantineMissing),
+    }
 }
 
 /// Rows 12 to 20.

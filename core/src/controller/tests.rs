@@ -1,5 +1,6 @@
 //! State and event in, the whole list of effects out.
 
+mod audit;
 mod begin;
 mod certify;
 mod configure;
@@ -8,7 +9,9 @@ mod first_start;
 mod fixtures;
 mod histories;
 mod initialize;
+mod login;
 mod phases;
+mod recover;
 mod sessions;
 mod set_up;
 mod slots;

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::calls::{Config, NatsKeys, Notice};
+use super::calls::{Config, Lapse, NatsKeys, Notice};
+use super::login::Refusals;
 use super::table::{Decision, Facts, Wait};
 use crate::fatal::Fatal;
 use crate::machine::Seed;
@@ -74,18 +75,43 @@ pub(super) struct Memory {
     pub(super) accessor: Option<Accessor>,
     /// The public keys of NATS.
     pub(super) keys: Option<NatsKeys>,
-    /// Since when Vault refuses a login with a token that the API server accepts.
-    pub(super) login_refused: Option<Mono>,
+    /// Which role's login Vault refuses although the API server accepts the token.
+    pub(super) refusals: Refusals,
     /// Since when the mounted seal key has been absent or another than the envelope's.
     pub(super) key_missing_since: Option<Mono>,
     /// Whether callers are served: everything stands, and Vault was not seen sealed since.
     pub(super) serving: bool,
     /// How many looks at Vault's seal in a row brought no answer.
     pub(super) silent_looks: u8,
-    /// When the own Vault token is renewed.
-    pub(super) log_in_again: Option<Due>,
-    /// When the certificate that is served is renewed.
-    pub(super) certify_again: Option<Due>,
+    /// The own Vault token, while it lives.
+    pub(super) token: Option<Lease>,
+    /// The certificate that was proved to be shown, while it lives.
+    pub(super) certificate: Option<Lease>,
+    /// When it is next looked at what the next unseal needs; `None` until something is served, and while it is looked.
+    pub(super) audit: Option<Due>,
+}
+
+/// Something that ends, and is renewed before it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Lease {
+    renewal: Due,
+    end: Due,
+}
+
+impl Lease {
+    /// Of `life_s` seconds, renewed after `renewal_s` of them.
+    pub(super) const fn new(now: Now, renewal_s: u64, life_s: u64) -> Self {
+        Self { renewal: Due::in_s(now, renewal_s), end: Due::in_s(now, life_s) }
+    }
+
+    /// Whether it is time to renew it.
+    pub(super) fn is_due(self, now: Now) -> bool {
+        self.renewal.is_due(now)
+    }
+
+    fn has_ended(self, now: Now) -> bool {
+        self.end.is_due(now)
+    }
 }
 
 /// So many looks at Vault's seal in a row may stay without an answer before nobody is served any more. One lost
@@ -93,6 +119,32 @@ pub(super) struct Memory {
 pub(super) const SILENT_LOOKS_MAX: u8 = 3;
 
 impl Memory {
+    /// Whether callers may be served at this moment: nobody is with a token or a certificate that has ended, even before
+    /// [`Memory::lapse`] was called.
+    pub(super) fn serves(&self, now: Now) -> bool {
+        let lives = |lease: Option<Lease>| lease.is_some_and(|lease| !lease.has_ended(now));
+        self.serving && lives(self.token) && lives(self.certificate)
+    }
+
+    /// Forgets what has ended, and takes readiness away with it. Gives what callers miss by it.
+    pub(super) fn lapse(&mut self, now: Now) -> Vec<Lapse> {
+        let served = self.serving;
+        let mut lapses = Vec::new();
+        for (lease, lapse) in [(&mut self.token, Lapse::Token), (&mut self.certificate, Lapse::Certificate)] {
+            if lease.is_some_and(|lease| lease.has_ended(now)) {
+                *lease = None;
+                self.serving = false;
+                lapses.push(lapse);
+            }
+        }
+        if served { lapses } else { Vec::new() }
+    }
+
+    /// Whether the own token or certificate is missing or to be renewed.
+    pub(super) fn is_renewal_due(&self, now: Now) -> bool {
+        [self.token, self.certificate].into_iter().any(|lease| lease.is_none_or(|lease| lease.is_due(now)))
+    }
+
     /// Vault's seal was looked at: whether it is open, or `None` if no answer came. Takes readiness away where it has
     /// to be; only [`Turn::Serve`] gives it.
     pub(super) fn looked_at_seal(&mut self, open: Option<bool>) {

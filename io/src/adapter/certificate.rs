@@ -95,7 +95,11 @@ fn verify_signature(leaf: &[u8], ca: &[u8], usage: KeyUsage, at: Unix) -> Result
     Ok(())
 }
 
-fn der(pem: &Pem) -> Result<Vec<u8>, NotACertificate> {
+/// The one certificate of a text, in DER.
+///
+/// # Errors
+/// [`NotACertificate`] if there is none or more than one.
+pub fn der(pem: &Pem) -> Result<Vec<u8>, NotACertificate> {
     let (rest, block) =
         x509_parser::pem::parse_x509_pem(pem.as_str().as_bytes()).map_err(|_| NotACertificate)?;
     if block.label != "CERTIFICATE" || !rest.trim_ascii().is_empty() {

@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod kubernetes;
 pub mod role;
 pub mod state;
+pub mod storage;
 pub mod vault;
 pub mod volume;
 

@@ -84,6 +84,7 @@ fn token(response: Response, into: Secret, slots: &mut dyn Slots) -> Outcome<Tok
         Response::Refused(_)
         | Response::Failed(_)
         | Response::Folder { .. }
+        | Response::Data(_)
         | Response::Pair(_)
         | Response::Done => return unread(&response),
     };
@@ -106,6 +107,7 @@ fn seal_key(response: Response, into: Secret, slots: &mut dyn Slots) -> Outcome<
         Response::Refused(_)
         | Response::Failed(_)
         | Response::Folder { .. }
+        | Response::Data(_)
         | Response::Pair(_)
         | Response::Done => return unread(&response),
     };
@@ -124,6 +126,7 @@ fn trust(response: Response) -> Outcome<TrustFiles> {
         Response::Refused(_)
         | Response::Failed(_)
         | Response::Folder { .. }
+        | Response::Data(_)
         | Response::Bytes(_)
         | Response::Done => return unread(&response),
     };
@@ -164,9 +167,11 @@ fn unread<R>(response: &Response) -> Outcome<R> {
     match response {
         Response::Refused(_) | Response::Absent => Outcome::Refused(Refusal::Local),
         Response::Failed(_) => Outcome::Unknown(Lost::ServerError),
-        Response::Folder { .. } | Response::Bytes(_) | Response::Pair(_) | Response::Done => {
-            Outcome::Unknown(Lost::Garbled)
-        }
+        Response::Folder { .. }
+        | Response::Data(_)
+        | Response::Bytes(_)
+        | Response::Pair(_)
+        | Response::Done => Outcome::Unknown(Lost::Garbled),
     }
 }
 

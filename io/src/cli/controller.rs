@@ -9,11 +9,12 @@ use futures::{StreamExt, stream};
 use kubefox_core::controller::table::{Decision, Verdict};
 use kubefox_core::controller::{Config, Controller, Notice, Signal};
 use kubefox_core::machine::Standing;
-use kubefox_core::names::{Installation, Namespace, Pem, PodName, TrustDomain, ordinal};
+use kubefox_core::names::{Installation, Namespace, PodName, TrustDomain, Uid, ordinal};
 use tracing::Level;
 
+use super::cluster::Cluster;
 use super::run::{Wiring, run_role};
-use super::{Telemetry, Unusable};
+use super::{Telemetry, Unusable, installation};
 use crate::adapter::role::ControllerAdapter;
 use crate::shell::bootstrap_server;
 use crate::shell::carrier::Shells;
@@ -22,7 +23,6 @@ use crate::shell::files::{Directories, Files};
 use crate::shell::host::Real;
 use crate::shell::http::Http;
 use crate::shell::listener::{Clients, Listener};
-use crate::shell::tls;
 use crate::telemetry::{LogTap, RootToken};
 
 /// What the operator chooses for the controller.
@@ -64,6 +64,14 @@ pub(super) struct Arguments {
     /// For how long the seal key's volume may be late, in seconds.
     #[arg(long, env = "KUBEFOX_SEAL_KEY_GRACE_S", default_value_t = 180)]
     seal_key_grace_s: u32,
+    /// Recover an initialization of Vault that was interrupted before its unseal key was safe: delete this pod; the
+    /// next one's `kubefox init vault` moves Vault's data directory aside, and Vault is initialized anew. At most three
+    /// times, and never once an unseal key was safe.
+    #[arg(long, env = "KUBEFOX_RECOVER_INTERRUPTED_INIT")]
+    recover_interrupted_init: bool,
+    /// The pod's own uid, as the downward API gives it; needed to recover.
+    #[arg(long, env = "KUBEFOX_POD_UID")]
+    pod_uid: Option<Uid>,
     /// Where the bootstrap API listens.
     #[arg(long, env = "KUBEFOX_LISTEN", default_value = "0.0.0.0:8443")]
     listen: SocketAddr,
@@ -89,33 +97,29 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
     }
     let vault = Target::vault(&arguments.vault_url)
         .map_err(|error| Unusable(format!("--vault-url {}: {error}", arguments.vault_url)))?;
-    let kubernetes_host = kubernetes_url(arguments.kubernetes_url)?;
-    let ca_path = arguments.service_account_dir.join("ca.crt");
-    let ca = std::fs::read_to_string(&ca_path).map_err(|error| {
-        Unusable(format!(
-            "{}: {error}; project kube-root-ca.crt into --service-account-dir",
-            ca_path.display()
-        ))
-    })?;
-    let pem = Pem::parse(&ca).map_err(|error| Unusable(format!("{}: {error}", ca_path.display())))?;
-    let trust = tls::kubernetes(&pem).map_err(|error| Unusable(format!("{}: {error}", ca_path.display())))?;
-    let kubernetes = Target::kubernetes(&kubernetes_host, trust)
-        .map_err(|error| Unusable(format!("--kubernetes-url {kubernetes_host}: {error}")))?;
+    let recover_interrupted_init = match (arguments.recover_interrupted_init, arguments.pod_uid) {
+        (false, _) => None,
+        (true, Some(uid)) => Some(uid),
+        (true, None) => {
+            return Err(Unusable(
+                "--recover-interrupted-init: needs --pod-uid, because the pod is deleted by its uid and no other; give \
+                 the downward API's metadata.uid"
+                    .to_owned(),
+            ));
+        }
+    };
+    let cluster = Cluster::find(arguments.kubernetes_url, &arguments.service_account_dir)?;
     let config = Config {
         pod: arguments.pod_name,
-        installation: match arguments.installation {
-            Some(installation) => installation,
-            None => Installation::parse(arguments.namespace.as_str()).map_err(|error| {
-                Unusable(format!("--installation is not given and --namespace is {error}"))
-            })?,
-        },
+        installation: installation(arguments.installation, &arguments.namespace)?,
         trust_domain: arguments.trust_domain,
         namespace: arguments.namespace,
         tenant_namespaces: arguments.tenant_namespaces,
-        kubernetes_host,
-        kubernetes_ca: ca,
+        kubernetes_host: cluster.url,
+        kubernetes_ca: cluster.ca,
         allow_plain_state_dir: arguments.allow_plain_state_dir,
         seal_key_grace_ms: u64::from(arguments.seal_key_grace_s) * 1_000,
+        recover_interrupted_init,
     };
     let directories = Directories {
         state: Some(arguments.state_dir),
@@ -131,7 +135,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
         let listener = Listener::new(host.clone(), arguments.listen, Clients::Anyone, limits, routes);
         let shells = Shells {
             vault: Some(Http::new(host.clone(), vault)),
-            kubernetes: Some(Http::new(host, kubernetes)),
+            kubernetes: Some(Http::new(host, cluster.target)),
             files: Some(Files::new(directories)),
             listener: Some(Arc::new(listener)),
             ..Shells::default()
@@ -166,6 +170,9 @@ const fn root_token(notice: &Notice) -> Option<RootToken> {
         | Notice::TooManyTokens { .. }
         | Notice::Configured { .. }
         | Notice::Certified { .. }
+        | Notice::LoginStranded { .. }
+        | Notice::Found { .. }
+        | Notice::Lapsed(_)
         | Notice::Serving { .. }
         | Notice::Served { .. }
         | Notice::Rejected { .. } => None,
@@ -181,6 +188,9 @@ const fn level(notice: &Notice) -> Level {
         | Notice::RolledBack { .. }
         | Notice::EnvelopeUnread
         | Notice::SealKeyDeletion
+        | Notice::LoginStranded { .. }
+        | Notice::Found { .. }
+        | Notice::Lapsed(_)
         | Notice::CommittedMissing
         | Notice::RootFound { .. }
         | Notice::TooManyTokens { .. } => Level::ERROR,
@@ -198,17 +208,4 @@ const fn level(notice: &Notice) -> Level {
         | Notice::Serving { .. }
         | Notice::Served { .. } => Level::INFO,
     }
-}
-
-/// As given, or as every pod finds it in its environment.
-fn kubernetes_url(given: Option<String>) -> Result<String, Unusable> {
-    if let Some(url) = given {
-        return Ok(url);
-    }
-    let variable = |name: &str| {
-        std::env::var(name)
-            .map_err(|_| Unusable(format!("neither --kubernetes-url nor {name} is set: is this a pod?")))
-    };
-    let (host, port) = (variable("KUBERNETES_SERVICE_HOST")?, variable("KUBERNETES_SERVICE_PORT")?);
-    Ok(if host.contains(':') { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") })
 }

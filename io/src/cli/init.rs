@@ -10,7 +10,7 @@ use kubefox_core::machine::Standing;
 
 use super::caller::Caller;
 use super::run::{Wiring, run_role};
-use super::{Telemetry, Unusable};
+use super::{Telemetry, Unusable, quarantine};
 use crate::adapter::role::InitializerAdapter;
 use crate::shell::carrier::Shells;
 use crate::shell::files::{Directories, Files};
@@ -21,6 +21,8 @@ use crate::shell::host::Real;
 pub(super) enum Kind {
     /// Writes nats.conf, certificate, key and authority for NATS.
     Nats(Arguments),
+    /// Moves aside what an interrupted initialization left in Vault's data directory, if the controller marked it.
+    Vault(quarantine::Arguments),
 }
 
 /// What the operator chooses for the NATS initializer.
@@ -45,7 +47,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(kind: Kind) -> Result<Standing, Unusable> {
-    let Kind::Nats(arguments) = kind;
+    match kind {
+        Kind::Nats(arguments) => nats(arguments),
+        Kind::Vault(arguments) => quarantine::run(arguments),
+    }
+}
+
+fn nats(arguments: Arguments) -> Result<Standing, Unusable> {
     let bootstrap = arguments.caller.client(Arc::new(Real))?;
     let config = Config {
         listen: arguments.nats_listen,

@@ -3,8 +3,10 @@
 mod broker;
 mod caller;
 mod check;
+mod cluster;
 mod controller;
 mod init;
+mod quarantine;
 mod run;
 
 use std::ffi::OsString;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use kubefox_core::machine::Standing;
+use kubefox_core::names::{Installation, Namespace};
 
 use crate::telemetry::LogFormat;
 
@@ -67,6 +70,17 @@ pub(crate) struct Telemetry {
     /// process there.
     #[arg(long, value_name = "STATE[:unsent]", hide = true)]
     halt_at: Option<String>,
+}
+
+/// As given, or by the name of the platform's namespace.
+fn installation(given: Option<Installation>, namespace: &Namespace) -> Result<Installation, Unusable> {
+    given.map_or_else(
+        || {
+            Installation::parse(namespace.as_str())
+                .map_err(|error| Unusable(format!("--installation is not given and --namespace is {error}")))
+        },
+        Ok,
+    )
 }
 
 /// Something the operator chose cannot be used. It says which, what the rule is, and what to do.

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use kubefox_core::machine::Lost;
 
 use crate::driver::Carrier;
-use crate::exchange::{Request, Response};
+use crate::exchange::{ListenerRequest, Request, Response};
 use crate::shell::bootstrap_client::BootstrapClient;
 use crate::shell::files::Files;
 use crate::shell::http::Http;
@@ -53,9 +53,13 @@ impl Shells {
                 let answer = self.bootstrap.as_ref()?.carry(&ca, message);
                 answer.map(|answer| answer.map(Response::Bootstrap)).boxed()
             }
-            Request::Listener(presentation) => {
+            Request::Listener(ListenerRequest::Present(presentation)) => {
                 let address = self.listener.as_ref()?.carry(presentation);
                 address.map(|address| address.map(Response::Listening)).boxed()
+            }
+            Request::Listener(ListenerRequest::Probe) => {
+                let shown = self.listener.as_ref()?.carry_probe();
+                shown.map(|shown| shown.map(Response::Shown)).boxed()
             }
             Request::Nats(request) => {
                 let done = self.nats.as_ref()?.carry(request);

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod replace;
+mod storage;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
@@ -23,6 +24,8 @@ const DATA_LINK: &str = "..data";
 /// Where the folders of a role are. What a role does not have is absent.
 #[derive(Clone, Debug, Default)]
 pub struct Directories {
+    /// The volume that holds the state and Vault's data as siblings, where it is mounted as a whole.
+    pub volume: Option<PathBuf>,
     /// The controller's state; a mount point, so that it survives the pod.
     pub state: Option<PathBuf>,
     /// Projected service-account tokens.
@@ -72,12 +75,17 @@ impl Files {
 /// Performs one operation. Blocks; callers see to it that there is one at a time.
 #[must_use]
 pub fn perform(directories: &Directories, request: &Request) -> Response {
-    let (Request::Inspect(folder)
-    | Request::Read { folder, .. }
-    | Request::ReadPair { folder, .. }
-    | Request::Replace { folder, .. }
-    | Request::ReplaceAll { folder, .. }) = request;
-    let Some(root) = directories.root(*folder) else { return Response::Absent };
+    let root = match request {
+        Request::Inspect(folder)
+        | Request::Read { folder, .. }
+        | Request::ReadPair { folder, .. }
+        | Request::Replace { folder, .. }
+        | Request::ReplaceAll { folder, .. } => directories.root(*folder),
+        Request::InspectData | Request::MoveData { .. } | Request::CreateData => {
+            directories.volume.as_deref()
+        }
+    };
+    let Some(root) = root else { return Response::Absent };
     let response = match request {
         Request::Inspect(_) => inspect(root).map_err(|error| ended(&error)),
         Request::Read { name, limit_bytes, .. } => read_version(root, [*name], *limit_bytes)
@@ -85,6 +93,9 @@ pub fn perform(directories: &Directories, request: &Request) -> Response {
         Request::ReadPair { names, limit_bytes, .. } => {
             read_version(root, *names, *limit_bytes).map(Response::Pair)
         }
+        Request::InspectData => storage::inspect(root).map(Response::Data).map_err(|error| ended(&error)),
+        Request::MoveData { to } => Ok(storage::move_aside(root, to)),
+        Request::CreateData => Ok(storage::create(root)),
         Request::Replace { name, bytes, .. } => Ok(replace::replace(root, name, bytes)),
         Request::ReplaceAll { files, .. } => Ok(bundle::replace_all(root, files)),
     };

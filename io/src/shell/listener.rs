@@ -1,8 +1,8 @@
 //! The gRPC server of a role: its port opens with the first certificate, every later one is shown from the next
-//! handshake on. Connections that stand are left alone.
+//! handshake on. Connections that stand are left alone. What is really shown, a probe of the own port finds out.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
@@ -12,11 +12,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kubefox_core::machine::Lost;
 use rustls::ServerConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
@@ -87,6 +88,22 @@ pub enum NotPresented {
     },
 }
 
+/// Why it is not known what is shown.
+#[derive(Debug, thiserror::Error)]
+pub enum NotProbed {
+    /// No certificate was ever presented, so nothing listens.
+    #[error("nothing listens yet: a certificate must be presented before it can be probed")]
+    Closed,
+    /// The own port does not take a connection, or the handshake fails.
+    #[error("the own port {address} could not be probed; is a firewall in this pod's way? {error}")]
+    Unreached {
+        /// What was dialled.
+        address: SocketAddr,
+        /// What the operating system or TLS said.
+        error: io::Error,
+    },
+}
+
 impl Listener {
     /// A server of `routes` at `address`; nothing is opened yet.
     #[must_use]
@@ -130,6 +147,39 @@ impl Listener {
             })
         }
         .boxed()
+    }
+
+    /// Connects to the own port over TLS and gives the certificate that is shown, in DER. The server has proved that it
+    /// holds the key; whether it is the right certificate is for the caller to say.
+    ///
+    /// # Errors
+    /// [`NotProbed`] says why it is not known.
+    pub async fn probe(&self) -> Result<Vec<u8>, NotProbed> {
+        let listens = self.serving.lock().await.as_ref().map(|serving| serving.address);
+        let address = dialled(listens.ok_or(NotProbed::Closed)?);
+        self.look(address).await.map_err(|error| NotProbed::Unreached { address, error })
+    }
+
+    /// The same as a machine's call sees it; the reason goes to the log.
+    pub fn carry_probe(self: &Arc<Self>) -> BoxFuture<'static, Result<Vec<u8>, Lost>> {
+        let listener = Arc::clone(self);
+        async move {
+            listener.probe().await.map_err(|error| {
+                tracing::warn!(%error, "NotProbed");
+                Lost::Connection
+            })
+        }
+        .boxed()
+    }
+
+    async fn look(&self, address: SocketAddr) -> io::Result<Vec<u8>> {
+        let stream = self.host.connect(&address.ip().to_string(), address.port()).await?;
+        let name = ServerName::from(address.ip());
+        let stream = TlsConnector::from(tls::prober()).connect(name, stream).await?;
+        let (_, session) = stream.get_ref();
+        let leaf = session.peer_certificates().and_then(<[_]>::first);
+        let leaf = leaf.ok_or_else(|| io::Error::other("the server showed no certificate"))?;
+        Ok(leaf.to_vec())
     }
 
     fn config(&self, presentation: &Presentation) -> Result<ServerConfig, Unusable> {
@@ -182,6 +232,16 @@ impl Listener {
             tracing::debug!("RequestsCutShort");
         }
     }
+}
+
+/// Where to reach a server of this pod that is bound to `address`: one that listens everywhere listens on loopback too.
+const fn dialled(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 struct Serving {
@@ -271,14 +331,13 @@ impl AsyncWrite for Accepted {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
-    use tokio::net::TcpStream;
-    use tokio_rustls::TlsConnector;
-
     use super::*;
+    use crate::adapter::certificate::der;
     use crate::shell::host::Real;
     use crate::shell::tls::Expected;
     use crate::shell::tls::tests::Authority;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
 
     const DNS: &str = "kubefox.kubefox.svc";
     const URI: &str = "spiffe://cluster.local/ns/kubefox/sa/kubefox";
@@ -315,6 +374,44 @@ mod tests {
         assert_eq!(listener.carry(mismatched).await, Err(Lost::Garbled));
         drop(taken);
         assert_eq!(listener.carry(authority.issue(&[DNS], &[URI])).await, Ok(address.to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_probe_sees_the_certificate_of_the_next_handshake_wherever_the_server_is_bound() {
+        let authority = Authority::new();
+        let limits = Limits { connections: 4, streams: 1, age: None };
+        for bound in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let address = bound.parse().expect("an address");
+            let routes = Routes::default();
+            let listener = Listener::new(Arc::new(Real), address, Clients::Anyone, limits, routes);
+            let listener = Arc::new(listener);
+            assert!(matches!(listener.probe().await, Err(NotProbed::Closed)), "nothing was presented");
+            for _ in 0..2 {
+                let presentation = authority.issue(&[DNS], &[URI]);
+                listener.present(&presentation).await.expect("usable");
+
+                assert_eq!(listener.carry_probe().await, Ok(der(&presentation.leaf).expect("a certificate")));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_ended_is_not_taken_for_one_that_shows_something() {
+        let authority = Authority::new();
+        let limits = Limits { connections: 1, streams: 1, age: None };
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let listener = Listener::new(Arc::new(Real), any, Clients::Anyone, limits, Routes::default());
+        let listener = Arc::new(listener);
+        listener.present(&authority.issue(&[DNS], &[URI])).await.expect("usable");
+        let serving = listener.serving.lock().await;
+        serving.as_ref().expect("it serves").accepting.abort();
+        drop(serving);
+        tokio::task::yield_now().await;
+
+        let probed = listener.probe().await;
+
+        assert!(matches!(probed, Err(NotProbed::Unreached { .. })), "{probed:?}");
+        assert_eq!(listener.carry_probe().await, Err(Lost::Connection));
     }
 
     async fn handshake(authority: &Authority, address: &str) -> io::Result<impl AsyncRead + std::fmt::Debug> {

@@ -155,7 +155,7 @@ fn sentence(snapshot: &Snapshot) -> String {
     match snapshot.standing {
         Standing::Ready => "ready".to_owned(),
         Standing::Finished => "finished".to_owned(),
-        Standing::Starting => format!("waits for {}", snapshot.waits_for),
+        Standing::Starting => format!("not ready: {}", snapshot.waits_for),
         Standing::Stopped(fatal) => format!("{fatal:?}: {} {}", fatal.cause(), fatal.remedy()),
     }
 }
@@ -232,7 +232,7 @@ mod tests {
         role: "controller",
         phase: "Unsealing",
         since: Unix(1_000),
-        waits_for: "Vault to be unsealed",
+        waits_for: "waiting for Vault to be unsealed",
         standing: Standing::Starting,
         steps: 42,
         root_token_since: None,
@@ -249,7 +249,7 @@ mod tests {
         sender.send_replace(Snapshot { standing: Standing::Ready, ..STARTING });
         let ready = get(server.address(), "/readyz").await;
 
-        assert_eq!(waiting, (503, "waits for Vault to be unsealed\n".to_owned()));
+        assert_eq!(waiting, (503, "not ready: waiting for Vault to be unsealed\n".to_owned()));
         assert_eq!(ready, (200, "ready\n".to_owned()));
         assert_eq!(get(server.address(), "/healthz").await, (200, "ok\n".to_owned()));
         assert_eq!(get(server.address(), "/").await.0, 404);
@@ -279,7 +279,7 @@ mod tests {
             body,
             json!({
                 "role": "controller", "standing": "starting", "phase": "Unsealing", "since_unix_s": 1_000,
-                "waits_for": "Vault to be unsealed", "steps": 42, "fatal": null, "cause": null, "remedy": null,
+                "waits_for": "waiting for Vault to be unsealed", "steps": 42, "fatal": null, "cause": null, "remedy": null,
             })
         );
     }

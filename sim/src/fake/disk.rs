@@ -1,7 +1,9 @@
 //! The directories of one pod, in memory: every operation is atomic and durable, or refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 
+use kubefox_core::storage::{Data, Facts};
 use kubefox_io::disk::{Folder, NewFile, Request, Response};
 use zeroize::Zeroizing;
 
@@ -9,6 +11,25 @@ use zeroize::Zeroizing;
 #[derive(Clone, Default)]
 pub struct Disk {
     folders: BTreeMap<Folder, Directory>,
+    /// The volume that holds the state and Vault's data as siblings, mounted as a whole.
+    pub volume: Volume,
+}
+
+/// What lies beside the state on its volume. What is in Vault's data is Vault's; here is only where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Whether the data is on one file system with the state.
+    pub one_file_system: bool,
+    /// The data directory.
+    pub data: Data,
+    /// What was moved aside, by name.
+    pub quarantines: BTreeSet<String>,
+}
+
+impl Default for Volume {
+    fn default() -> Self {
+        Self { one_file_system: true, data: Data::Missing, quarantines: BTreeSet::new() }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -48,10 +69,14 @@ impl Disk {
                 Some(directory) => Response::Folder { mount_point: directory.mount_point },
                 None => Response::Absent,
             },
+            Request::InspectData => {
+                let Volume { one_file_system, data, .. } = self.volume;
+                Response::Data(Facts { one_file_system, data })
+            }
+            Request::MoveData { to } => self.volume.move_data(to),
+            Request::CreateData => self.volume.create_data(),
             Request::Read { folder, name, limit_bytes } => match self.file(folder, name) {
-                Some(bytes) if bytes.len() as u64 > limit_bytes => {
-                    Response::Refused(std::io::ErrorKind::FileTooLarge)
-                }
+                Some(bytes) if bytes.len() as u64 > limit_bytes => Response::Refused(ErrorKind::FileTooLarge),
                 Some(bytes) => Response::Bytes(Zeroizing::new(bytes.to_vec())),
                 None => Response::Absent,
             },
@@ -62,7 +87,7 @@ impl Disk {
                     bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 > limit_bytes)
                 };
                 if read.iter().any(too_large) {
-                    return Response::Refused(std::io::ErrorKind::FileTooLarge);
+                    return Response::Refused(ErrorKind::FileTooLarge);
                 }
                 Response::Pair(read)
             }
@@ -71,7 +96,7 @@ impl Disk {
                     directory.files.insert(name.to_owned(), bytes.to_vec());
                     Response::Done
                 }
-                None => Response::Refused(std::io::ErrorKind::NotFound),
+                None => Response::Refused(ErrorKind::NotFound),
             },
             Request::ReplaceAll { folder, files } => match self.folders.get_mut(&folder) {
                 Some(directory) => {
@@ -81,8 +106,34 @@ impl Disk {
                         .collect();
                     Response::Done
                 }
-                None => Response::Refused(std::io::ErrorKind::NotFound),
+                None => Response::Refused(ErrorKind::NotFound),
             },
+        }
+    }
+}
+
+impl Volume {
+    fn move_data(&mut self, to: String) -> Response {
+        if self.quarantines.contains(&to) {
+            return Response::Refused(ErrorKind::AlreadyExists);
+        }
+        match self.data {
+            Data::Missing => Response::Absent,
+            Data::Empty | Data::Present => {
+                self.quarantines.insert(to);
+                self.data = Data::Missing;
+                Response::Done
+            }
+        }
+    }
+
+    fn create_data(&mut self) -> Response {
+        match self.data {
+            Data::Missing => {
+                self.data = Data::Empty;
+                Response::Done
+            }
+            Data::Empty | Data::Present => Response::Refused(ErrorKind::AlreadyExists),
         }
     }
 }

@@ -2,12 +2,15 @@
 //! are values that fork.
 //!
 //! [`process`] runs one machine as the real driver does, but hands each call to whoever decides its fate; [`world`]
-//! is what a controller lives in; [`explore`] tries every fate of every call.
+//! is what a controller lives in, [`pod`] how all of it but the volume is made again; [`explore`] tries every fate of every call.
 
 pub mod explore;
 pub mod invariant;
 pub mod keyring;
+pub mod pod;
 pub mod process;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod scenarios;
 pub mod world;

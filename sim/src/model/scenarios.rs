@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use http::{Method, Request};
-use kubefox_core::controller::Notice;
+use kubefox_core::controller::{Finding, Notice};
 use kubefox_core::fatal::Fatal;
 use kubefox_core::names::{Installation, PodName};
 use kubefox_io::disk::{Folder, Request as DiskRequest};
@@ -272,6 +272,53 @@ fn an_hour_of_renewals_goes_by_without_a_write() {
     };
     assert!(!world.notices.iter().any(wrote));
     assert_eq!(world.settle(), Rest::Serving);
+}
+
+#[test]
+fn what_the_next_unseal_would_miss_is_told_within_an_hour_and_takes_nothing_away() {
+    let mut world = serving();
+    world.disk.project(Folder::State, BTreeMap::new());
+    world.show_seal_key(false);
+    let namespace = format!("/api/v1/namespaces/{PLATFORM}");
+    for object in ["configmaps/kubefox-committed", "secrets/kubefox-seal-key"] {
+        let path = format!("{namespace}/{object}");
+        assert!(
+            world
+                .administer(Method::DELETE, &path, &json!({"kind": "DeleteOptions", "apiVersion": "v1"}))
+                .is_success()
+        );
+    }
+    world.notices.clear();
+
+    world.live_ms(3_700_000);
+
+    let found: Vec<Finding> = world.notices.iter().filter_map(finding).collect();
+    assert_eq!(found, [Finding::EnvelopeMissing, Finding::SecretDeleting]);
+    assert_eq!(world.settle(), Rest::Serving);
+    assert!(!world.vault.is_sealed());
+}
+
+#[test]
+fn a_record_of_the_commit_that_somebody_deleted_is_made_again_within_an_hour() {
+    let mut world = serving();
+    let path = format!("/api/v1/namespaces/{PLATFORM}/configmaps/kubefox-committed");
+    assert!(
+        world
+            .administer(Method::DELETE, &path, &json!({"kind": "DeleteOptions", "apiVersion": "v1"}))
+            .is_success()
+    );
+    world.notices.clear();
+
+    world.live_ms(3_700_000);
+
+    let found: Vec<Finding> = world.notices.iter().filter_map(finding).collect();
+    assert_eq!(found, [Finding::CommittedMissing]);
+    assert!(world.administer(Method::GET, &path, &Value::Null).is_success());
+    assert_eq!(world.settle(), Rest::Serving);
+}
+
+const fn finding(notice: &Notice) -> Option<Finding> {
+    if let Notice::Found { finding, .. } = notice { Some(*finding) } else { None }
 }
 
 #[test]

@@ -7,15 +7,18 @@ use kubefox_core::controller::{Call, Config, Controller, Notice};
 use kubefox_core::fatal::Fatal;
 use kubefox_core::machine::{Lost, Machine as _, Seed, Standing};
 use kubefox_core::names::{Installation, Namespace, PodName, TrustDomain};
+use kubefox_core::storage::Data;
 use kubefox_core::time::{Mono, Now, Unix};
 use kubefox_io::adapter::Entropy;
+use kubefox_io::adapter::certificate::der;
 use kubefox_io::adapter::role::ControllerAdapter;
 use kubefox_io::disk::Folder;
-use kubefox_io::exchange::{Request, Response};
+use kubefox_io::exchange::{ListenerRequest, Request, Response};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 
+use super::pod::Init;
 use super::process::Process;
 use crate::fake::disk::Disk;
 use crate::fake::kubernetes::Kubernetes;
@@ -25,7 +28,7 @@ use crate::manifest;
 /// When the model's clock starts: 2026-01-01T00:00:00Z.
 const EPOCH: Unix = Unix(1_767_225_600);
 /// What an exchange takes.
-const EXCHANGE_MS: u64 = 1;
+pub(super) const EXCHANGE_MS: u64 = 1;
 /// Life of projected tokens, and from when on the kubelet replaces them.
 const TOKEN_LIFE_S: u64 = 600;
 const TOKEN_REFRESH_S: u64 = 480;
@@ -79,13 +82,17 @@ pub struct World {
     pub kubernetes: Kubernetes,
     /// The directories of the controller's pod.
     pub disk: Disk,
-    dice: Dice,
-    pod: String,
-    tokens_made: Unix,
+    pub(super) dice: Dice,
+    pub(super) pod: String,
+    pub(super) tokens_made: Unix,
     setup_token_granted: bool,
     seal_key_shown: bool,
-    config: Config,
+    pub(super) config: Config,
     process: Process<Controller, ControllerAdapter>,
+    /// What the running controller's server shows, DER; empty while nothing listens.
+    shown: Vec<u8>,
+    /// The first init container of the pod, while it runs: Vault and the controller start after it.
+    pub(super) init: Option<Init>,
     /// What the controller has told so far, over all its lives.
     pub notices: Vec<Notice>,
 }
@@ -101,6 +108,7 @@ impl World {
         let mut disk = Disk::default();
         disk.mount(Folder::State, true);
         disk.mount(Folder::SealKey, true);
+        disk.volume.data = Data::Present; // Vault has started on it.
         let config = config();
         let mut dice = Dice::new(seed);
         let process = start(&config, &mut dice, now);
@@ -116,6 +124,8 @@ impl World {
             seal_key_shown: true,
             config,
             process,
+            shown: Vec::new(),
+            init: None,
             notices: Vec::new(),
         };
         world.kubelet();
@@ -152,6 +162,7 @@ impl World {
     /// Kills the controller and starts it again: memory gone, everything else as it is.
     pub fn restart_controller(&mut self) {
         self.process = start(&self.config, &mut self.dice, self.now);
+        self.shown = Vec::new();
     }
 
     /// Kills Vault and starts it again: sealed.
@@ -189,8 +200,14 @@ impl World {
 
     /// Somebody sends a request to Vault.
     pub fn ask_vault(&mut self, request: &HttpRequest<Vec<u8>>) -> StatusCode {
+        self.converse_with_vault(request).0
+    }
+
+    /// The same, with what Vault answers.
+    pub fn converse_with_vault(&mut self, request: &HttpRequest<Vec<u8>>) -> (StatusCode, Value) {
         let mut host = Host { reviewer: &mut self.kubernetes, reviewer_token: None };
-        self.vault.handle(self.now.unix, request, &mut host).status()
+        let response = self.vault.handle(self.now.unix, request, &mut host);
+        (response.status(), serde_json::from_slice(response.body()).unwrap_or(Value::Null))
     }
 
     /// Somebody sends a request to the API server as its administrator.
@@ -233,6 +250,9 @@ impl World {
     /// Goes on without faults until the world is at rest.
     pub fn settle(&mut self) -> Rest {
         for _ in 0..STEPS_MAX {
+            if let Err(fatal) = self.renew_pod() {
+                return Rest::Stopped(fatal);
+            }
             match self.process.machine().standing() {
                 Standing::Ready => return Rest::Serving,
                 Standing::Stopped(fatal) => return Rest::Stopped(fatal),
@@ -262,7 +282,7 @@ impl World {
         self.process.lose(self.now, Lost::Deadline);
     }
 
-    fn pass(&mut self, milliseconds: u64) {
+    pub(super) fn pass(&mut self, milliseconds: u64) {
         self.now.mono = self.now.mono.after_ms(milliseconds);
         self.now.unix = Unix(EPOCH.0 + self.now.mono.0 / 1_000);
     }
@@ -271,7 +291,7 @@ impl World {
         self.notices.extend(self.process.take_notices());
     }
 
-    fn carry(&mut self, request: Request) -> Response {
+    pub(super) fn carry(&mut self, request: Request) -> Response {
         match request {
             Request::Vault(request) => {
                 let token = self.disk.file(Folder::Tokens, "token").map(<[u8]>::to_vec);
@@ -281,13 +301,24 @@ impl World {
             }
             Request::Kubernetes(request) => Response::Http(self.kubernetes.handle(self.now.unix, &request)),
             Request::Disk(request) => Response::Disk(self.disk.perform(request)),
-            Request::Listener(_) => Response::Listening("127.0.0.1:8443".to_owned()),
+            Request::Listener(request) => self.listener(request),
             Request::Bootstrap { .. } | Request::Nats(_) => panic!("a controller has no such peer"),
         }
     }
 
+    /// The controller's own server: it shows what it was last given.
+    fn listener(&mut self, request: ListenerRequest) -> Response {
+        match request {
+            ListenerRequest::Present(presentation) => {
+                self.shown = der(&presentation.leaf).expect("Vault issues one certificate in PEM");
+                Response::Listening("127.0.0.1:8443".to_owned())
+            }
+            ListenerRequest::Probe => Response::Shown(self.shown.clone()),
+        }
+    }
+
     /// Projects tokens and the seal key, as the kubelet does.
-    fn kubelet(&mut self) {
+    pub(super) fn kubelet(&mut self) {
         if self.now.unix.0 >= self.tokens_made.0 + TOKEN_REFRESH_S {
             let audiences = [("token", API_AUDIENCE), ("vault", "kubefox-vault"), ("setup", "kubefox-setup")];
             let files =
@@ -329,7 +360,7 @@ impl World {
 
 /// Randomness that a world carries with it.
 #[derive(Clone)]
-struct Dice(ChaCha8Rng);
+pub(super) struct Dice(ChaCha8Rng);
 
 impl Dice {
     fn new(seed: u64) -> Self {
@@ -362,6 +393,7 @@ fn config() -> Config {
         kubernetes_ca: "-----BEGIN CERTIFICATE-----\nMODEL\n-----END CERTIFICATE-----\n".to_owned(),
         allow_plain_state_dir: false,
         seal_key_grace_ms: 180_000,
+        recover_interrupted_init: None,
     }
 }
 
@@ -373,7 +405,7 @@ fn lay_out(kubernetes: &mut Kubernetes, now: Unix) {
     }
 }
 
-fn make_pod(kubernetes: &mut Kubernetes, now: Unix) -> String {
+pub(super) fn make_pod(kubernetes: &mut Kubernetes, now: Unix) -> String {
     let body = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "kubefox-0", "namespace": PLATFORM},
         "spec": {"serviceAccountName": "kubefox", "containers": [{"name": "none", "image": "none"}]},

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use kubefox_core::initializer::Config;
 use kubefox_core::machine::{CallId, Effect, Event, Outcome, Refusal, Seed};
+use kubefox_core::quarantine;
 use kubefox_core::time::{Mono, Now, Unix};
 use kubefox_io::driver::Tap;
 use kubefox_io::driver::halt::Halt;
@@ -19,6 +20,26 @@ fn a_recording_comes_out_as_it_was() {
     assert!(recording.starts_with(r#"{"role":"init nats","version":""#), "{recording}");
     let replayed = replay(&recording).expect("nothing differs");
     assert_eq!((replayed.role.as_str(), replayed.steps), ("init nats", 10));
+}
+
+#[test]
+fn a_quarantine_is_replayed_as_well() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let seed = Seed([3; 32]);
+    let recorder =
+        Recorder::<Quarantine>::new("init vault", folder.path().to_owned(), quarantine::Config, seed);
+    let recorder = Arc::new(Mutex::new(recorder));
+    let now = Now { mono: Mono(0), unix: Unix(1_800_000_000) };
+    let mut out = Out::default();
+    let machine = Quarantine::start(quarantine::Config, seed, now, &mut out);
+    RecordingTap::new(Arc::clone(&recorder), Silent).step(now, &Cause::Start, &out.take(), &machine);
+    write_shared(Some(&recorder));
+    let recording = std::fs::read_to_string(folder.path().join(TRACE)).expect("it was written");
+
+    let replayed = replay(&recording).expect("nothing differs");
+
+    let expected = Replayed { role: "init vault".to_owned(), steps: 1, phase: "ReadingMark".to_owned() };
+    assert_eq!(replayed, expected);
 }
 
 #[test]
@@ -113,8 +134,8 @@ fn awaited(effects: &[Effect<Initializer>]) -> Option<CallId> {
 /// Tells nobody.
 struct Silent;
 
-impl Tap<Initializer> for Silent {
-    fn step(&mut self, _: Now, _: &Cause<Initializer>, _: &[Effect<Initializer>], _: &Initializer) {}
+impl<M: Machine> Tap<M> for Silent {
+    fn step(&mut self, _: Now, _: &Cause<M>, _: &[Effect<M>], _: &M) {}
     fn halted(&mut self, _: Halt) {}
     fn missed(&mut self, _: Halt) {}
 }

@@ -138,7 +138,11 @@ fn project(directory: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
     let request = Request::ReplaceAll { folder: Folder::Shared, files: files.iter().map(new_file).collect() };
     match perform(&directories, &request) {
         Response::Done => Ok(()),
-        Response::Folder { .. } | Response::Bytes(_) | Response::Pair(_) | Response::Absent => {
+        Response::Folder { .. }
+        | Response::Data(_)
+        | Response::Bytes(_)
+        | Response::Pair(_)
+        | Response::Absent => {
             bail!("{} answered a write with something else", directory.display())
         }
         Response::Refused(kind) | Response::Failed(kind) => bail!("{}: {kind}", directory.display()),

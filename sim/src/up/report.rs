@@ -240,6 +240,8 @@ impl Report {
                     | Verdict::Stop(_)
                     | Verdict::Begin
                     | Verdict::CreateSealKey { .. }
+                    | Verdict::Mark { .. }
+                    | Verdict::ReplacePod
                     | Verdict::Commit { .. }
                     | Verdict::FinishSetUp { .. }
                     | Verdict::LogIn { .. } => {}
@@ -266,6 +268,9 @@ impl Report {
             | Notice::SealKeyDeletion
             | Notice::RootRevoked
             | Notice::Certified { .. }
+            | Notice::LoginStranded { .. }
+            | Notice::Found { .. }
+            | Notice::Lapsed(_)
             | Notice::Serving { .. }
             | Notice::Served { .. }
             | Notice::Rejected { .. } => {}

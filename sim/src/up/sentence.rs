@@ -7,7 +7,7 @@ use kubefox_core::{broker, controller, initializer};
 /// A notice of the controller.
 #[must_use]
 pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
-    use controller::Notice;
+    use controller::{Lapse, Notice};
     let sentence = match notice {
         Notice::Decided(Decision { row, verdict }) => {
             format!("row {row:>2} of the boot table: {}", decided(verdict))
@@ -54,6 +54,14 @@ pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
             let who = identity.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
             format!("refused {who} {}: {}", asked(ask), rejection.cause())
         }
+        Notice::LoginStranded { role } => {
+            format!("Vault refuses the login as {} although the API server accepts the token", role.as_str())
+        }
+        Notice::Found { what, remedy, .. } => format!("{what} {remedy}"),
+        Notice::Lapsed(Lapse::Token) => "its token for Vault has ended: nobody is served".to_owned(),
+        Notice::Lapsed(Lapse::Certificate) => {
+            "its serving certificate has ended: nobody is served".to_owned()
+        }
         // Settings are many, and who was served says so itself.
         Notice::Wrote(_)
         | Notice::Stored(_)
@@ -96,7 +104,11 @@ fn decided(verdict: &Verdict) -> String {
         Verdict::Begin => "nothing is there: begin a new life".to_owned(),
         Verdict::CreateSealKey { .. } => "make the seal key and store it in the cluster".to_owned(),
         Verdict::Initialize { attempt: 0 | 1, .. } => "initialize Vault".to_owned(),
-        Verdict::Initialize { attempt, .. } => format!("initialize Vault, attempt {attempt}"),
+        Verdict::Initialize { .. } => "initialize Vault again".to_owned(),
+        Verdict::Mark { .. } => "mark what the interrupted initialization left in Vault's data".to_owned(),
+        Verdict::ReplacePod => {
+            "delete this pod: the next one moves the marked data aside before Vault starts".to_owned()
+        }
         Verdict::Commit { otherwise: None, .. } => {
             "tell the cluster that the envelope is on the disk".to_owned()
         }

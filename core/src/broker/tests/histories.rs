@@ -274,7 +274,8 @@ impl World {
             Call::Nats(nats::Call::Connect { .. }) => connected(),
             Call::Nats(nats::Call::Publish { .. }) => published(),
             Call::Volume(volume::Call::ReadSealKey { .. })
-            | Call::Bootstrap(bootstrap::Call::Nats { .. }) => {
+            | Call::Bootstrap(bootstrap::Call::Nats { .. })
+            | Call::Listener(listener::Call::Probe { .. }) => {
                 panic!("not a broker's call: {call:?}")
             }
         }

@@ -1,4 +1,4 @@
-//! The serving certificate: issued, published without replacing what others trust, shown.
+//! The serving certificate: issued, published without replacing what others trust, shown, and proved to be shown.
 
 use super::fixtures::*;
 use crate::documents::certificate::{CONTROLLER_TTL_S, request};
@@ -26,10 +26,10 @@ fn a_certificate_is_published_before_it_is_shown() {
         [asks_kubernetes(kubernetes::Call::CreateTrust { life: life(), trust: trust(1) })]
     );
     let (leaf, ca) = (pem("controller 1"), pem("root"));
-    assert_eq!(
-        bench.step(),
-        [Told::Asks(5_000, Call::Listener(listener::Call::Present { leaf, ca, key: KEY }))]
-    );
+    let present = listener::Call::Present { leaf: leaf.clone(), ca, key: KEY };
+    assert_eq!(bench.step(), [Told::Asks(5_000, Call::Listener(present))]);
+    assert_eq!(bench.step(), [Told::Asks(5_000, Call::Listener(listener::Call::Probe { leaf }))]);
+    assert_eq!(bench.machine.standing(), Standing::Starting, "that it is shown is not proved yet");
     assert_eq!(
         bench.step(),
         [
@@ -120,6 +120,38 @@ fn nothing_is_issued_that_could_not_be_published() {
     let bench = Bench::at_in(world, "Waiting");
     bench.assert_waits(Wait::ApiToken);
     assert!(bench.world.deeds.contains(&"Login controller".into()));
+}
+
+#[test]
+fn a_server_that_shows_another_certificate_serves_nobody() {
+    let mut bench = Bench::at("Certify::Probing");
+    assert_eq!(bench.done(probed(false)), []);
+    bench.assert_waits(Wait::Listener);
+    assert_eq!(bench.machine.standing(), Standing::Starting);
+    bench.forward_to("Certify::Probing");
+    bench.step();
+    assert_eq!((bench.machine.phase(), bench.machine.standing()), ("Serving", Standing::Ready));
+}
+
+#[test]
+fn a_renewed_certificate_that_is_not_shown_counts_for_nothing_and_is_tried_again() {
+    let mut bench = Bench::at("Serving");
+    let before = bench.machine.memory.certificate;
+    bench.machine.memory.token = before;
+    bench.pass_to(bench.now.in_ms(CONTROLLER_TTL_S / 3 * 2 * 1_000));
+    bench.timeout();
+    bench.forward_to("Certify::Probing");
+    bench.done(probed(false));
+    bench.assert_waits(Wait::Listener);
+    assert_eq!(bench.machine.memory.certificate, before);
+    assert_eq!(bench.machine.standing(), Standing::Ready, "the one before it still lives");
+    bench.forward_to("Certify::Issuing");
+    bench.forward_to("Serving");
+    assert_ne!(bench.machine.memory.certificate, before);
+}
+
+const fn probed(shown: bool) -> Outcome<Reply> {
+    Outcome::Ok(Reply::Listener(listener::Reply::Probed { shown }))
 }
 
 fn trust(number: u64) -> Trust {

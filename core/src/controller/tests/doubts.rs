@@ -18,7 +18,7 @@ enum After {
 }
 
 /// Every phase but those of the survey.
-const PHASES: [&str; 48] = [
+const PHASES: [&str; 49] = [
     "Begin::WritingIntent",
     "CreateKey::Rehearsing",
     "CreateKey::Minting",
@@ -67,6 +67,7 @@ const PHASES: [&str; 48] = [
     "Certify::CreatingTrust",
     "Certify::UpdatingTrust",
     "Certify::Presenting",
+    "Certify::Probing",
 ];
 
 #[test]
@@ -306,7 +307,7 @@ fn after_certifying(phase: &str, conflict: bool) -> After {
         "Certify::CreatingTrust" | "Certify::UpdatingTrust" if conflict => {
             After::Pauses(200, Wait::Conflict, "Certify::ReadingTrust")
         }
-        "Certify::Presenting" => After::Waits(Wait::Listener),
+        "Certify::Presenting" | "Certify::Probing" => After::Waits(Wait::Listener),
         _ => After::Waits(Wait::ApiServer),
     }
 }

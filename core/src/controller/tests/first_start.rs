@@ -51,7 +51,7 @@ fn a_first_start_does_what_cannot_be_undone_in_this_order() {
     for account in Account::ALL {
         deeds.extend([String::from("GeneratePassword"), format!("WriteAccount {account:?}")]);
     }
-    deeds.extend(words(&["Forget", "Issue controller", "CreateTrust", "Present"]));
+    deeds.extend(words(&["Forget", "Issue controller", "CreateTrust", "Present", "Probe"]));
     assert_eq!(bench.world.deeds, deeds);
     assert_eq!(bench.now.mono, Mono(0), "a world that answers is not waited for");
 }
@@ -106,6 +106,7 @@ fn a_second_start_writes_nothing_but_the_certificate_of_today() {
             "Issue controller",
             "UpdateTrust",
             "Present",
+            "Probe",
         ])
     );
     assert_eq!(bench.world.state, before.state);

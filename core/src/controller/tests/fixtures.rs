@@ -8,11 +8,12 @@ pub(super) use alloc::vec::Vec;
 pub(super) use super::slots::Slots;
 pub(super) use super::world::World;
 pub(super) use crate::controller::table::Decision;
+pub(super) use crate::controller::turn::Lease;
 pub(super) use crate::controller::*;
 pub(super) use crate::fatal::Fatal;
 pub(super) use crate::machine::{Effect, Lost, Machine, Refusal, Standing};
 pub(super) use crate::names::{
-    Accessor, Identity, Installation, KeyId, LifeId, Namespace, Pem, PodName, TrustDomain,
+    Accessor, Identity, Installation, KeyId, LifeId, Namespace, Pem, PodName, TrustDomain, Uid,
 };
 pub(super) use crate::secret::{Asker, Own, Secret};
 pub(super) use crate::time::Unix;
@@ -225,6 +226,7 @@ pub(super) fn config() -> Config {
         kubernetes_ca: "-----BEGIN CERTIFICATE-----\n".into(),
         allow_plain_state_dir: false,
         seal_key_grace_ms: GRACE_MS,
+        recover_interrupted_init: None,
     }
 }
 
@@ -236,6 +238,10 @@ pub(super) fn life() -> LifeId {
 
 pub(super) fn other_life() -> LifeId {
     LifeId::parse("00000000000000ff").expect("sixteen digits")
+}
+
+pub(super) fn uid(text: &str) -> Uid {
+    Uid::parse(text).expect("a uid")
 }
 
 pub(super) fn key_id(number: u64) -> KeyId {

@@ -16,7 +16,7 @@ use crate::volume::{SealKeyFile, TokenFile};
 const HEALING_STEPS_MAX: usize = 2_000;
 
 /// Where a wrong step cannot be taken back.
-const DEEDS: [&str; 10] = [
+const DEEDS: [&str; 12] = [
     "CreateKey::Creating",
     "Initialize::WritingSent",
     "Initialize::Initializing",
@@ -27,6 +27,8 @@ const DEEDS: [&str; 10] = [
     "SetUp::WritingEnvelope",
     "Configure::Forgetting",
     "Serving",
+    "Audit::CreatingCommitted",
+    "Audit::Forgetting",
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -301,6 +303,9 @@ impl History {
 
     fn assert_ended(&self) {
         assert_eq!(self.open, BTreeSet::new(), "whoever asked was told");
+        let has_served = self.bench.machine.memory.certificate.is_some();
+        let stranded = self.bench.machine.standing() == Standing::Stopped(Fatal::SetupStranded);
+        assert!(!(has_served && stranded), "a stranded login ends nobody who has served");
         if let Standing::Stopped(fatal) = self.bench.machine.standing()
             && !self.lies
         {
@@ -355,6 +360,10 @@ impl History {
             );
         }
         assert!(!machine.waits_for().is_empty());
+        let ready = machine.standing() == Standing::Ready;
+        let leases = machine.memory.token.is_some() && machine.memory.certificate.is_some();
+        assert!(!ready || leases, "nobody is served without a token and a certificate that live");
+        assert!(machine.phase() != "Serving" || ready);
         let served: BTreeSet<Ticket> = machine.sessions.keys().copied().collect();
         assert_eq!(served, self.open, "every question has its session");
         for ticket in served {
@@ -428,7 +437,14 @@ impl History {
                 !matches!(last, Some((Call::State(state::Call::WriteEnvelope { .. }), _))),
                 "the only copy is read back before anything else"
             ),
-            Call::Listener(_) => assert!(matches!(
+            Call::Listener(listener::Call::Probe { leaf }) => assert!(
+                matches!(
+                    last,
+                    Some((Call::Listener(listener::Call::Present { leaf: given, .. }), Outcome::Ok(_))) if given == leaf
+                ),
+                "{last:?}"
+            ),
+            Call::Listener(listener::Call::Present { .. }) => assert!(matches!(
                 last,
                 Some((
                     Call::Kubernetes(
@@ -482,7 +498,7 @@ fn lie(call: &Call, pick: u8) -> Option<Outcome<Reply>> {
             let states = [
                 State::Absent,
                 State::Intent { life: life() },
-                State::Sent { life: life(), attempt: u32::from(pick) },
+                State::Sent { life: life(), attempt: u32::from(pick), recoveries: 0 },
                 State::Envelope { life: life(), generation: 1, key: key_id(1) },
                 State::Envelope { life: other_life(), generation: 1, key: key_id(2) },
             ];
@@ -518,7 +534,14 @@ fn lie(call: &Call, pick: u8) -> Option<Outcome<Reply>> {
         }
         Call::Kubernetes(kubernetes::Call::ReadTrust) => one(&[kubernetes(kubernetes::Reply::Trust(None))]),
         Call::Vault(call) => vault_lie(call, pick),
-        Call::Kubernetes(_) | Call::State(_) | Call::Volume(_) | Call::Keys(_) | Call::Listener(_) => None,
+        Call::Listener(listener::Call::Probe { .. }) => {
+            one(&[Outcome::Ok(Reply::Listener(listener::Reply::Probed { shown: false }))])
+        }
+        Call::Kubernetes(_)
+        | Call::State(_)
+        | Call::Volume(_)
+        | Call::Keys(_)
+        | Call::Listener(listener::Call::Present { .. }) => None,
     }
 }
 

@@ -6,7 +6,10 @@ use crate::state::{Opened, State};
 #[test]
 fn the_request_leaves_only_after_the_disk_knows_that_it_may() {
     let mut bench = Bench::at("Initialize::Rehearsing");
-    assert_eq!(bench.step(), [asks_state(state::Call::WriteSent { life: life(), attempt: 1 })]);
+    assert_eq!(
+        bench.step(),
+        [asks_state(state::Call::WriteSent { life: life(), attempt: 1, recoveries: 0 })]
+    );
     assert_eq!(bench.step(), [Told::Asks(120_000, Call::Vault(vault::Call::Initialize))]);
     assert_eq!(bench.step(), [asks_to_write()]);
     assert_eq!(bench.step(), [asks_to_read_back()]);
@@ -64,7 +67,10 @@ fn already_initialized_at_a_second_attempt_may_have_been_the_first() {
     bench.done(Outcome::Unknown(Lost::Connection));
     bench.wait();
     bench.forward_to("Initialize::Rehearsing");
-    assert_eq!(bench.step(), [asks_state(state::Call::WriteSent { life: life(), attempt: 2 })]);
+    assert_eq!(
+        bench.step(),
+        [asks_state(state::Call::WriteSent { life: life(), attempt: 2, recoveries: 0 })]
+    );
     bench.step();
     // The first request is applied late.
     (bench.world.initialized, bench.world.root) = (true, true);
@@ -73,7 +79,7 @@ fn already_initialized_at_a_second_attempt_may_have_been_the_first() {
     assert_eq!(bench.stands(), ("Waiting", Wait::VaultUnsettled.sentence()));
     bench.forward_to("Stopped");
     bench.assert_stopped(Fatal::InitInterrupted);
-    assert_eq!(bench.world.state, State::Sent { life: life(), attempt: 2 });
+    assert_eq!(bench.world.state, State::Sent { life: life(), attempt: 2, recoveries: 0 });
 }
 
 #[test]
@@ -93,8 +99,19 @@ fn an_answer_that_was_lost_is_looked_for_and_never_asked_for_blindly() {
 #[test]
 fn a_vault_killed_inside_its_own_initialization_needs_a_person() {
     let mut bench = Bench::at("Initialize::Initializing");
-    assert_eq!(bench.done(vault(vault::Reply::HalfInitialized)), []);
+    let decided = Decision { row: 11, verdict: Verdict::Stop(Fatal::HalfInitialized) };
+    assert_eq!(bench.done(vault(vault::Reply::HalfInitialized)), [Told::Notes(Notice::Decided(decided))]);
     bench.assert_stopped(Fatal::HalfInitialized);
+
+    let again = Bench::at_in(bench.world, "Initialize::Initializing");
+    let mut again = Bench::at_in(again.world, "Initialize::Initializing");
+    assert_eq!(
+        again.world.state,
+        State::Sent { life: life(), attempt: 2, recoveries: 0 },
+        "it grows no further"
+    );
+    again.done(vault(vault::Reply::HalfInitialized));
+    again.assert_stopped(Fatal::HalfInitialized);
 }
 
 fn asks_to_write() -> Told {

@@ -62,7 +62,8 @@ fn read_by(call: &Call) -> Vec<Secret> {
                 | kubernetes::Call::ReadCommitted
                 | kubernetes::Call::ReadTrust
                 | kubernetes::Call::CreateTrust { .. }
-                | kubernetes::Call::UpdateTrust { .. } => {}
+                | kubernetes::Call::UpdateTrust { .. }
+                | kubernetes::Call::DeletePod { .. } => {}
             }
             names
         }
@@ -72,7 +73,9 @@ fn read_by(call: &Call) -> Vec<Secret> {
         }
         Call::State(state::Call::Open { key }) => vec![*key],
         Call::Listener(listener::Call::Present { key, .. }) => vec![*key],
-        Call::State(_) | Call::Volume(_) | Call::Keys(_) => vec![],
+        Call::State(_) | Call::Volume(_) | Call::Keys(_) | Call::Listener(listener::Call::Probe { .. }) => {
+            vec![]
+        }
     }
 }
 

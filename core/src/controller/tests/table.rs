@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 
 use super::fixtures::*;
-use crate::controller::table::Facts;
+use crate::controller::table::{ATTEMPT_AGAIN, Facts};
 use crate::kubernetes::{Marked, SealKeyObject};
-use crate::state::{Opened, State};
+use crate::state::{Opened, RECOVERIES_MAX, State};
 use crate::vault::{InitStatus, SealStatus};
 use crate::volume::SealKeyFile;
 
@@ -14,10 +14,13 @@ fn row_2_the_directory_is_a_volume_or_nothing_begins() {
     let unknown = Facts { mount_point: Known::Unknown, ..clean() };
     let plain = Facts { mount_point: Known::Fact(false), ..clean() };
     for allow_plain in [false, true] {
-        assert_eq!(decide(&unknown, allow_plain, true), waits(2, Wait::StateDirectory));
+        assert_eq!(decide(&unknown, Terms { allow_plain, ..LATE }), waits(2, Wait::StateDirectory));
     }
-    assert_eq!(decide(&plain, false, true), stops(2, Fatal::StateNotPersistent));
-    assert_eq!(decide(&plain, true, true), Decision { row: 5, verdict: Verdict::Begin });
+    assert_eq!(decide(&plain, LATE), stops(2, Fatal::StateNotPersistent));
+    assert_eq!(
+        decide(&plain, Terms { allow_plain: true, ..LATE }),
+        Decision { row: 5, verdict: Verdict::Begin }
+    );
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn row_6_an_initialized_vault_without_a_file_is_not_ours_to_touch() {
 
 #[test]
 fn row_7_objects_of_another_life_stop_a_life_that_began() {
-    for begun in [intent(), sent()] {
+    for begun in [intent(), sent(), marked_after(0)] {
         for life in [None, Some(other_life())] {
             for facts in [
                 Facts {
@@ -129,7 +132,7 @@ fn row_7_objects_of_another_life_stop_a_life_that_began() {
 #[test]
 fn row_8_what_was_committed_is_never_initialized_again() {
     let committed = Known::Fact(Some(marked(Some(life()))));
-    for begun in [intent(), sent()] {
+    for begun in [intent(), sent(), marked_after(0)] {
         let facts = Facts { committed: committed.clone(), ..begun };
         assert_decides(facts.clone(), stops(8, Fatal::StorageLost));
         for facts in [half(facts.clone()), with_vault(facts.clone(), &sealed()), with_vault(facts, &active())]
@@ -142,7 +145,7 @@ fn row_8_what_was_committed_is_never_initialized_again() {
 #[test]
 fn row_9_an_intent_is_resumed_and_a_vault_somebody_else_initialized_is_not() {
     assert_decides(intent(), Decision { row: 9, verdict: Verdict::CreateSealKey { life: life() } });
-    let verdict = Verdict::Initialize { life: life(), attempt: 1 };
+    let verdict = Verdict::Initialize { life: life(), attempt: 1, recoveries: 0 };
     assert_decides(with_key(intent()), Decision { row: 9, verdict });
     for facts in [half(intent()), with_vault(intent(), &sealed()), with_vault(intent(), &active())] {
         assert_decides(facts, stops(9, Fatal::ForeignInit));
@@ -152,8 +155,11 @@ fn row_9_an_intent_is_resumed_and_a_vault_somebody_else_initialized_is_not() {
 #[test]
 fn row_10_an_initialization_that_never_arrived_is_sent_again() {
     assert_decides(sent(), Decision { row: 10, verdict: Verdict::CreateSealKey { life: life() } });
-    let verdict = Verdict::Initialize { life: life(), attempt: 3 };
-    assert_decides(with_key(sent()), Decision { row: 10, verdict });
+    for attempt in [1, 2, 3, u32::MAX] {
+        let state = Known::Fact(State::Sent { life: life(), attempt, recoveries: 1 });
+        let verdict = Verdict::Initialize { life: life(), attempt: ATTEMPT_AGAIN, recoveries: 1 };
+        assert_decides(Facts { state, ..with_key(sent()) }, Decision { row: 10, verdict });
+    }
 }
 
 #[test]
@@ -188,19 +194,61 @@ fn rows_9_and_10_nothing_is_initialized_under_a_key_that_is_being_deleted() {
         let marked = Marked { life: Some(life()), deleting: true };
         let secret = Known::Fact(Some(SealKeyObject { marked, key: Some(key_id(1)) }));
         let deleting = Facts { secret, ..facts.clone() };
-        assert_eq!(
-            decide(&deleting, false, true),
-            decide(&facts, false, true),
-            "the envelope is under it already"
-        );
+        assert_eq!(decide(&deleting, LATE), decide(&facts, LATE), "the envelope is under it already");
     }
 }
 
 #[test]
 fn row_11_an_answer_that_was_lost_is_not_asked_for_twice() {
-    assert_decides(half(sent()), stops(11, Fatal::HalfInitialized));
-    assert_decides(with_vault(sent(), &sealed()), stops(11, Fatal::InitInterrupted));
-    assert_decides(with_vault(sent(), &active()), stops(11, Fatal::ForeignInit));
+    for recoveries in 0..=RECOVERIES_MAX {
+        for begun in [sent_after(recoveries), marked_after(recoveries)] {
+            assert_eq!(decide(&half(begun.clone()), LATE), stops(11, Fatal::HalfInitialized));
+            let interrupted = with_vault(begun.clone(), &sealed());
+            assert_eq!(decide(&interrupted, LATE), stops(11, Fatal::InitInterrupted));
+            assert_decides(with_vault(begun, &active()), stops(11, Fatal::ForeignInit));
+        }
+    }
+}
+
+#[test]
+fn row_11_with_the_operators_leave_what_an_interrupted_initialization_left_is_moved_aside() {
+    let uid = uid("3f1c");
+    let recover = Terms { recover: Some(&uid), ..LATE };
+    for recoveries in 0..RECOVERIES_MAX {
+        let verdict = Verdict::Mark { life: life(), attempt: 1, recoveries };
+        let sent = sent_after(recoveries);
+        for facts in [half(sent.clone()), with_vault(sent, &sealed())] {
+            assert_eq!(decide(&facts, recover), Decision { row: 11, verdict: verdict.clone() });
+        }
+        let marked = with_key(marked_after(recoveries));
+        for facts in [marked.clone(), half(marked.clone()), with_vault(marked, &sealed())] {
+            assert_eq!(decide(&facts, recover), Decision { row: 11, verdict: Verdict::ReplacePod });
+            let another = self::uid("4a2d");
+            let replaced = Terms { recover: Some(&another), ..LATE };
+            assert_eq!(decide(&facts, replaced), stops(11, Fatal::QuarantineMissing));
+        }
+    }
+    for begun in [sent_after(RECOVERIES_MAX), marked_after(RECOVERIES_MAX)] {
+        for facts in [half(begun.clone()), with_vault(begun, &sealed())] {
+            assert_eq!(decide(&facts, recover), stops(11, Fatal::RecoveryExhausted));
+        }
+    }
+}
+
+#[test]
+fn row_11_silence_of_the_cluster_recovers_nothing() {
+    let uid = uid("3f1c");
+    let recover = Terms { recover: Some(&uid), ..LATE };
+    for begun in [sent(), marked_after(0)] {
+        for facts in [half(begun.clone()), with_vault(begun, &sealed())] {
+            for facts in [
+                Facts { committed: Known::Unknown, ..facts.clone() },
+                Facts { secret: Known::Unknown, ..facts },
+            ] {
+                assert_eq!(decide(&facts, recover), waits(7, Wait::ApiServer));
+            }
+        }
+    }
 }
 
 #[test]
@@ -246,8 +294,8 @@ fn rows_14_and_15_the_seal_key_has_its_grace_and_no_more() {
         let (absent, other) = (SealKeyFile::Absent, SealKeyFile::Present(key_id(9)));
         for (mounted, fatal) in [(absent, Fatal::SealKeyMissing), (other, Fatal::SealKeyReplaced)] {
             let facts = of(Known::Fact(mounted));
-            assert_eq!(decide(&facts, false, false), waits(14, Wait::SealKeyVolume));
-            assert_eq!(decide(&facts, false, true), stops(15, fatal));
+            assert_eq!(decide(&facts, Terms::default()), waits(14, Wait::SealKeyVolume));
+            assert_eq!(decide(&facts, LATE), stops(15, fatal));
         }
         assert_decides(of(Known::Unknown), waits(14, Wait::SealKeyVolume));
         assert_decides(of(Known::Fact(SealKeyFile::Malformed)), stops(15, Fatal::SealKeyMalformed));
@@ -307,14 +355,21 @@ fn rows_19_and_20_root_is_used_up_before_anybody_logs_in_to_serve() {
     }
 }
 
-/// The same whether the mount point rule is lifted and whether the seal key's volume is late.
+/// The same whether the mount point rule is lifted, the seal key's volume is late, and recovery is allowed.
 fn assert_decides(facts: Facts, decision: Decision) {
+    let uid = uid("3f1c");
     for allow_plain in [false, true] {
         for key_late in [false, true] {
-            assert_eq!(decide(&facts, allow_plain, key_late), decision, "{facts:?}");
+            for recover in [None, Some(&uid)] {
+                let terms = Terms { allow_plain, key_late, recover };
+                assert_eq!(decide(&facts, terms), decision, "{facts:?}");
+            }
         }
     }
 }
+
+/// Nothing is allowed that does not have to be, and the seal key's volume has had its grace.
+const LATE: Terms<'static> = Terms { allow_plain: false, key_late: true, recover: None };
 
 /// Nothing was ever started here, and everything answers.
 fn clean() -> Facts {
@@ -338,7 +393,18 @@ fn intent() -> Facts {
 }
 
 fn sent() -> Facts {
-    Facts { state: Known::Fact(State::Sent { life: life(), attempt: 2 }), ..clean() }
+    sent_after(0)
+}
+
+fn sent_after(recoveries: u32) -> Facts {
+    Facts { state: Known::Fact(State::Sent { life: life(), attempt: 1, recoveries }), ..clean() }
+}
+
+fn marked_after(recoveries: u32) -> Facts {
+    Facts {
+        state: Known::Fact(State::Recover { life: life(), attempt: 1, recoveries, pod: uid("3f1c") }),
+        ..clean()
+    }
 }
 
 /// A life in the middle of which Vault was restarted.

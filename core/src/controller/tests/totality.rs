@@ -5,18 +5,19 @@ use alloc::collections::BTreeSet;
 use super::fixtures::*;
 use crate::controller::table::Facts;
 use crate::kubernetes::{Marked, SealKeyObject};
-use crate::state::{Opened, State};
+use crate::state::{Opened, RECOVERIES_MAX, State};
 use crate::vault::{InitStatus, SealStatus};
 use crate::volume::SealKeyFile;
 
 #[test]
 fn the_table_is_total_and_every_verdict_has_its_evidence() {
+    let own = uid("3f1c");
     let mut rows = BTreeSet::new();
     let mut combinations = 0;
     for facts in every_survey() {
-        for (allow_plain, key_late) in [(false, false), (false, true), (true, false), (true, true)] {
-            let decision = decide(&facts, allow_plain, key_late);
-            assert_evidence(&facts, allow_plain, &decision);
+        for terms in every_term(&own) {
+            let decision = decide(&facts, terms);
+            assert_evidence(&facts, terms, &decision);
             rows.insert(decision.row);
             combinations += 1;
         }
@@ -28,9 +29,11 @@ fn the_table_is_total_and_every_verdict_has_its_evidence() {
 #[test]
 fn a_fact_that_becomes_unknown_only_ever_turns_a_deed_into_a_wait_or_an_earlier_row() {
     for facts in every_survey() {
-        let known = decide(&facts, false, true);
+        let own = uid("3f1c");
+        let terms = Terms { key_late: true, recover: Some(&own), allow_plain: false };
+        let known = decide(&facts, terms);
         for (name, silent) in silenced(&facts) {
-            let decision = decide(&silent, false, true);
+            let decision = decide(&silent, terms);
             // What follows if the API server does not take the commit is checked as a row of its own.
             let same_deed = decision.row == 17 && known.row == 17;
             let harmless = decision == known
@@ -44,12 +47,21 @@ fn a_fact_that_becomes_unknown_only_ever_turns_a_deed_into_a_wait_or_an_earlier_
     }
 }
 
+/// Whatever the operator allows, and time has brought.
+pub(super) fn every_term(own: &Uid) -> impl Iterator<Item = Terms<'_>> {
+    [false, true].into_iter().flat_map(move |allow_plain| {
+        [false, true].into_iter().flat_map(move |key_late| {
+            [None, Some(own)].map(|recover| Terms { allow_plain, key_late, recover })
+        })
+    })
+}
+
 /// What must be known, and how, for each verdict.
-fn assert_evidence(facts: &Facts, allow_plain: bool, decision: &Decision) {
+fn assert_evidence(facts: &Facts, terms: Terms<'_>, decision: &Decision) {
     let seen = Seen(facts);
     let shown = || format!("{decision:?} for {facts:?}");
     let volume = match facts.mount_point {
-        Known::Fact(mount_point) => mount_point || allow_plain,
+        Known::Fact(mount_point) => mount_point || terms.allow_plain,
         Known::Unknown => false,
     };
     if !matches!(decision.verdict, Verdict::Wait(_) | Verdict::Stop(_)) {
@@ -78,13 +90,32 @@ fn assert_evidence(facts: &Facts, allow_plain: bool, decision: &Decision) {
                 && facts.secret == Known::Fact(None)
                 && facts.committed == Known::Fact(None)
         }
-        Verdict::Initialize { life, attempt } => {
+        Verdict::Initialize { life, attempt, recoveries } => {
             let sole = matches!(facts.state, Known::Fact(State::Intent { .. }));
             seen.uninitialized()
                 && seen.begun(life)
                 && seen.stored_key_is_mounted(life)
                 && facts.committed == Known::Fact(None)
                 && (*attempt == 1) == sole
+                && *recoveries == seen.recoveries()
+        }
+        Verdict::Mark { life, attempt: 1, recoveries } => {
+            terms.recover.is_some()
+                && seen.interrupted()
+                && *recoveries < RECOVERIES_MAX
+                && facts.state
+                    == Known::Fact(State::Sent { life: life.clone(), attempt: 1, recoveries: *recoveries })
+                && seen.nothing_of_another_life(life)
+                && facts.committed == Known::Fact(None)
+        }
+        Verdict::Mark { .. } => false,
+        Verdict::ReplacePod => {
+            terms.recover.is_some()
+                && seen.to_move()
+                && seen.marked_by("3f1c")
+                && seen.recoveries() < RECOVERIES_MAX
+                && seen.nothing_of_another_life(&life())
+                && facts.committed == Known::Fact(None)
         }
         Verdict::Commit { otherwise, .. } => {
             seen.initialized() && seen.opens(otherwise.is_none()) && facts.committed == Known::Fact(None)
@@ -101,6 +132,15 @@ fn assert_evidence(facts: &Facts, allow_plain: bool, decision: &Decision) {
         Verdict::LogIn { .. } => seen.initialized() && seen.sealed(false) && seen.opens(false),
         Verdict::Stop(Fatal::StorageLost) => {
             (seen.uninitialized() || seen.half()) && (seen.envelope() || committed)
+        }
+        Verdict::Stop(Fatal::QuarantineMissing) => {
+            terms.recover.is_some() && seen.to_move() && seen.marked_by("4a2d")
+        }
+        Verdict::Stop(Fatal::RecoveryExhausted) => {
+            terms.recover.is_some() && seen.to_move() && seen.recoveries() >= RECOVERIES_MAX
+        }
+        Verdict::Stop(Fatal::HalfInitialized | Fatal::InitInterrupted) => {
+            terms.recover.is_none() && seen.to_move()
         }
         Verdict::Stop(_) => facts.mount_point != Known::Unknown,
         Verdict::Wait(wait) => is_missing(*wait, facts),
@@ -136,7 +176,48 @@ impl Seen<'_> {
 
     fn begun(&self, life: &LifeId) -> bool {
         self.0.state == Known::Fact(State::Intent { life: life.clone() })
-            || self.0.state == Known::Fact(State::Sent { life: life.clone(), attempt: 1 })
+            || matches!(
+                &self.0.state,
+                Known::Fact(State::Sent { life: found, .. }) if found == life
+            )
+    }
+
+    /// Vault holds something, and nobody ever unsealed it.
+    fn interrupted(&self) -> bool {
+        self.half() || (self.initialized() && self.sealed(true))
+    }
+
+    /// A marked Vault may be half-initialized and say that it is uninitialized.
+    fn to_move(&self) -> bool {
+        let marked = matches!(self.0.state, Known::Fact(State::Recover { .. }));
+        self.interrupted() || (marked && self.uninitialized())
+    }
+
+    fn marked_by(&self, uid: &str) -> bool {
+        matches!(&self.0.state, Known::Fact(State::Recover { pod, .. }) if pod.as_str() == uid)
+    }
+
+    fn recoveries(&self) -> u32 {
+        match self.0.state {
+            Known::Fact(State::Sent { recoveries, .. } | State::Recover { recoveries, .. }) => recoveries,
+            Known::Fact(
+                State::Absent
+                | State::Intent { .. }
+                | State::Foreign { .. }
+                | State::Envelope { .. }
+                | State::Corrupt
+                | State::OtherInstallation,
+            )
+            | Known::Unknown => 0,
+        }
+    }
+
+    fn nothing_of_another_life(&self, life: &LifeId) -> bool {
+        match &self.0.secret {
+            Known::Fact(Some(secret)) => secret.marked.life.as_ref() == Some(life),
+            Known::Fact(None) => true,
+            Known::Unknown => false,
+        }
     }
 
     /// With the mounted key, which is the envelope's.
@@ -195,7 +276,9 @@ fn is_missing(wait: Wait, facts: &Facts) -> bool {
         | Wait::VaultToken
         | Wait::Tokens
         | Wait::Configuration
-        | Wait::Listener => false,
+        | Wait::Listener
+        | Wait::Renewal
+        | Wait::OwnPod => false,
     }
 }
 
@@ -229,7 +312,11 @@ fn states() -> Vec<Known<State>> {
     let mut states: Vec<_> = [
         State::Absent,
         State::Intent { life: life() },
-        State::Sent { life: life(), attempt: 1 },
+        State::Sent { life: life(), attempt: 1, recoveries: 0 },
+        State::Sent { life: life(), attempt: 1, recoveries: RECOVERIES_MAX },
+        State::Recover { life: life(), attempt: 1, recoveries: 0, pod: uid("3f1c") },
+        State::Recover { life: life(), attempt: 1, recoveries: 0, pod: uid("4a2d") },
+        State::Recover { life: life(), attempt: 1, recoveries: RECOVERIES_MAX, pod: uid("3f1c") },
         State::Foreign { life: life() },
         State::Envelope { life: life(), generation: 1, key: key_id(1) },
         State::Corrupt,

@@ -72,7 +72,7 @@ fn a_vault_that_is_silent_three_times_in_a_row_is_surveyed() {
 #[test]
 fn an_outage_that_begins_with_a_renewal_takes_readiness_away_too() {
     let mut bench = Bench::at("Serving");
-    bench.pass_to(bench.now.mono.after_ms(900_000));
+    bench.pass_to(bench.now.mono.after_ms(700_000));
     bench.timeout();
     assert_eq!(bench.machine.phase(), "Login::ReadingControllerJwt");
 
@@ -136,6 +136,10 @@ fn a_clock_that_was_set_back_or_stood_still_puts_no_renewal_off() {
         let two_thirds_s = life_s / 3 * 2;
         for (mono_s, unix_jump_s) in [(two_thirds_s, -1_000_000), (2, two_thirds_s.cast_signed())] {
             let mut bench = Bench::at("Serving");
+            if life_s == CONTROLLER_TTL_S {
+                // Everything else that ends lives as long.
+                bench.machine.memory.token = bench.machine.memory.certificate;
+            }
             bench.pass_to(bench.now.in_ms(mono_s * 1_000));
             bench.now.unix.0 = bench.now.unix.0.saturating_add_signed(unix_jump_s);
             assert_eq!(bench.timeout(), [asks_for_token(Token::Vault, Own::VaultJwt)]);
@@ -186,4 +190,79 @@ fn a_renewal_that_fails_is_tried_again_and_does_not_end_the_service() {
     assert_eq!(bench.machine.standing(), Standing::Ready);
     assert_eq!(bench.wait(), [INSPECT], "what went wrong, a survey finds out");
     bench.forward_to("Serving");
+}
+
+#[test]
+fn a_certificate_that_ends_before_it_is_renewed_takes_readiness_away_until_it_is() {
+    let mut bench = Bench::at("Serving");
+    let end = bench.now.in_ms(CONTROLLER_TTL_S * 1_000);
+    // The own token is renewed all the time; whatever needs the API server fails.
+    let told = without_the_api_server(&mut bench, end);
+    assert_eq!(told, [Told::Notes(Notice::Lapsed(Lapse::Certificate))]);
+    assert_eq!(bench.machine.standing(), Standing::Starting);
+    assert!(bench.now.mono.0 - end.0 <= crate::retry::BACKOFF_MS_MAX, "{:?}", bench.now);
+
+    bench.forward_to("Certify::Issuing");
+    let issuing = "waiting for a valid serving certificate to be issued, published and shown";
+    assert_eq!(bench.stands().1, issuing);
+    bench.forward_to("Serving");
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+}
+
+#[test]
+fn nobody_is_served_from_the_moment_on_that_the_certificate_or_the_token_ends() {
+    for life_s in [900, CONTROLLER_TTL_S] {
+        let mut bench = Bench::at("Serving");
+        let end = bench.now.in_ms(life_s * 1_000);
+        bench.pass_to(Mono(end.0 - 1));
+        if life_s == CONTROLLER_TTL_S {
+            bench.machine.memory.token = bench.machine.memory.certificate;
+        }
+        bench.ask(1, bench.now.in_ms(1_000), Ask::Nats);
+        assert_eq!(bench.machine.sessions.len(), 1, "it lives to the last moment");
+        bench.pass_to(end);
+        let told = bench.ask(2, bench.now.in_ms(1_000), Ask::Nats);
+        assert_eq!(told[1], Told::Answers(Ticket(2), Answer::Rejected(Rejection::NotServing)));
+    }
+}
+
+#[test]
+fn a_token_that_ends_while_nobody_is_served_is_no_news() {
+    let mut bench = Bench::at("Serving");
+    (bench.world.sealed, bench.world.hold) = (true, true);
+    bench.forward_to("Waiting");
+    let end = bench.now.in_ms(1_000_000);
+    while bench.now.mono < end {
+        let told = bench.step();
+        assert!(!told.contains(&Told::Notes(Notice::Lapsed(Lapse::Token))), "{told:?}");
+    }
+    assert_eq!(bench.machine.memory.token, None);
+    bench.world.hold = false;
+    bench.forward_to("Serving");
+}
+
+#[test]
+fn a_token_that_ends_at_once_is_no_reason_to_log_in_without_a_pause() {
+    let mut bench = Bench::at("Certify::Probing");
+    bench.machine.memory.token = Some(Lease::new(bench.now, 0, 0));
+    bench.step();
+    bench.assert_waits(Wait::Renewal);
+    assert_eq!(bench.machine.standing(), Standing::Starting);
+    bench.forward_to("Serving");
+}
+
+/// Goes on with an API server that answers nothing until nobody is served any more. What is told then.
+fn without_the_api_server(bench: &mut Bench, end: Mono) -> Vec<Told> {
+    while bench.now.mono <= end.after_ms(crate::retry::BACKOFF_MS_MAX) {
+        let told = match bench.boot_flight() {
+            Some(flight) if matches!(flight.call, Call::Kubernetes(_)) => {
+                bench.done(Outcome::Unknown(Lost::Connection))
+            }
+            Some(_) | None => bench.step(),
+        };
+        if bench.machine.standing() != Standing::Ready {
+            return told.into_iter().filter(|told| matches!(told, Told::Notes(Notice::Lapsed(_)))).collect();
+        }
+    }
+    panic!("the certificate has ended and somebody is served");
 }

@@ -104,6 +104,9 @@ impl World {
             Call::Listener(listener::Call::Present { .. }) => {
                 Outcome::Ok(Reply::Listener(listener::Reply::Presented { address: "127.0.0.1:8443".into() }))
             }
+            Call::Listener(listener::Call::Probe { .. }) => {
+                Outcome::Ok(Reply::Listener(listener::Reply::Probed { shown: true }))
+            }
             Call::Keys(keys::Call::Forget { .. }) => Outcome::Ok(Reply::Keys(keys::Reply::Forgotten)),
             Call::Keys(keys::Call::MintSealKey { .. }) => panic!("not a key of the controller: {call:?}"),
         }
@@ -117,8 +120,13 @@ impl World {
             state::Call::Open { .. } => state::Reply::Opened(self.open()),
             state::Call::Rehearse => state::Reply::Written,
             state::Call::WriteIntent { life } => self.write(State::Intent { life: life.clone() }),
-            state::Call::WriteSent { life, attempt } => {
-                self.write(State::Sent { life: life.clone(), attempt: *attempt })
+            state::Call::WriteSent { life, attempt, recoveries } => {
+                let (life, attempt, recoveries) = (life.clone(), *attempt, *recoveries);
+                self.write(State::Sent { life, attempt, recoveries })
+            }
+            state::Call::WriteRecover { life, attempt, recoveries, pod } => {
+                let (life, attempt, recoveries, pod) = (life.clone(), *attempt, *recoveries, pod.clone());
+                self.write(State::Recover { life, attempt, recoveries, pod })
             }
             state::Call::WriteForeign { life } => self.write(State::Foreign { life: life.clone() }),
             state::Call::WriteEnvelope { life, generation, root, .. } => {
@@ -146,6 +154,7 @@ impl World {
                 State::Absent
                 | State::Intent { .. }
                 | State::Sent { .. }
+                | State::Recover { .. }
                 | State::Foreign { .. }
                 | State::Corrupt
                 | State::OtherInstallation,
@@ -203,6 +212,7 @@ impl World {
                 self.publish(life, trust);
                 kubernetes::Reply::Updated
             }
+            kubernetes::Call::DeletePod { .. } => kubernetes::Reply::PodDeleted,
             kubernetes::Call::ReviewToken { token, .. } => {
                 let uid = Uid::parse("3f1c").expect("a uid");
                 let pod = Some(Pod { name: PodName::parse("some-pod").expect("a pod name"), uid });
@@ -423,9 +433,13 @@ fn deed(call: &Call) -> Option<String> {
         Call::Kubernetes(kubernetes::Call::CreateTrust { .. }) => "CreateTrust".into(),
         Call::Kubernetes(kubernetes::Call::UpdateTrust { .. }) => "UpdateTrust".into(),
         Call::Kubernetes(kubernetes::Call::ReviewToken { .. }) => "ReviewToken".into(),
+        Call::Kubernetes(kubernetes::Call::DeletePod { pod }) => {
+            format!("DeletePod {} {}", pod.name, pod.uid)
+        }
         Call::State(state::Call::Rehearse) => "Rehearse".into(),
         Call::State(state::Call::WriteIntent { .. }) => "WriteIntent".into(),
         Call::State(state::Call::WriteSent { attempt, .. }) => format!("WriteSent {attempt}"),
+        Call::State(state::Call::WriteRecover { recoveries, .. }) => format!("WriteRecover {recoveries}"),
         Call::State(state::Call::WriteForeign { .. }) => "WriteForeign".into(),
         Call::State(state::Call::WriteEnvelope { generation, root, .. }) => {
             format!("WriteEnvelope {generation}{}", if *root { " with root" } else { "" })
@@ -434,6 +448,7 @@ fn deed(call: &Call) -> Option<String> {
         Call::Keys(keys::Call::MintSealKey { .. }) => "MintSealKey".into(),
         Call::Keys(keys::Call::Forget { .. }) => "Forget".into(),
         Call::Listener(listener::Call::Present { .. }) => "Present".into(),
+        Call::Listener(listener::Call::Probe { .. }) => "Probe".into(),
         Call::Kubernetes(
             kubernetes::Call::ReadSealKey | kubernetes::Call::ReadCommitted | kubernetes::Call::ReadTrust,
         )

@@ -39,6 +39,9 @@ pub fn decode(call: &Call, response: Response<Vec<u8>>) -> Outcome<Reply> {
         Call::UpdateTrust { life: _, version: _, trust: _ } => {
             answer.object().map(|Object { metadata: _ }| Reply::Updated)
         }
+        // A 404 or a 409 says that this pod is gone: another may have its name, and that one is not touched.
+        Call::DeletePod { pod: _ } if answer.is_not_found() || answer.status == 409 => Ok(Reply::PodDeleted),
+        Call::DeletePod { pod: _ } => answer.accepted().map(|()| Reply::PodDeleted),
         Call::ReadSealKey => answer.found().map(|secret| Reply::SealKey(secret.map(seal_key))),
         Call::ReadCommitted => {
             answer.found().map(|object| Reply::Committed(object.map(|Object { metadata }| marked(&metadata))))
@@ -86,10 +89,22 @@ impl Answer {
 
     /// `None` only if the API server itself says that there is no such object.
     fn found<T: DeserializeOwned>(&self) -> Result<Option<T>, No> {
-        if self.status == 404 && self.body::<Status>().is_ok_and(|status| status.reason == "NotFound") {
+        if self.is_not_found() {
             return Ok(None);
         }
         self.object().map(Some)
+    }
+
+    fn is_not_found(&self) -> bool {
+        self.status == 404 && self.body::<Status>().is_ok_and(|status| status.reason == "NotFound")
+    }
+
+    /// A deletion answers the object or a Status, now or while the object is still going.
+    fn accepted(&self) -> Result<(), No> {
+        match self.status {
+            200 | 202 => Ok(()),
+            _ => Err(self.failure()),
+        }
     }
 
     /// The body as `T`. What serde has to say is dropped: it quotes values.
@@ -302,6 +317,33 @@ mod tests {
             (create(), 503, json!(null), Outcome::Unknown(Lost::ServerError)),
             (create(), 504, json!(null), Outcome::Unknown(Lost::ServerError)),
             (create(), 302, json!(null), Outcome::Unknown(Lost::Garbled)),
+        ]);
+    }
+
+    #[test]
+    fn a_pod_is_deleted_once_however_often_it_is_asked_for() {
+        let name = PodName::parse("kubefox-0").expect("a pod name");
+        let pod = Pod { name, uid: Uid::parse("3f1c").expect("a uid") };
+        let delete = || Call::DeletePod { pod: pod.clone() };
+        let going = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "kubefox-0"}});
+        check(&[
+            (delete(), 200, going.clone(), Outcome::Ok(Reply::PodDeleted)),
+            (delete(), 202, going, Outcome::Ok(Reply::PodDeleted)),
+            (
+                delete(),
+                404,
+                status(404, "NotFound", "pods \"kubefox-0\" not found"),
+                Outcome::Ok(Reply::PodDeleted),
+            ),
+            (
+                delete(),
+                409,
+                status(409, "Conflict", "the UID in the precondition"),
+                Outcome::Ok(Reply::PodDeleted),
+            ),
+            (delete(), 404, json!("no such page"), Outcome::Refused(Refusal::Invalid)),
+            (delete(), 403, status(403, "Forbidden", "pods is forbidden"), Outcome::Refused(Refusal::Denied)),
+            (delete(), 504, json!(null), Outcome::Unknown(Lost::ServerError)),
         ]);
     }
 

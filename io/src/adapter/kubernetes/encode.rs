@@ -6,11 +6,11 @@ use http::Request;
 use http::header::{AUTHORIZATION, HeaderValue};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret as SecretObject};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod as PodObject, Secret as SecretObject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::Request as Api;
-use kube::core::params::{GetParams, PostParams};
+use kube::core::params::{DeleteParams, GetParams, PostParams, Preconditions};
 use kubefox_core::kubernetes::{
     COMMITTED, Call, LIFE_ANNOTATION, SEAL_KEY, SEAL_KEY_FINALIZER, TRUST, Trust,
 };
@@ -59,6 +59,12 @@ pub fn encode(call: &Call, context: &Context, slots: &dyn Slots) -> Result<Reque
         Call::UpdateTrust { life, version, trust } => {
             let object = trust_object(life, Some(version), trust);
             secrets.replace(TRUST, &PostParams::default(), json(&object)?)
+        }
+        Call::DeletePod { pod } => {
+            let pods = Api::new(PodObject::url_path(&(), Some(context.namespace.as_str())));
+            let uid = Some(pod.uid.as_str().to_owned());
+            let preconditions = Some(Preconditions { uid, resource_version: None });
+            pods.delete(pod.name.as_str(), &DeleteParams { preconditions, ..DeleteParams::default() })
         }
         Call::ReviewToken { token, audience } => {
             let mut object = review(&text(*token, slots)?, audience);
@@ -137,7 +143,8 @@ mod tests {
     use super::*;
     use crate::adapter::Empty;
     use crate::keyring::Keyring;
-    use kubefox_core::names::Pem;
+    use kubefox_core::kubernetes::Pod;
+    use kubefox_core::names::{Pem, PodName, Uid};
 
     const KEY: Secret = Secret::Own(Own::MintedSealKey);
     const JWT: Secret = Secret::Own(Own::CallerJwt);
@@ -170,6 +177,10 @@ mod tests {
                 format!(
                     r#"PUT {secrets}/kubefox-trust? {{"apiVersion":"v1","kind":"Secret","data":{{"ca.crt":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tMg==","tls.crt":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tMQ=="}},"metadata":{{"annotations":{{"kubefox.io/life-id":"0123456789abcdef"}},"name":"kubefox-trust","resourceVersion":"17"}},"type":"Opaque"}}"#
                 ),
+            ),
+            (
+                Call::DeletePod { pod: Pod { name: PodName::parse("kubefox-0").expect("a pod name"), uid: Uid::parse("3f1c").expect("a uid") } },
+                r#"DELETE /api/v1/namespaces/kubefox/pods/kubefox-0? {"preconditions":{"uid":"3f1c"}}"#.to_owned(),
             ),
             (
                 Call::ReviewToken { token: JWT, audience: "kubefox.kubefox".to_owned() },

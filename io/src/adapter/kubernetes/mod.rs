@@ -10,7 +10,9 @@
 //! | 403 | | any | `Refused(Denied)`: RBAC or an admission policy says no |
 //! | 404 | `NotFound` | reads | `Ok`, empty |
 //! | 404 | | `UpdateTrust` | `Refused(Conflict)`: the version that must stand is gone |
-//! | 409 | | any | `Refused(Conflict)` |
+//! | 200, 202 | | `DeletePod` | `Ok` |
+//! | 404, 409 | `NotFound` for 404 | `DeletePod` | `Ok`: this pod is gone, another may have its name |
+//! | 409 | | any other | `Refused(Conflict)` |
 //! | 429 | | any | `Refused(Busy)` |
 //! | other 4xx | | any | `Refused(Invalid)`; among them a 404 that is not the API server's own |
 //! | 5xx | | any | `Unknown(ServerError)`: a 503 or 504 may come after the write |

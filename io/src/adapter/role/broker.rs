@@ -3,10 +3,10 @@
 use kubefox_core::broker::{Answer, Broker, Call, Reply};
 use kubefox_core::documents::subject;
 use kubefox_core::machine::{Lost, Outcome, Ticket};
-use kubefox_core::{listener, nats};
+use kubefox_core::nats;
 use zeroize::Zeroizing;
 
-use super::controller::presentation;
+use super::listener::{listener_outcome, listener_request};
 use crate::adapter::{Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, volume};
 use crate::exchange::{NatsRequest, Presentation, Request, Response};
 
@@ -28,7 +28,7 @@ impl Adapter<Broker> for BrokerAdapter {
         let request = match call {
             Call::Volume(call) => Request::Disk(volume::encode(call, slots)?),
             Call::Bootstrap(call) => bootstrap::encode(call, slots)?,
-            Call::Listener(call) => Request::Listener(presentation(call, slots)?),
+            Call::Listener(call) => Request::Listener(listener_request(call, slots)?),
             Call::Nats(call) => Request::Nats(nats_request(call, slots)?),
         };
         Ok(Encoded::Request(Box::new(request)))
@@ -42,9 +42,7 @@ impl Adapter<Broker> for BrokerAdapter {
             (Call::Bootstrap(call), Response::Bootstrap(response)) => {
                 bootstrap::decode(call, response, slots).map(Reply::Bootstrap)
             }
-            (Call::Listener(_), Response::Listening(address)) => {
-                Outcome::Ok(Reply::Listener(listener::Reply::Presented { address }))
-            }
+            (Call::Listener(call), response) => listener_outcome(call, response).map(Reply::Listener),
             (Call::Nats(_), Response::Nats(Err(refusal))) => Outcome::Refused(refusal),
             (Call::Nats(nats::Call::Connect { .. }), Response::Nats(Ok(()))) => {
                 Outcome::Ok(Reply::Nats(nats::Reply::Connected))

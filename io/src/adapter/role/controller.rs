@@ -1,15 +1,16 @@
 //! The controller's calls: Vault, the Kubernetes API, the state directory, mounts, the keyring and the own server.
 
 use kubefox_core::controller::{Answer, Call, Controller, Reply};
+use kubefox_core::keys;
 use kubefox_core::machine::{Lost, Outcome, Ticket};
 use kubefox_core::names::{Installation, Namespace};
-use kubefox_core::{keys, listener};
 use zeroize::Zeroizing;
 
+use super::listener::{listener_outcome, listener_request};
 use crate::adapter::{
     Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, envelope, kubernetes, state, vault, volume,
 };
-use crate::exchange::{BootstrapResponse, Presentation, Request, Response};
+use crate::exchange::{BootstrapResponse, Request, Response};
 
 /// Adapter of the controller.
 #[derive(Clone)]
@@ -51,7 +52,7 @@ impl Adapter<Controller> for ControllerAdapter {
                 names.iter().for_each(|name| slots.forget(*name));
                 return Ok(Encoded::Done(Outcome::Ok(Reply::Keys(keys::Reply::Forgotten))));
             }
-            Call::Listener(call) => Request::Listener(presentation(call, slots)?),
+            Call::Listener(call) => Request::Listener(listener_request(call, slots)?),
         };
         Ok(Encoded::Request(Box::new(request)))
     }
@@ -70,9 +71,7 @@ impl Adapter<Controller> for ControllerAdapter {
             (Call::Volume(call), Response::Disk(response)) => {
                 volume::decode(call, response, slots).map(Reply::Volume)
             }
-            (Call::Listener(_), Response::Listening(address)) => {
-                Outcome::Ok(Reply::Listener(listener::Reply::Presented { address }))
-            }
+            (Call::Listener(call), response) => listener_outcome(call, response).map(Reply::Listener),
             // A shell that answers with another system's response: nothing is known of what happened.
             (_, _) => Outcome::Unknown(Lost::Garbled),
         }
@@ -81,11 +80,4 @@ impl Adapter<Controller> for ControllerAdapter {
     fn render(&mut self, ticket: Ticket, answer: Answer, slots: &dyn Slots) -> Self::Rendered {
         bootstrap::render(ticket, &answer, slots)
     }
-}
-
-/// The certificate and key that a server is to show.
-pub(super) fn presentation(call: &listener::Call, slots: &dyn Slots) -> Result<Presentation, Unencodable> {
-    let listener::Call::Present { leaf, ca, key } = call;
-    let key = Zeroizing::new(slots.expose(*key)?.to_vec());
-    Ok(Presentation { leaf: leaf.clone(), ca: ca.clone(), key })
 }

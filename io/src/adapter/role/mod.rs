@@ -3,7 +3,10 @@
 mod broker;
 mod controller;
 mod initializer;
+mod listener;
+mod quarantine;
 
 pub use broker::{BrokerAdapter, BrokerAnswer};
 pub use controller::ControllerAdapter;
 pub use initializer::InitializerAdapter;
+pub use quarantine::QuarantineAdapter;

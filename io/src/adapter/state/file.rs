@@ -23,7 +23,7 @@
 //! that, and not another life, another seal key or another installation, whose remedies would be wrong.
 
 use data_encoding::{BASE64, HEXLOWER};
-use kubefox_core::names::{Installation, KeyId, LifeId};
+use kubefox_core::names::{Installation, KeyId, LifeId, Uid};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -47,6 +47,21 @@ pub(super) enum BootState {
         life: LifeId,
         /// Which attempt.
         attempt: u32,
+        /// How often Vault's data was moved aside.
+        recoveries: u32,
+    },
+    /// Vault's data is to be moved aside.
+    Recover {
+        /// The installation it belongs to.
+        installation: Installation,
+        /// Its life.
+        life: LifeId,
+        /// Which attempt was interrupted.
+        attempt: u32,
+        /// How often Vault's data was moved aside before.
+        recoveries: u32,
+        /// The pod that marked it.
+        pod: Uid,
     },
     /// Somebody else initialized this Vault.
     Foreign {
@@ -82,6 +97,15 @@ enum Written {
         installation: Installation,
         life: LifeId,
         attempt: u32,
+        recoveries: u32,
+    },
+    Recover {
+        version: u32,
+        installation: Installation,
+        life: LifeId,
+        attempt: u32,
+        recoveries: u32,
+        pod: Uid,
     },
     Foreign {
         version: u32,
@@ -116,8 +140,11 @@ impl BootState {
         let version = VERSION;
         let written = match self.clone() {
             Self::Intent { installation, life } => Written::Intent { version, installation, life },
-            Self::Sent { installation, life, attempt } => {
-                Written::Sent { version, installation, life, attempt }
+            Self::Sent { installation, life, attempt, recoveries } => {
+                Written::Sent { version, installation, life, attempt, recoveries }
+            }
+            Self::Recover { installation, life, attempt, recoveries, pod } => {
+                Written::Recover { version, installation, life, attempt, recoveries, pod }
             }
             Self::Foreign { installation, life } => Written::Foreign { version, installation, life },
             Self::Envelope(Envelope { header, nonce, ciphertext }) => Written::Envelope {
@@ -161,8 +188,11 @@ impl BootState {
             Written::Intent { version: VERSION, installation, life } => {
                 Some(Self::Intent { installation, life })
             }
-            Written::Sent { version: VERSION, installation, life, attempt } => {
-                Some(Self::Sent { installation, life, attempt })
+            Written::Sent { version: VERSION, installation, life, attempt, recoveries } => {
+                Some(Self::Sent { installation, life, attempt, recoveries })
+            }
+            Written::Recover { version: VERSION, installation, life, attempt, recoveries, pod } => {
+                Some(Self::Recover { installation, life, attempt, recoveries, pod })
             }
             Written::Foreign { version: VERSION, installation, life } => {
                 Some(Self::Foreign { installation, life })
@@ -186,6 +216,7 @@ impl BootState {
             }
             Written::Intent { .. }
             | Written::Sent { .. }
+            | Written::Recover { .. }
             | Written::Foreign { .. }
             | Written::Envelope { .. } => None,
         }
@@ -195,6 +226,7 @@ impl BootState {
         match self {
             Self::Intent { installation, .. }
             | Self::Sent { installation, .. }
+            | Self::Recover { installation, .. }
             | Self::Foreign { installation, .. } => installation,
             Self::Envelope(envelope) => &envelope.header.installation,
         }

@@ -73,8 +73,13 @@ pub fn encode(
             Ok(replace(RESERVE, bytes))
         }
         Call::WriteIntent { life } => Ok(write(&BootState::Intent { installation, life: life.clone() })),
-        Call::WriteSent { life, attempt } => {
-            Ok(write(&BootState::Sent { installation, life: life.clone(), attempt: *attempt }))
+        Call::WriteSent { life, attempt, recoveries } => {
+            let (life, attempt, recoveries) = (life.clone(), *attempt, *recoveries);
+            Ok(write(&BootState::Sent { installation, life, attempt, recoveries }))
+        }
+        Call::WriteRecover { life, attempt, recoveries, pod } => {
+            let (life, attempt, recoveries, pod) = (life.clone(), *attempt, *recoveries, pod.clone());
+            Ok(write(&BootState::Recover { installation, life, attempt, recoveries, pod }))
         }
         Call::WriteForeign { life } => Ok(write(&BootState::Foreign { installation, life: life.clone() })),
         Call::WriteEnvelope { life, generation, key, root } => {
@@ -102,15 +107,21 @@ pub fn decode(call: &Call, context: &Context, response: Response, slots: &mut dy
         (
             Call::Rehearse
             | Call::WriteIntent { life: _ }
-            | Call::WriteSent { life: _, attempt: _ }
+            | Call::WriteSent { life: _, attempt: _, recoveries: _ }
+            | Call::WriteRecover { life: _, attempt: _, recoveries: _, pod: _ }
             | Call::WriteForeign { life: _ }
             | Call::WriteEnvelope { life: _, generation: _, key: _, root: _ },
             Response::Done,
         ) => Outcome::Ok(Reply::Written),
         (_, Response::Refused(_) | Response::Absent) => Outcome::Refused(Refusal::Local),
-        (_, Response::Folder { .. } | Response::Bytes(_) | Response::Pair(_) | Response::Done) => {
-            Outcome::Unknown(Lost::Garbled)
-        }
+        (
+            _,
+            Response::Folder { .. }
+            | Response::Data(_)
+            | Response::Bytes(_)
+            | Response::Pair(_)
+            | Response::Done,
+        ) => Outcome::Unknown(Lost::Garbled),
     }
 }
 
@@ -150,7 +161,12 @@ fn write_envelope(
 fn state(bytes: &[u8], context: &Context) -> State {
     match BootState::parse(bytes, &context.installation) {
         Ok(BootState::Intent { installation: _, life }) => State::Intent { life },
-        Ok(BootState::Sent { installation: _, life, attempt }) => State::Sent { life, attempt },
+        Ok(BootState::Sent { installation: _, life, attempt, recoveries }) => {
+            State::Sent { life, attempt, recoveries }
+        }
+        Ok(BootState::Recover { installation: _, life, attempt, recoveries, pod }) => {
+            State::Recover { life, attempt, recoveries, pod }
+        }
         Ok(BootState::Foreign { installation: _, life }) => State::Foreign { life },
         Ok(BootState::Envelope(envelope)) => State::Envelope {
             life: envelope.header.life,

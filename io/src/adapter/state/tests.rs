@@ -3,7 +3,7 @@ use crate::adapter::Empty;
 use crate::adapter::envelope::tests::Counter;
 use crate::keyring::Keyring;
 use data_encoding::HEXLOWER;
-use kubefox_core::names::KeyId;
+use kubefox_core::names::{KeyId, Uid};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
@@ -21,11 +21,23 @@ fn each_state_is_written_so_that_a_person_can_read_it_and_read_back() {
   "version": 1,
   "installation": "kubefox",
   "life": "0123456789abcdef",
-  "attempt": 2"#;
+  "attempt": 2,
+  "recoveries": 1"#;
+    let recover = sent.replace("Sent", "Recover") + ",\n  \"pod\": \"3f1c\"";
+    let pod = || Uid::parse("3f1c").expect("a uid");
     let foreign = intent.replace("Intent", "Foreign");
     let golden = [
         (Call::WriteIntent { life: life() }, intent, State::Intent { life: life() }),
-        (Call::WriteSent { life: life(), attempt: 2 }, sent, State::Sent { life: life(), attempt: 2 }),
+        (
+            Call::WriteSent { life: life(), attempt: 2, recoveries: 1 },
+            sent,
+            State::Sent { life: life(), attempt: 2, recoveries: 1 },
+        ),
+        (
+            Call::WriteRecover { life: life(), attempt: 2, recoveries: 1, pod: pod() },
+            &recover,
+            State::Recover { life: life(), attempt: 2, recoveries: 1, pod: pod() },
+        ),
         (Call::WriteForeign { life: life() }, &foreign, State::Foreign { life: life() }),
     ];
     for (call, members, state) in golden {
@@ -86,7 +98,7 @@ fn another_seal_key_opens_nothing() {
 fn every_flipped_bit_and_every_truncation_of_every_kind_of_file_is_called_corrupt() {
     let kinds = [
         written(&Call::WriteIntent { life: life() }, &keyring()),
-        written(&Call::WriteSent { life: life(), attempt: 1 }, &keyring()),
+        written(&Call::WriteSent { life: life(), attempt: 1, recoveries: 0 }, &keyring()),
         written(&Call::WriteForeign { life: life() }, &keyring()),
         envelope(true),
         envelope(false),

@@ -229,6 +229,7 @@ impl From<Response> for Seen {
             Response::Folder { mount_point } => Self::Folder { mount_point },
             Response::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
             Response::Pair(pair) => Self::Pair(pair.map(|bytes| bytes.map(|bytes| bytes.to_vec()))),
+            Response::Data(facts) => panic!("nobody asked for {facts:?}"),
             Response::Absent => Self::Absent,
             Response::Done => Self::Done,
             Response::Refused(kind) => Self::Refused(kind),

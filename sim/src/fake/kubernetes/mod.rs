@@ -111,6 +111,12 @@ impl Kubernetes {
         Some(data.into_iter().flatten().map(decoded).collect())
     }
 
+    /// The kubelet's view of a pod: its uid. None if there is no pod of that name.
+    #[must_use]
+    pub fn pod_uid(&self, namespace: &str, name: &str) -> Option<&str> {
+        self.store.find(Kind::Pod, namespace, name).map(|pod| pod.uid.as_str())
+    }
+
     fn answer(&mut self, now: Unix, http: &http::Request<Vec<u8>>) -> Result<Answer, Refusal> {
         let request = Request::parse(http)?;
         if http.headers().keys().any(|name| name.as_str().starts_with("impersonate-")) {

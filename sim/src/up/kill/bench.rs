@@ -49,13 +49,23 @@ pub(super) struct Bench<'a> {
     converged: bool,
     quarantined: u32,
     rival: Option<Rival>,
+    /// Every state that a controller was in so far.
+    pub(super) met: BTreeSet<String>,
 }
 
 impl<'a> Bench<'a> {
     /// On a platform whose Vault listens there.
     pub(super) fn new(platform: &'a mut Platform, vault: String) -> Result<Self> {
         let witness = Arc::new(Witness::new(platform, &vault)?);
-        Ok(Self { platform, witness, vault, converged: false, quarantined: 0, rival: None })
+        Ok(Self {
+            platform,
+            witness,
+            vault,
+            converged: false,
+            quarantined: 0,
+            rival: None,
+            met: BTreeSet::new(),
+        })
     }
 
     /// Every state that a controller meets in this situation if nobody kills it.
@@ -72,8 +82,8 @@ impl<'a> Bench<'a> {
             End::Ends if controller.until(|seen| seen.ended, CONTROLLER_WITHIN).await => {}
             End::Ends => bail!(controller.why("end", CONTROLLER_WITHIN)),
         }
-        let met = std::mem::take(&mut controller.seen.met);
-        controller.kill().await;
+        let met = controller.seen.met.clone();
+        self.end(controller).await;
         if situation == Situation::Rival {
             self.reset().await?;
         }
@@ -90,7 +100,7 @@ impl<'a> Bench<'a> {
         }
         controller.replay(self.platform)?;
         let before = self.witness.look().await?;
-        controller.kill().await;
+        self.end(controller).await;
         self.rival = None;
         self.comes_back(&before, Calm::Still).await
     }
@@ -102,7 +112,7 @@ impl<'a> Bench<'a> {
         let met = controller.until(|seen| seen.met.contains(state), CONTROLLER_WITHIN).await;
         controller.until(|seen| seen.halted, OBSERVED).await;
         let halted = controller.seen.halted;
-        controller.kill().await;
+        self.end(controller).await;
         match (met, halted) {
             (true, false) => Ok(()),
             (false, _) => bail!("the state {state} was not met: {}", situation.words()),
@@ -126,7 +136,7 @@ impl<'a> Bench<'a> {
             if !due.allows(Some(&fatal)) {
                 bail!("{due:?} was due: {}", controller.why("serve", CONTROLLER_WITHIN));
             }
-            controller.kill().await;
+            self.end(controller).await;
             self.remedy(&fatal).await?;
             controller = self.start(&self.usual(), None)?;
             controller.serves(CONTROLLER_WITHIN).await?;
@@ -141,12 +151,12 @@ impl<'a> Bench<'a> {
     /// What a controller that serves must have left as it was, and proved.
     pub(super) async fn stands(&mut self, before: &Seen, controller: Controller) -> Result<()> {
         let mut writes = controller.seen.writes;
-        controller.kill().await;
+        self.end(controller).await;
         if !self.converged {
             let mut second = self.start(&self.usual(), None)?;
             second.serves(CONTROLLER_WITHIN).await.context("the start after that one")?;
             writes = second.seen.writes;
-            second.kill().await;
+            self.end(second).await;
             self.converged = true;
         }
         if writes > 0 {
@@ -240,6 +250,12 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
+    /// SIGKILLs a controller, and keeps which states it was in.
+    pub(super) async fn end(&mut self, mut controller: Controller) {
+        self.met.append(&mut controller.seen.met);
+        controller.kill().await;
+    }
+
     /// Starts a controller.
     pub(super) fn start(&self, start: &Start, halt: Option<Halt>) -> Result<Controller> {
         Controller::start(self.platform, start, halt)
@@ -261,7 +277,7 @@ impl<'a> Bench<'a> {
         if !self.converged {
             let mut controller = self.start(&self.usual(), None)?;
             controller.serves(CONTROLLER_WITHIN).await?;
-            controller.kill().await;
+            self.end(controller).await;
             self.converged = true;
         }
         Ok(())
@@ -311,7 +327,7 @@ impl<'a> Bench<'a> {
         if !controller.until(|seen| seen.halted, CONTROLLER_WITHIN).await {
             bail!(controller.why("come to the death of the root token", CONTROLLER_WITHIN));
         }
-        controller.kill().await;
+        self.end(controller).await;
         Ok(())
     }
 

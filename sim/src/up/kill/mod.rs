@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The states are the machine's own list; no situation names the states that it leads to. What nothing leads to is
-//! a failure.
+//! a failure, unless [`situation`] says why; what it says so of and is met all the same is a failure too.
 
 mod bench;
 mod controller;
@@ -27,7 +27,7 @@ use serde::Serialize;
 
 use self::bench::Bench;
 pub(super) use self::random::strike;
-use self::situation::{Situation, UNANSWERABLE};
+use self::situation::{Situation, UNANSWERABLE, contradiction, unreached, why_unreached};
 use super::platform::Platform;
 use super::report::Report;
 
@@ -57,7 +57,11 @@ impl FromStr for Aim {
         if state == ALL {
             return Ok(Self::Everywhere);
         }
-        Halt::parse(state, &Controller::phases()).map(Self::At).map_err(|error| error.to_string())
+        let halt = Halt::parse(state, &Controller::phases()).map_err(|error| error.to_string())?;
+        match why_unreached(halt.state) {
+            None => Ok(Self::At(halt)),
+            Some(why) => Err(format!("{} is not reachable here: {why}; choose another state", halt.state)),
+        }
     }
 }
 
@@ -92,13 +96,18 @@ pub(super) async fn walk(platform: &mut Platform, vault: &str, aim: Aim, report:
     let mut left = moments(aim);
     let mut killed = Killed { total: left.len(), ..Killed::default() };
     let walked = visit(&mut bench, aim, &mut left, &mut killed, report).await;
-    let sentence = format!("killed {} / {}", killed.killed, killed.total);
+    let elsewhere = killed.not_reachable_here.len();
+    let sentence =
+        format!("killed {} / {}, and {elsewhere} are not reachable here", killed.killed, killed.total);
     report.moment("kill", sentence.clone());
     report.killed(killed);
     walked?;
     if !left.is_empty() {
         let left = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         bail!("{sentence}: no situation leads to {left}");
+    }
+    if let Some(contradiction) = contradiction(&bench.met) {
+        bail!(contradiction);
     }
     bench.converge().await?;
     bench.restart_vault().await
@@ -142,7 +151,13 @@ async fn visit(
         for one in UNANSWERABLE {
             bench.cannot_kill(one.situation, one.state).await?;
             report.moment("kill", format!("not reachable here: {}, answered: {}", one.state, one.why));
-            killed.not_reachable_here.push(NotReachable { moment: one.state.to_owned(), why: one.why });
+            let moment = Halt { state: one.state, side: Side::Unheard }.to_string();
+            killed.not_reachable_here.push(NotReachable { moment, why: one.why });
+        }
+        for (state, why) in unreached() {
+            report.moment("kill", format!("not reachable here: {state}, on either side: {why}"));
+            let both = both_sides(state).map(|halt| NotReachable { moment: halt.to_string(), why });
+            killed.not_reachable_here.extend(both);
         }
     }
     Ok(())
@@ -155,10 +170,16 @@ fn moments(aim: Aim) -> Vec<Halt> {
     match aim {
         Aim::At(halt) => vec![halt],
         Aim::Everywhere => {
-            let both = |state| [Side::Unsent, Side::Unheard].map(|side| Halt { state, side });
-            Controller::phases().into_iter().flat_map(both).filter(is_answerable).collect()
+            let is_reached = |state: &&str| why_unreached(state).is_none();
+            let states = Controller::phases().into_iter().filter(is_reached);
+            states.flat_map(both_sides).filter(is_answerable).collect()
         }
     }
+}
+
+/// Both moments of a state.
+fn both_sides(state: &'static str) -> [Halt; 2] {
+    [Side::Unsent, Side::Unheard].map(|side| Halt { state, side })
 }
 
 #[cfg(test)]
@@ -177,13 +198,16 @@ mod tests {
             "{error}"
         );
         assert!("broker@Serving".parse::<Aim>().is_err());
+        let error = "controller@Recover::DeletingPod".parse::<Aim>().expect_err("nothing leads there");
+        assert!(error.contains("--recover-interrupted-init"), "{error}");
     }
 
     #[test]
-    fn everywhere_is_every_state_on_both_sides_but_what_cannot_be_answered() {
+    fn everywhere_is_every_state_on_both_sides_but_what_is_not_reachable_here() {
         let moments = moments(Aim::Everywhere);
 
-        assert_eq!(moments.len(), 2 * Controller::phases().len() - UNANSWERABLE.len());
+        let elsewhere = UNANSWERABLE.len() + 2 * unreached().count();
+        assert_eq!(moments.len(), 2 * Controller::phases().len() - elsewhere);
         assert!(moments.contains(&Halt { state: "Stopped", side: Side::Unsent }));
         assert!(!moments.contains(&Halt { state: "Stopped", side: Side::Unheard }));
     }

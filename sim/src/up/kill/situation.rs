@@ -1,5 +1,10 @@
 //! What a controller can find when it starts: each situation leads it through some of its states.
 
+use std::collections::BTreeSet;
+
+use kubefox_core::controller::Controller;
+use kubefox_core::machine::Machine as _;
+
 use super::bench::End;
 
 /// A way to start a controller. Cheap ones come first: a state is killed in the first situation that meets it.
@@ -109,14 +114,71 @@ pub(super) const UNANSWERABLE: [Unanswerable; 3] = [
     },
 ];
 
+/// A deed that no situation leads to. Its states are the machine's own list, so a new one of the deed is among them.
+pub(super) struct Unreached {
+    /// What the names of its states begin with.
+    deed: &'static str,
+    /// Why nothing leads to it.
+    why: &'static str,
+}
+
+/// All of them. Whichever state of one is met in a walk after all is a failure.
+const UNREACHED: [Unreached; 2] = [
+    Unreached {
+        deed: "Audit::",
+        why: "the audit begins after an hour of serving, and no controller of a walk lives that long",
+    },
+    Unreached {
+        deed: "Recover::",
+        why: "an interrupted initialization is only recovered with --recover-interrupted-init, and up does not give it",
+    },
+];
+
+/// Why no situation leads to this state, if none does.
+pub(super) fn why_unreached(state: &str) -> Option<&'static str> {
+    UNREACHED.iter().find(|one| state.starts_with(one.deed)).map(|one| one.why)
+}
+
+/// Every state that no situation leads to, with the reason.
+pub(super) fn unreached() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Controller::phases().into_iter().filter_map(|state| why_unreached(state).map(|why| (state, why)))
+}
+
+/// What is said of a state that a controller was in after all, if there is one.
+pub(super) fn contradiction(met: &BTreeSet<String>) -> Option<String> {
+    let (state, why) = unreached().find(|(state, _)| met.contains(*state))?;
+    Some(format!(
+        "{state} was met, and is said to be not reachable here: {why}; take its deed out of UNREACHED"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use kubefox_core::controller::Controller;
-    use kubefox_core::machine::Machine as _;
 
     use super::*;
+
+    #[test]
+    fn what_nothing_leads_to_are_deeds_of_the_machine_and_no_situation_is_said_to_lead_there() {
+        let states: Vec<_> = unreached().map(|(state, _)| state).collect();
+
+        for one in UNREACHED {
+            assert!(states.iter().any(|state| state.starts_with(one.deed)), "{} is no deed", one.deed);
+        }
+        assert_eq!(states.len(), states.iter().collect::<BTreeSet<_>>().len());
+        for one in UNANSWERABLE {
+            assert_eq!(why_unreached(one.state), None, "{}", one.state);
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_met_contradicts_that_nothing_leads_to_it() {
+        let met = |state: &str| BTreeSet::from(["Serving".to_owned(), state.to_owned()]);
+
+        assert_eq!(contradiction(&met("Survey::Opening")), None);
+        let contradiction =
+            contradiction(&met("Audit::Opening")).expect("it is said that nothing leads there");
+        assert!(contradiction.starts_with("Audit::Opening was met"), "{contradiction}");
+    }
 
     #[test]
     fn what_cannot_be_answered_are_states_of_the_machine_each_once() {

@@ -183,7 +183,10 @@ impl Witness {
             }
             State::Foreign { .. } => stops(Fatal::ForeignInit),
             State::Absent | State::Intent { .. } | State::Envelope { .. } => Due::serves(),
-            state @ (State::Corrupt | State::OtherInstallation) => bail!("boot.state is {state:?}"),
+            // Only a controller that was told to recover marks anything.
+            state @ (State::Recover { .. } | State::Corrupt | State::OtherInstallation) => {
+                bail!("boot.state is {state:?}")
+            }
         })
     }
 
