@@ -6,9 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+mod canonical;
 pub mod embedded;
 pub mod fake;
 pub mod manifest;
 pub mod model;
 pub mod replay;
+pub mod secrecy;
 pub mod up;

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use kubefox_sim::model::closure::calls::Kind;
+use kubefox_sim::model::closure::{Alphabet, Broken, Limits, close};
 use kubefox_sim::model::explore::{Exploration, Scope, one_fault};
-use kubefox_sim::model::world::Fate;
+use kubefox_sim::model::planted::Bug;
+use kubefox_sim::model::world::{Fate, World};
 use kubefox_sim::replay::{Replayed, replay};
 
 /// Runs the machines in worlds of our own.
@@ -22,8 +25,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Tries every fate of every call of a controller's first start, one fault at a time.
+    /// Tries every fate of every call of a controller's first start, one fault at a time; or, with `--closure`, finds
+    /// every state that any number of them leads to.
     Explore {
+        /// Seeds the world; every result repeats from it.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Searches until no step leads to a new state.
+        #[arg(long, value_name = "MACHINE")]
+        closure: Option<Closed>,
+        /// What happens beside the fates of calls, at any moment.
+        #[arg(long, value_delimiter = ',', requires = "closure")]
+        with: Vec<Happening>,
+        /// Requests that may be late at the same time.
+        #[arg(long, default_value_t = 0, requires = "closure")]
+        late: usize,
+    },
+    /// Plants bugs, one after the other, and demands that the search finds each.
+    Planted {
         /// Seeds the world; every result repeats from it.
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -35,9 +54,41 @@ enum Command {
     },
 }
 
+/// A machine whose states can all be found.
+#[derive(Clone, Copy, ValueEnum)]
+enum Closed {
+    Controller,
+}
+
+/// What happens at any moment.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Happening {
+    /// Vault is sealed.
+    Reseal,
+    /// Vault's batch tokens end.
+    TokensEnd,
+    /// The volume of the seal key comes and goes.
+    KeyVolume,
+    /// So much time passes that whatever is renewed is due.
+    Time,
+}
+
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Explore { seed } => explore(seed),
+        Command::Explore { seed, closure: None, .. } => explore(seed),
+        Command::Explore { seed, closure: Some(Closed::Controller), with, late } => {
+            let on = |happening| with.contains(&happening);
+            let alphabet = Alphabet {
+                late_max: late,
+                reseals: on(Happening::Reseal),
+                tokens_end: on(Happening::TokensEnd),
+                key_volume: on(Happening::KeyVolume),
+                time: on(Happening::Time),
+                disaster: false,
+            };
+            closure(seed, alphabet)
+        }
+        Command::Planted { seed } => planted(seed),
         Command::Replay { file } => replay_file(&file),
     }
 }
@@ -85,6 +136,79 @@ fn explore(seed: u64) -> ExitCode {
     }
     say(&format!("{} failures; repeat with: cargo sim explore --seed {seed}", exploration.failures.len()));
     ExitCode::FAILURE
+}
+
+/// Every state, the matrix of calls and fates, and whether anything was wrong.
+fn closure(seed: u64, alphabet: Alphabet) -> ExitCode {
+    let begun = Instant::now();
+    let closure = close(World::frozen(seed), alphabet, Limits::NONE);
+    let mut missing = Vec::new();
+    say(&format!("{:<18}{:>12}  what became of it, and how often", "call", "times"));
+    for kind in Kind::ALL.iter().copied().filter(|kind| kind.belongs_to_a_boot()) {
+        let count = |fate| closure.matrix.get(&(kind, fate)).copied().unwrap_or_default();
+        let faults = kind.faults_in(alphabet);
+        missing.extend(
+            faults.iter().filter(|fate| count(**fate) == 0).map(|fate| format!("{kind:?} × {fate:?}")),
+        );
+        let cells: Vec<String> = faults.iter().map(|fate| format!("{fate:?} {}", count(*fate))).collect();
+        say(&format!("{:<18}{:>12}  {}", format!("{kind:?}"), count(Fate::Answered), cells.join(", ")));
+    }
+    for (event, times) in &closure.events {
+        say(&format!("{:<18}{times:>12}", format!("{event:?}")));
+    }
+    let rests: Vec<String> =
+        closure.rests.iter().map(|(rest, states)| format!("{states} {rest:?}")).collect();
+    say(&format!(
+        "{} states, {} edges, depth {}, {} in {:.1} s; at rest: {}",
+        closure.states,
+        closure.edges,
+        closure.depth,
+        if closure.closed { "closed" } else { "not closed" },
+        begun.elapsed().as_secs_f64(),
+        rests.join(", ")
+    ));
+    for Broken { invariant, how, path } in &closure.broken {
+        say(&format!("BROKEN {invariant}: {how}\n  after {path:?}"));
+    }
+    for cell in &missing {
+        say(&format!("NEVER {cell}"));
+    }
+    let sound = closure.closed && closure.broken.is_empty() && missing.is_empty();
+    if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// So many bugs have to be found.
+const BUGS_MIN: usize = 12;
+/// What a search for a planted bug may look at before it counts as having missed it.
+const PLANTED_STATES_MAX: usize = 400_000;
+
+fn planted(seed: u64) -> ExitCode {
+    let alphabet = Alphabet { disaster: true, ..Alphabet::FAULTS };
+    let mut found = 0;
+    for bug in Bug::ALL {
+        let mut world = World::frozen(seed);
+        world.plant(*bug);
+        let limits = Limits { states_max: PLANTED_STATES_MAX, ..Limits::NONE };
+        let closure = close(world, alphabet, limits);
+        let caught = closure.broken.iter().find(|broken| broken.invariant == bug.breaks());
+        found += usize::from(caught.is_some());
+        let verdict = match (caught, closure.broken.first()) {
+            (Some(broken), _) => {
+                format!("found after {} states, {} steps deep", closure.states, broken.path.len())
+            }
+            (None, Some(other)) => format!("MISSED: {} ({}) was broken first", other.invariant, other.how),
+            (None, None) => format!("MISSED after {} states", closure.states),
+        };
+        say(&format!(
+            "{:<22} {verdict}\n    it {}; broken: {}",
+            format!("{bug:?}"),
+            bug.what(),
+            bug.breaks()
+        ));
+    }
+    say(&format!("{found}/{} planted bugs found", Bug::ALL.len()));
+    let sound = found == Bug::ALL.len() && found >= BUGS_MIN;
+    if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Calls by the state that awaits them × what became of them.

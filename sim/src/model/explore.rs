@@ -8,7 +8,8 @@ use kubefox_core::controller::Call;
 use kubefox_core::fatal::Fatal;
 use kubefox_core::{state, vault};
 
-use super::invariant::{self, SecondStart};
+use super::invariant::always;
+use super::invariant::at_rest::{self, SecondStart};
 use super::world::{Fate, Rest, World};
 
 /// What an exploration saw.
@@ -100,9 +101,12 @@ impl Exploration {
         if rest != expected {
             fail(format!("came to rest as {rest:?}, expected {expected:?}; it was {}", world.waits_for()));
         }
-        let second = SecondStart::of(&world, rest);
-        for invariant in invariant::ALL {
-            if let Err(broken) = (invariant.check)(&world, rest, second.as_ref()) {
+        if let Err((invariant, broken)) = always::check(&world) {
+            fail(format!("{invariant}: {broken}"));
+        }
+        let Some(second) = SecondStart::of(&world, rest) else { return };
+        for invariant in at_rest::ALL {
+            if let Err(broken) = (invariant.check)(&world, &second) {
                 fail(format!("{}: {broken}", invariant.name));
             }
         }

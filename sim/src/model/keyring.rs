@@ -12,6 +12,11 @@ use zeroize::Zeroizing;
 pub struct Keyring(BTreeMap<Secret, Vec<u8>>);
 
 impl Keyring {
+    /// What it holds, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&Secret, &[u8])> {
+        self.0.iter().map(|(name, bytes)| (name, bytes.as_slice()))
+    }
+
     /// Forgets everything that belongs to a question.
     pub fn close(&mut self, ticket: Ticket) {
         self.0.retain(|name, _| match name {

@@ -4,9 +4,14 @@
 //! [`process`] runs one machine as the real driver does, but hands each call to whoever decides its fate; [`world`]
 //! is what a controller lives in, [`pod`] how all of it but the volume is made again; [`explore`] tries every fate of every call.
 
+mod boot_state;
+pub mod closure;
 pub mod explore;
 pub mod invariant;
 pub mod keyring;
+mod late;
+mod monitor;
+pub mod planted;
 pub mod pod;
 pub mod process;
 #[cfg(test)]

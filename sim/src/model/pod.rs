@@ -11,7 +11,7 @@ use kubefox_core::machine::{Lost, Machine as _, Seed, Standing};
 use kubefox_core::names::Uid;
 use kubefox_core::quarantine::{Call, Config, Quarantine};
 use kubefox_core::storage::Data;
-use kubefox_core::time::Unix;
+use kubefox_core::time::{Now, Unix};
 use kubefox_io::adapter::Entropy as _;
 use kubefox_io::adapter::role::QuarantineAdapter;
 use kubefox_io::disk;
@@ -44,6 +44,7 @@ impl World {
         self.tokens_made = Unix(0);
         self.kubelet();
         self.vault.restart();
+        self.late.retain(|late| !late.is_to_vault());
         self.start_init();
     }
 
@@ -90,10 +91,15 @@ impl World {
                     self.carry_out(request);
                     return self.start_init();
                 }
+                Fate::Late
+                | Fate::Refused(_)
+                | Fate::KilledLate
+                | Fate::VaultKilledInside
+                | Fate::Forestalled => panic!("no init container meets {fate:?} in this model"),
             }
         } else if let Some((at, _)) = init.machine().poll_timeout() {
             self.pass(at.0.saturating_sub(self.now.mono.0));
-            init.timeout(self.now);
+            init.timeout(Now { mono: self.now.mono.max(at), unix: self.now.unix });
         }
         match init.machine().standing() {
             Standing::Finished => {

@@ -7,6 +7,7 @@ use kubefox_core::machine::{CallId, Effect, Event, Lost, Machine, Out, Outcome, 
 use kubefox_core::time::{Mono, Now};
 use kubefox_io::adapter::{Adapter, Encoded, Entropy};
 use kubefox_io::exchange::{Request, Response};
+use serde_json::Value;
 
 use super::keyring::Keyring;
 
@@ -50,6 +51,11 @@ impl<M: Machine, A: Adapter<M>> Process<M, A> {
         &self.machine
     }
 
+    /// Its secrets.
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
     /// What it has told since the last time.
     pub fn take_notices(&mut self) -> Vec<M::Notice> {
         std::mem::take(&mut self.notices)
@@ -58,6 +64,13 @@ impl<M: Machine, A: Adapter<M>> Process<M, A> {
     /// The call whose fate is next to be decided.
     pub fn next_call(&self) -> Option<&M::Call> {
         self.calls.front().map(|pending| &pending.call)
+    }
+
+    /// Asks for something else in the place of that call; its answer is taken for the answer to what was asked.
+    pub fn replace_call(&mut self, call: M::Call) {
+        if let Some(pending) = self.calls.front_mut() {
+            pending.call = call;
+        }
     }
 
     /// When the answer to that call is worth nothing any more.
@@ -94,13 +107,24 @@ impl<M: Machine, A: Adapter<M>> Process<M, A> {
         self.conclude(now, Outcome::Unknown(lost));
     }
 
+    /// Moves every moment that the machine remembers into the past, as if so many seconds had gone by.
+    ///
+    /// A moment is any number near one of the two clocks: the clocks of a frozen world show numbers that nothing else in a
+    /// machine comes near.
+    pub fn age_s(&mut self, now: Now, seconds: u64) {
+        let mut image = serde_json::to_value(&self.machine).expect("a machine is data");
+        age(&mut image, now, seconds);
+        self.machine = serde_json::from_value(image).expect("a machine whose moments were moved is data");
+    }
+
     /// The time-out that the machine asked for is due.
     pub fn timeout(&mut self, now: Now) {
         self.machine.handle_timeout(now, &mut self.out);
         self.settle();
     }
 
-    fn conclude(&mut self, now: Now, outcome: Outcome<M::Reply>) {
+    /// That call has ended so.
+    pub fn conclude(&mut self, now: Now, outcome: Outcome<M::Reply>) {
         let Some(Pending { id, .. }) = self.calls.pop_front() else { return };
         self.machine.handle_event(now, Event::Done { id, outcome }, &mut self.out);
         self.settle();
@@ -114,5 +138,24 @@ impl<M: Machine, A: Adapter<M>> Process<M, A> {
                 Effect::Notice(notice) => self.notices.push(notice),
             }
         }
+    }
+}
+
+/// What lies this near to a clock is a moment of it: three years.
+const NEAR_S: u64 = 100_000_000;
+
+fn age(value: &mut Value, now: Now, seconds: u64) {
+    match value {
+        Value::Number(number) => {
+            let Some(moment) = number.as_u64() else { return };
+            if moment.abs_diff(now.mono.0) < NEAR_S * 1_000 {
+                *value = (moment - seconds * 1_000).into();
+            } else if moment.abs_diff(now.unix.0) < NEAR_S {
+                *value = (moment - seconds).into();
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| age(element, now, seconds)),
+        Value::Object(members) => members.values_mut().for_each(|member| age(member, now, seconds)),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }

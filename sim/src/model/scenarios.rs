@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use http::{Method, Request};
+use http::Method;
 use kubefox_core::controller::{Finding, Notice};
 use kubefox_core::fatal::Fatal;
 use kubefox_core::names::{Installation, PodName};
@@ -90,7 +90,7 @@ fn objects_of_an_earlier_life_keep_a_new_one_from_beginning() {
 fn somebody_who_initializes_first_is_noticed_and_remembered() {
     let mut world = World::new(1);
     reach(&mut world, "Initialize::Initializing");
-    initialize_by_somebody(&mut world);
+    world.initialize_by_somebody();
 
     assert_eq!(world.settle(), Rest::Stopped(Fatal::ForeignInit));
 
@@ -382,12 +382,4 @@ fn reach(world: &mut World, phase: &str) {
         }
     }
     panic!("{phase} is never reached; it is {}", world.phase());
-}
-
-fn initialize_by_somebody(world: &mut World) {
-    let body: Value = json!({"secret_shares": 1, "secret_threshold": 1});
-    let request =
-        Request::builder().method(Method::PUT).uri("/v1/sys/init").body(body.to_string().into_bytes());
-    let status = world.ask_vault(&request.expect("a well-formed request"));
-    assert!(status.is_success(), "{status}");
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use http::{Method, Request as HttpRequest, StatusCode};
 use kubefox_core::controller::{Call, Config, Controller, Notice};
 use kubefox_core::fatal::Fatal;
-use kubefox_core::machine::{Lost, Machine as _, Seed, Standing};
+use kubefox_core::keys;
+use kubefox_core::machine::{Lost, Machine as _, Outcome, Refusal, Seed, Standing};
 use kubefox_core::names::{Installation, Namespace, PodName, TrustDomain};
 use kubefox_core::storage::Data;
 use kubefox_core::time::{Mono, Now, Unix};
@@ -18,15 +19,20 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 
+use super::late::LateRequest;
+use super::monitor::Monitor;
+use super::planted::{Bug, Planted};
 use super::pod::Init;
 use super::process::Process;
 use crate::fake::disk::Disk;
 use crate::fake::kubernetes::Kubernetes;
-use crate::fake::vault::{Host, Vault};
+use crate::fake::vault::{Host, SECRET_MARK, Vault};
 use crate::manifest;
 
 /// When the model's clock starts: 2026-01-01T00:00:00Z.
-const EPOCH: Unix = Unix(1_767_225_600);
+pub(super) const EPOCH: Unix = Unix(1_767_225_600);
+/// What the monotonic clock of a frozen world shows: nothing else in a machine is near this number.
+const FROZEN_AT: Mono = Mono(1_000_000_000_000);
 /// What an exchange takes.
 pub(super) const EXCHANGE_MS: u64 = 1;
 /// Life of projected tokens, and from when on the kubelet replaces them.
@@ -41,7 +47,7 @@ const STEPS_MAX: u32 = 20_000;
 pub const PLATFORM: &str = "kubefox";
 
 /// What becomes of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     /// It is carried out, and the answer arrives.
     Answered,
@@ -49,14 +55,24 @@ pub enum Fate {
     RequestLost,
     /// It is carried out, and its deadline passes without an answer.
     ReplyLost,
+    /// Its deadline passes, and it may be carried out at any later moment, or never.
+    Late,
+    /// The far side says no, and nothing happened there.
+    Refused(Refusal),
     /// The process dies before it leaves.
     KilledBefore,
     /// It is carried out, and the process dies before it hears of it.
     KilledAfter,
+    /// The process dies, and the request may be carried out at any later moment, or never.
+    KilledLate,
+    /// Vault is killed while it initializes itself.
+    VaultKilledInside,
+    /// Somebody else initializes Vault just before.
+    Forestalled,
 }
 
 impl Fate {
-    /// Everything that is not as it should be.
+    /// The faults of a call that needs no more than one process and one wire.
     pub const FAULTS: [Self; 4] = [Self::RequestLost, Self::ReplyLost, Self::KilledBefore, Self::KilledAfter];
 }
 
@@ -86,15 +102,29 @@ pub struct World {
     pub(super) pod: String,
     pub(super) tokens_made: Unix,
     setup_token_granted: bool,
-    seal_key_shown: bool,
+    pub(super) seal_key_shown: bool,
     pub(super) config: Config,
-    process: Process<Controller, ControllerAdapter>,
+    pub(super) process: Process<Controller, ControllerAdapter>,
     /// What the running controller's server shows, DER; empty while nothing listens.
-    shown: Vec<u8>,
+    pub(super) shown: Vec<u8>,
     /// The first init container of the pod, while it runs: Vault and the controller start after it.
     pub(super) init: Option<Init>,
     /// What the controller has told so far, over all its lives.
     pub notices: Vec<Notice>,
+    /// Requests that were given up and may still arrive.
+    pub(super) late: Vec<LateRequest>,
+    /// Exchanges and pauses take no time.
+    pub(super) frozen: bool,
+    /// Somebody else initialized this Vault.
+    pub(super) forestalled: bool,
+    /// Vault's disk was lost while it held something.
+    pub(super) storage_was_lost: bool,
+    /// The controller had stopped before the last step.
+    pub(super) had_stopped: bool,
+    /// What invariants remember.
+    pub(super) monitor: Monitor,
+    /// What is wrong with this world on purpose.
+    pub(super) planted: Option<Planted>,
 }
 
 impl World {
@@ -127,9 +157,31 @@ impl World {
             shown: Vec::new(),
             init: None,
             notices: Vec::new(),
+            late: Vec::new(),
+            frozen: false,
+            forestalled: false,
+            storage_was_lost: false,
+            had_stopped: false,
+            monitor: Monitor::default(),
+            planted: None,
         };
         world.kubelet();
         world
+    }
+
+    /// The same world with its clocks standing still: exchanges and pauses take no time, nothing ends by itself.
+    #[must_use]
+    pub fn frozen(seed: u64) -> Self {
+        let mut world = Self::new(seed);
+        world.frozen = true;
+        world.now.mono = FROZEN_AT;
+        world.restart_controller();
+        world
+    }
+
+    /// Everything that the controller remembers is so many seconds older.
+    pub(super) fn age_s(&mut self, seconds: u64) {
+        self.process.age_s(self.now, seconds);
     }
 
     /// The call whose fate is next to be decided.
@@ -161,8 +213,41 @@ impl World {
 
     /// Kills the controller and starts it again: memory gone, everything else as it is.
     pub fn restart_controller(&mut self) {
+        if let Some(planted) = &mut self.planted {
+            planted.process_ends(&mut self.disk);
+        }
         self.process = start(&self.config, &mut self.dice, self.now);
         self.shown = Vec::new();
+    }
+
+    /// The installation's name.
+    #[must_use]
+    pub const fn installation(&self) -> &Installation {
+        &self.config.installation
+    }
+
+    /// Whether the last step made the controller stop for a reason.
+    pub(super) fn has_just_stopped(&self) -> bool {
+        matches!(self.process.machine().standing(), Standing::Stopped(_)) && !self.had_stopped
+    }
+
+    /// The pod starts again, and Vault's disk is an empty one.
+    pub fn lose_storage(&mut self) {
+        self.vault.wipe();
+        self.storage_was_lost = true;
+        self.restart_controller();
+    }
+
+    /// Somebody else initializes Vault and keeps the key.
+    pub fn initialize_by_somebody(&mut self) {
+        let body = json!({"secret_shares": 1, "secret_threshold": 1});
+        let request = HttpRequest::builder()
+            .method(Method::PUT)
+            .uri("/v1/sys/init")
+            .body(body.to_string().into_bytes());
+        let status = self.ask_vault(&request.expect("a well-formed request"));
+        assert!(status.is_success(), "{status}");
+        self.forestalled = true;
     }
 
     /// Kills Vault and starts it again: sealed.
@@ -215,11 +300,20 @@ impl World {
         administer(&mut self.kubernetes, self.now.unix, method, path, body).0
     }
 
+    /// Plants a bug.
+    pub fn plant(&mut self, bug: Bug) {
+        self.planted = Some(Planted::new(bug));
+    }
+
     /// Decides the fate of the next call.
     pub fn take(&mut self, fate: Fate) {
         self.kubelet();
+        if Planted::interferes(self, fate) {
+            self.kubelet();
+            return self.listen();
+        }
         let deadline = self.process.deadline();
-        let Some(request) = self.process.encode(self.now, &mut self.dice) else {
+        let Some(request) = self.encode() else {
             // Keys are minted inside the process: its death is all that can go wrong there.
             if matches!(fate, Fate::KilledBefore | Fate::KilledAfter) {
                 self.restart_controller();
@@ -237,10 +331,28 @@ impl World {
                 self.carry(request);
                 self.let_deadline_pass(deadline);
             }
+            Fate::Late => {
+                self.late.extend(LateRequest::new(request));
+                self.let_deadline_pass(deadline);
+            }
+            Fate::Refused(refusal) => self.process.conclude(self.now, Outcome::Refused(refusal)),
             Fate::KilledBefore => self.restart_controller(),
             Fate::KilledAfter => {
                 self.carry(request);
                 self.restart_controller();
+            }
+            Fate::KilledLate => {
+                self.late.extend(LateRequest::new(request));
+                self.restart_controller();
+            }
+            Fate::VaultKilledInside => {
+                self.vault.kill_inside_init();
+                self.process.lose(self.now, Lost::Connection);
+            }
+            Fate::Forestalled => {
+                self.initialize_by_somebody();
+                let response = self.carry(request);
+                self.process.answer(self.now, response);
             }
         }
         self.kubelet();
@@ -271,18 +383,28 @@ impl World {
     pub fn idle(&mut self) -> bool {
         let Some((at, _)) = self.process.machine().poll_timeout() else { return false };
         self.pass(at.0.saturating_sub(self.now.mono.0));
-        self.process.timeout(self.now);
+        self.process.timeout(Now { mono: self.now.mono.max(at), unix: self.now.unix });
         self.listen();
         true
     }
 
-    fn let_deadline_pass(&mut self, deadline: Option<Mono>) {
+    /// The request of the call under way; `None` if it was answered inside the process.
+    pub(super) fn encode(&mut self) -> Option<Request> {
+        let mints = matches!(self.process.next_call(), Some(Call::Keys(keys::Call::MintSealKey { .. })));
+        self.dice.marks = mints;
+        self.process.encode(self.now, &mut self.dice)
+    }
+
+    pub(super) fn let_deadline_pass(&mut self, deadline: Option<Mono>) {
         let at = deadline.unwrap_or(self.now.mono);
         self.pass(at.0.saturating_sub(self.now.mono.0));
         self.process.lose(self.now, Lost::Deadline);
     }
 
     pub(super) fn pass(&mut self, milliseconds: u64) {
+        if self.frozen {
+            return;
+        }
         self.now.mono = self.now.mono.after_ms(milliseconds);
         self.now.unix = Unix(EPOCH.0 + self.now.mono.0 / 1_000);
     }
@@ -292,7 +414,10 @@ impl World {
     }
 
     pub(super) fn carry(&mut self, request: Request) -> Response {
-        match request {
+        if let Some(planted) = &self.planted {
+            planted.before_carrying(&request, &mut self.kubernetes);
+        }
+        let response = match request {
             Request::Vault(request) => {
                 let token = self.disk.file(Folder::Tokens, "token").map(<[u8]>::to_vec);
                 let reviewer_token = token.as_deref().and_then(|token| std::str::from_utf8(token).ok());
@@ -303,7 +428,9 @@ impl World {
             Request::Disk(request) => Response::Disk(self.disk.perform(request)),
             Request::Listener(request) => self.listener(request),
             Request::Bootstrap { .. } | Request::Nats(_) => panic!("a controller has no such peer"),
-        }
+        };
+        self.monitor.observe(&self.vault, &self.disk);
+        response
     }
 
     /// The controller's own server: it shows what it was last given.
@@ -360,17 +487,29 @@ impl World {
 
 /// Randomness that a world carries with it.
 #[derive(Clone)]
-pub(super) struct Dice(ChaCha8Rng);
+pub(super) struct Dice {
+    generator: ChaCha8Rng,
+    /// What is drawn is a secret, and is marked as one.
+    marks: bool,
+}
 
 impl Dice {
     fn new(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
+        Self { generator: ChaCha8Rng::seed_from_u64(seed), marks: false }
+    }
+
+    /// Begins anew: whatever was drawn is drawn again.
+    pub(super) fn rewind(&mut self) {
+        *self = Self::new(0);
     }
 }
 
 impl Entropy for Dice {
     fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill_bytes(bytes);
+        self.generator.fill_bytes(bytes);
+        if self.marks {
+            bytes[..SECRET_MARK.len()].copy_from_slice(SECRET_MARK);
+        }
     }
 }
 

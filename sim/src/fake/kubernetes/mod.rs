@@ -99,6 +99,13 @@ impl Kubernetes {
         self.store.all(kind).map(Object::render)
     }
 
+    /// Removes an object past all access control and finalizers: what no request can do.
+    pub fn erase(&mut self, kind: Kind, namespace: &str, name: &str) {
+        if let Some(object) = self.store.find(kind, namespace, name).cloned() {
+            self.store.remove(&object);
+        }
+    }
+
     /// The kubelet's view of a Secret: what a volume shows of it. None if there is no such Secret.
     #[must_use]
     pub fn secret_data(&self, namespace: &str, name: &str) -> Option<BTreeMap<String, Vec<u8>>> {

@@ -57,9 +57,25 @@ impl Kv {
         self.secrets.values().map(|secret| secret.current).sum()
     }
 
+    /// The paths of which more than one version was written.
+    pub(super) fn rewritten(&self) -> Vec<String> {
+        let rewritten = self.secrets.iter().filter(|(_, secret)| secret.current > 1);
+        rewritten.map(|(path, _)| path.clone()).collect()
+    }
+
     /// Whether a write to the path would be an update. `None` for paths that are only ever updated.
     pub(super) fn exists(&self, rest: &str) -> Option<bool> {
         rest.strip_prefix("data/").map(|path| self.secrets.contains_key(path))
+    }
+}
+
+/// Writes the last version of everything once more.
+pub(super) fn rewrite(kv: &mut Kv) {
+    for secret in kv.secrets.values_mut() {
+        if let Some(version) = secret.versions.get(&secret.current).cloned() {
+            secret.current += 1;
+            secret.versions.insert(secret.current, version);
+        }
     }
 }
 

@@ -39,6 +39,10 @@ impl Mint {
         self.life += 1;
     }
 
+    pub(super) const fn repeat_life(&mut self) {
+        self.life = 0;
+    }
+
     /// Bytes that anybody may see.
     pub(super) fn bytes<const N: usize>(self, purpose: &str, details: &[&[u8]]) -> [u8; N] {
         let mut bytes = [0; N];

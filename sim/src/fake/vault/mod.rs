@@ -19,6 +19,7 @@ use crate::fake::review::Reviewer;
 
 mod acl;
 mod answer;
+mod canonical;
 mod certificate;
 mod fields;
 mod hcl;
@@ -39,6 +40,7 @@ mod route;
 mod seal;
 mod service_account_token;
 mod shared;
+mod spoil;
 mod storage;
 mod token;
 mod transit;
@@ -193,16 +195,24 @@ impl Vault {
         matches!(self.disk, Disk::Initialized(_))
     }
 
+    /// Whether an initialization ever began on this storage.
+    #[must_use]
+    pub const fn was_begun(&self) -> bool {
+        !matches!(self.disk, Disk::Empty)
+    }
+
     /// Whether it has to be unsealed before it works; true before the initialization, too.
     #[must_use]
     pub const fn is_sealed(&self) -> bool {
         self.sealed
     }
 
-    /// Whether this is a share of the unseal key, raw: whether whoever holds it can open the storage.
+    /// Whether this is a share of the unseal key, in hexadecimal as `sys/init` answered it: whether whoever holds it can
+    /// open the storage.
     #[must_use]
     pub fn is_unseal_key(&self, key: &[u8]) -> bool {
-        self.storage().is_some_and(|storage| storage.keys.shares.iter().any(|share| share == key))
+        let is_it = |share: &Vec<u8>| data_encoding::HEXLOWER.encode(share).as_bytes() == key;
+        self.storage().is_some_and(|storage| storage.keys.shares.iter().any(is_it))
     }
 
     /// The accessors of all tokens that may do everything and have not expired.

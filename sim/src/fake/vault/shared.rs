@@ -1,21 +1,44 @@
 //! A part of the storage that forked worlds share until one of them writes to it.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Copied on the first write after a fork; written and read as the value itself.
-pub(super) struct Shared<T>(Arc<T>);
+use crate::canonical::{Canonical, Key};
 
-impl<T: Clone> Shared<T> {
+/// Copied on the first write after a fork; written and read as the value itself.
+pub(super) struct Shared<T>(Arc<Part<T>>);
+
+#[derive(Clone)]
+struct Part<T> {
+    value: T,
+    /// Of the canonical form, once somebody has asked for it.
+    key: OnceLock<Key>,
+}
+
+impl<T> Shared<T> {
     pub(super) fn new(value: T) -> Self {
-        Self(Arc::new(value))
+        Self(Arc::new(Part { value, key: OnceLock::new() }))
     }
 
+    /// Writes what stands for the canonical form of this part; it is made once for all worlds that share it.
+    pub(super) fn canonical(&self, to: &mut Canonical, write: impl FnOnce(&T, &mut Canonical)) {
+        let key = self.0.key.get_or_init(|| {
+            let mut canonical = Canonical::timeless();
+            write(&self.0.value, &mut canonical);
+            canonical.key()
+        });
+        to.part(*key);
+    }
+}
+
+impl<T: Clone> Shared<T> {
     /// The value, to be changed in this world alone.
     pub(super) fn own(&mut self) -> &mut T {
-        Arc::make_mut(&mut self.0)
+        let part = Arc::make_mut(&mut self.0);
+        part.key.take();
+        &mut part.value
     }
 }
 
@@ -23,7 +46,7 @@ impl<T> Deref for Shared<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.0.value
     }
 }
 
@@ -33,7 +56,7 @@ impl<T> Clone for Shared<T> {
     }
 }
 
-impl<T: Clone + Default> Default for Shared<T> {
+impl<T: Default> Default for Shared<T> {
     fn default() -> Self {
         Self::new(T::default())
     }
@@ -41,13 +64,13 @@ impl<T: Clone + Default> Default for Shared<T> {
 
 impl<T: Serialize> Serialize for Shared<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.as_ref().serialize(serializer)
+        self.0.value.serialize(serializer)
     }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shared<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(deserializer).map(|value| Self(Arc::new(value)))
+        T::deserialize(deserializer).map(Self::new)
     }
 }
 
@@ -63,5 +86,22 @@ mod tests {
         left.own().push(2);
 
         assert_eq!((&*left, &*right), (&vec![1, 2], &vec![1]));
+    }
+
+    #[test]
+    fn the_canonical_form_follows_every_write() {
+        let key = |shared: &Shared<Vec<u8>>| {
+            let mut canonical = Canonical::timeless();
+            shared.canonical(&mut canonical, |value, to| to.value(value));
+            canonical.key()
+        };
+        let mut left = Shared::new(vec![1]);
+        let (right, before) = (left.clone(), key(&left));
+
+        left.own().push(2);
+
+        assert_ne!(key(&left), before);
+        assert_eq!(key(&right), before);
+        assert_eq!(key(&left), key(&Shared::new(vec![1, 2])));
     }
 }

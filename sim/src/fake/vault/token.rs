@@ -15,6 +15,7 @@ use super::fields::Fields;
 use super::mint::Mint;
 use super::request::{Operation, Request};
 use super::storage::Storage;
+use crate::canonical::Canonical;
 use crate::fake::timestamp::rfc3339;
 
 /// For how long a token lives unless somebody says otherwise, in seconds: 32 days.
@@ -94,6 +95,16 @@ impl Tokens {
     /// Keeps a batch token until it expires.
     pub(super) fn remember(&mut self, id: TokenId, token: BatchToken) {
         self.batch.insert(id, token);
+    }
+
+    /// Removes every batch token.
+    pub(super) fn end_batch_tokens(&mut self) {
+        self.batch.clear();
+    }
+
+    /// Writes the service tokens: who lives, by accessor, and whose child it is.
+    pub(super) fn canonical(&self, to: &mut Canonical) {
+        to.value(&self.service);
     }
 
     /// Whether somebody of that token lives.

@@ -6,9 +6,9 @@ use kubefox_io::disk::Folder;
 use super::SecondStart;
 use crate::model::world::{Rest, World};
 
-pub(super) fn check(world: &World, _rest: Rest, second: Option<&SecondStart>) -> Result<(), String> {
+pub(super) fn check(world: &World, second: &SecondStart) -> Result<(), String> {
     // What it means if it does not come up again, another invariant says.
-    let Some(SecondStart { world: next, rest: Rest::Serving }) = second else { return Ok(()) };
+    let SecondStart { world: next, rest: Rest::Serving } = second else { return Ok(()) };
     for notice in &next.notices {
         if let Notice::Wrote(setting) = notice {
             return Err(format!("{setting:?} was written again"));

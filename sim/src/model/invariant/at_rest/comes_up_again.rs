@@ -6,8 +6,8 @@ use kubefox_core::controller::table::Verdict;
 use super::SecondStart;
 use crate::model::world::{Rest, World};
 
-pub(super) fn check(world: &World, _rest: Rest, second: Option<&SecondStart>) -> Result<(), String> {
-    let Some(SecondStart { world: next, rest }) = second else { return Ok(()) };
+pub(super) fn check(world: &World, second: &SecondStart) -> Result<(), String> {
+    let SecondStart { world: next, rest } = second;
     if *rest != Rest::Serving {
         return Err(format!("after a restart of both it came to rest as {rest:?}: {}", next.waits_for()));
     }

@@ -1,0 +1,200 @@
+//! The rows of the matrix: every kind of call that a boot makes, and what can become of it.
+
+use kubefox_core::controller::Call;
+use kubefox_core::machine::Refusal;
+use kubefox_core::{keys, kubernetes, listener, state, vault, volume};
+
+use super::step::Alphabet;
+use crate::model::world::Fate;
+
+macro_rules! kinds {
+    ($($kind:ident: $called:pat,)+) => {
+        /// A kind of call.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $(#[doc = concat!("`", stringify!($called), "`")] $kind,)+
+        }
+
+        impl Kind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),+];
+
+            /// The kind of a call. A call without a kind does not compile.
+            #[must_use]
+            pub const fn of(call: &Call) -> Self {
+                match call {
+                    $($called => Self::$kind,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    SealStatus: Call::Vault(vault::Call::SealStatus),
+    InitStatus: Call::Vault(vault::Call::InitStatus),
+    Health: Call::Vault(vault::Call::Health),
+    Initialize: Call::Vault(vault::Call::Initialize),
+    Unseal: Call::Vault(vault::Call::Unseal { .. }),
+    LookupSelf: Call::Vault(vault::Call::LookupSelf { .. }),
+    RevokeSelf: Call::Vault(vault::Call::RevokeSelf { .. }),
+    ListAccessors: Call::Vault(vault::Call::ListAccessors { .. }),
+    LookupAccessor: Call::Vault(vault::Call::LookupAccessor { .. }),
+    RevokeAccessor: Call::Vault(vault::Call::RevokeAccessor { .. }),
+    Login: Call::Vault(vault::Call::Login { .. }),
+    ReadSetting: Call::Vault(vault::Call::Read { .. }),
+    WriteSetting: Call::Vault(vault::Call::Write { .. }),
+    ReadJwt: Call::Vault(vault::Call::ReadJwt { .. }),
+    WriteJwt: Call::Vault(vault::Call::WriteJwt { .. }),
+    ReadAccount: Call::Vault(vault::Call::ReadAccount { .. }),
+    GeneratePassword: Call::Vault(vault::Call::GeneratePassword { .. }),
+    WriteAccount: Call::Vault(vault::Call::WriteAccount { .. }),
+    ReadGeneration: Call::Vault(vault::Call::ReadGeneration { .. }),
+    WriteGeneration: Call::Vault(vault::Call::WriteGeneration { .. }),
+    Issue: Call::Vault(vault::Call::Issue { .. }),
+    Sign: Call::Vault(vault::Call::Sign { .. }),
+    CreateSealKey: Call::Kubernetes(kubernetes::Call::CreateSealKey { .. }),
+    ReadSealKey: Call::Kubernetes(kubernetes::Call::ReadSealKey),
+    CreateCommitted: Call::Kubernetes(kubernetes::Call::CreateCommitted { .. }),
+    ReadCommitted: Call::Kubernetes(kubernetes::Call::ReadCommitted),
+    ReadTrust: Call::Kubernetes(kubernetes::Call::ReadTrust),
+    CreateTrust: Call::Kubernetes(kubernetes::Call::CreateTrust { .. }),
+    UpdateTrust: Call::Kubernetes(kubernetes::Call::UpdateTrust { .. }),
+    ReviewToken: Call::Kubernetes(kubernetes::Call::ReviewToken { .. }),
+    DeletePod: Call::Kubernetes(kubernetes::Call::DeletePod { .. }),
+    InspectState: Call::State(state::Call::Inspect),
+    ReadState: Call::State(state::Call::Read),
+    Rehearse: Call::State(state::Call::Rehearse),
+    WriteIntent: Call::State(state::Call::WriteIntent { .. }),
+    WriteSent: Call::State(state::Call::WriteSent { .. }),
+    WriteRecover: Call::State(state::Call::WriteRecover { .. }),
+    WriteForeign: Call::State(state::Call::WriteForeign { .. }),
+    WriteEnvelope: Call::State(state::Call::WriteEnvelope { .. }),
+    OpenEnvelope: Call::State(state::Call::Open { .. }),
+    ReadHold: Call::State(state::Call::ReadHold),
+    ReadToken: Call::Volume(volume::Call::ReadToken { .. }),
+    ReadMountedKey: Call::Volume(volume::Call::ReadSealKey { .. }),
+    ReadMountedTrust: Call::Volume(volume::Call::ReadTrust),
+    WriteBundle: Call::Volume(volume::Call::WriteBundle { .. }),
+    MintSealKey: Call::Keys(keys::Call::MintSealKey { .. }),
+    Forget: Call::Keys(keys::Call::Forget { .. }),
+    Present: Call::Listener(listener::Call::Present { .. }),
+    Probe: Call::Listener(listener::Call::Probe { .. }),
+}
+
+/// Where a call goes, which decides what can become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Over a wire, to a server that may refuse, and which may carry it out late.
+    Server,
+    /// Over a wire, and it changes nothing that anybody could see later.
+    Reader,
+    /// To the disk, a volume or a port of the same machine: it may fail, and it is never late.
+    Machine,
+    /// Nowhere: it is done inside the process, which can only die.
+    Process,
+    /// A controller's boot never makes it.
+    Nowhere,
+}
+
+impl Kind {
+    const fn way(self) -> Way {
+        match self {
+            Self::Initialize
+            | Self::Unseal
+            | Self::RevokeSelf
+            | Self::RevokeAccessor
+            | Self::WriteSetting
+            | Self::WriteJwt
+            | Self::WriteAccount
+            | Self::WriteGeneration
+            | Self::CreateSealKey
+            | Self::CreateCommitted
+            | Self::CreateTrust
+            | Self::UpdateTrust
+            | Self::DeletePod => Way::Server,
+            Self::SealStatus
+            | Self::InitStatus
+            | Self::Health
+            | Self::LookupSelf
+            | Self::ListAccessors
+            | Self::LookupAccessor
+            | Self::Login
+            | Self::ReadSetting
+            | Self::ReadJwt
+            | Self::ReadAccount
+            | Self::GeneratePassword
+            | Self::ReadGeneration
+            | Self::Issue
+            | Self::Sign
+            | Self::ReadSealKey
+            | Self::ReadCommitted
+            | Self::ReadTrust
+            | Self::ReviewToken => Way::Reader,
+            Self::InspectState
+            | Self::ReadState
+            | Self::Rehearse
+            | Self::WriteIntent
+            | Self::WriteSent
+            | Self::WriteRecover
+            | Self::WriteForeign
+            | Self::WriteEnvelope
+            | Self::OpenEnvelope
+            | Self::ReadHold
+            | Self::ReadToken
+            | Self::ReadMountedKey
+            | Self::Present
+            | Self::Probe => Way::Machine,
+            Self::MintSealKey | Self::Forget => Way::Process,
+            // Those of initializers and brokers.
+            Self::ReadMountedTrust | Self::WriteBundle => Way::Nowhere,
+        }
+    }
+
+    /// Whether a boot makes such calls.
+    #[must_use]
+    pub fn belongs_to_a_boot(self) -> bool {
+        // Recovery is not allowed in this search.
+        self.way() != Way::Nowhere && !matches!(self, Self::WriteRecover | Self::DeletePod)
+    }
+
+    /// What can become of such a call where this can happen, beside being answered.
+    #[must_use]
+    pub fn faults_in(self, alphabet: Alphabet) -> Vec<Fate> {
+        let mut faults = self.faults();
+        faults.retain(|fate| alphabet.late_max > 0 || !matches!(fate, Fate::Late | Fate::KilledLate));
+        faults
+    }
+
+    /// Everything that can become of such a call, beside being answered.
+    #[must_use]
+    pub fn faults(self) -> Vec<Fate> {
+        use Fate::{KilledAfter, KilledBefore, KilledLate, Late, Refused, ReplyLost, RequestLost};
+        let mut faults = match self.way() {
+            Way::Server => vec![RequestLost, ReplyLost, Late, KilledBefore, KilledAfter, KilledLate],
+            // Whether it arrived makes no difference to anybody.
+            Way::Reader => vec![ReplyLost, KilledAfter],
+            Way::Machine => vec![RequestLost, ReplyLost, KilledBefore, KilledAfter, Refused(Refusal::Local)],
+            Way::Process => vec![KilledBefore],
+            Way::Nowhere => Vec::new(),
+        };
+        if matches!(self.way(), Way::Server | Way::Reader) {
+            faults.extend(REFUSALS.map(Refused));
+        }
+        if self == Self::Initialize {
+            faults.extend([Fate::VaultKilledInside, Fate::Forestalled]);
+        }
+        faults
+    }
+}
+
+/// What a server may answer instead of doing what it was asked.
+const REFUSALS: [Refusal; 7] = [
+    Refusal::Denied,
+    Refusal::Unauthenticated,
+    Refusal::Unclear,
+    Refusal::Conflict,
+    Refusal::Invalid,
+    Refusal::NotReady,
+    Refusal::Busy,
+];

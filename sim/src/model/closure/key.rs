@@ -1,0 +1,137 @@
+//! The key of a world: its canonical form. What is not written here makes no difference to what the world will do.
+
+use http::Method;
+use kubefox_core::secret::{Own, Secret};
+use kubefox_io::adapter::envelope::key_id;
+use serde_json::Value;
+
+use crate::canonical::{Canonical, Key};
+use crate::fake::kubernetes::Kind;
+use crate::model::boot_state::boot_state;
+use crate::model::keyring::Keyring;
+use crate::model::late::LateRequest;
+use crate::model::world::{PLATFORM, World};
+
+/// The key of a world.
+pub(super) fn key(world: &World) -> Key {
+    let mut canonical = Canonical::at(world.now);
+    write(world, &mut canonical);
+    canonical.key()
+}
+
+fn write(world: &World, to: &mut Canonical) {
+    world.vault.canonical(to);
+    cluster(world, to);
+    disk(world, to);
+    to.flag(world.seal_key_shown);
+    to.flag(world.forestalled);
+    to.name(&world.shown);
+    to.flag(world.storage_was_lost);
+    to.value(world.process.machine());
+    for (name, bytes) in world.process.keyring().iter() {
+        to.value(name);
+        secret(world, *name, bytes, to);
+    }
+    for late in &world.late {
+        late_request(world, late, to);
+    }
+}
+
+/// The pod, and the three objects of an installation.
+pub(super) fn cluster(world: &World, to: &mut Canonical) {
+    to.name(world.pod.as_bytes());
+    to.flag(world.is_pod_deleted());
+    for pem in world.vault.issuer_certificates() {
+        to.name(pem.trim().as_bytes());
+    }
+    for (kind, name) in [
+        (Kind::Secret, "kubefox-seal-key"),
+        (Kind::ConfigMap, "kubefox-committed"),
+        (Kind::Secret, "kubefox-trust"),
+    ] {
+        let Some(object) = world.kubernetes.object(kind, PLATFORM, name) else {
+            to.flag(false);
+            continue;
+        };
+        to.flag(true);
+        let metadata = &object["metadata"];
+        to.value(&metadata["annotations"]);
+        to.flag(!metadata["deletionTimestamp"].is_null());
+    }
+    if let Some(key) = world.stored_seal_key() {
+        to.name(key_id(&key).as_str().as_bytes());
+    }
+    if let Some(trust) = world.kubernetes.object(Kind::Secret, PLATFORM, "kubefox-trust") {
+        let version = trust["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        to.name(version.as_bytes());
+        for file in world.kubernetes.secret_data(PLATFORM, "kubefox-trust").unwrap_or_default().values() {
+            to.name(file.trim_ascii());
+        }
+    }
+}
+
+/// What `boot.state` says, and what its envelope is worth.
+fn disk(world: &World, to: &mut Canonical) {
+    let (state, keys) = boot_state(world);
+    to.value(&state);
+    to.flag(keys.is_some());
+    for (name, bytes) in keys.iter().flat_map(Keyring::iter) {
+        to.value(name);
+        secret(world, *name, bytes, to);
+    }
+}
+
+/// What a secret is worth to whoever holds it.
+fn secret(world: &World, name: Secret, bytes: &[u8], to: &mut Canonical) {
+    let Secret::Own(own) = name else { return };
+    match own {
+        Own::MintedSealKey | Own::SealKey => to.name(key_id(bytes).as_str().as_bytes()),
+        Own::UnsealKey => to.flag(world.vault.is_unseal_key(bytes)),
+        Own::RootToken | Own::ControllerToken | Own::SetupToken => to.value(&world.vault.policies_of(bytes)),
+        // Service-account tokens are read right before they are used; the others are made right before.
+        Own::ApiJwt
+        | Own::VaultJwt
+        | Own::SetupJwt
+        | Own::CallerJwt
+        | Own::ServingKey
+        | Own::RuntimeKey
+        | Own::Password => {}
+    }
+}
+
+fn late_request(world: &World, late: &LateRequest, to: &mut Canonical) {
+    let request = match late {
+        LateRequest::Vault(request) | LateRequest::Kubernetes(request) => request,
+    };
+    to.value(&request.method().as_str());
+    to.value(&request.uri().path());
+    if let Some(token) = request.headers().get("x-vault-token") {
+        to.value(&world.vault.policies_of(token.as_bytes()));
+    }
+    if request.method() != Method::GET {
+        body(&serde_json::from_slice(request.body()).unwrap_or(Value::Null), to);
+    }
+}
+
+/// A body, in which whatever is data is a name.
+fn body(value: &Value, to: &mut Canonical) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                to.value(name);
+                match (name.as_str(), member) {
+                    ("data", Value::Object(data)) => {
+                        for (name, datum) in data {
+                            to.value(name);
+                            to.name(datum.to_string().as_bytes());
+                        }
+                    }
+                    ("resourceVersion" | "key", Value::String(text)) => to.name(text.as_bytes()),
+                    (_, member) => body(member, to),
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| body(element, to)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => to.value(value),
+    }
+}

@@ -1,0 +1,267 @@
+//! The closure: every state that the controller and its world can reach by any number of faults, in any order.
+//!
+//! A breadth-first search from empty disks. In each state everything in [`step`] happens, each time in a world of its
+//! own; worlds with equal keys ([`key`]) are one state. The search ends when no step leads to a new state.
+//!
+//! A search is deterministic, whatever the number of threads: states are found in the order of their parents.
+
+pub mod calls;
+mod key;
+mod step;
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZero;
+use std::thread;
+
+use kubefox_core::machine::{Machine as _, Standing};
+
+use self::calls::Kind;
+pub use self::step::{Alphabet, Step};
+use super::invariant::always;
+use super::world::{Fate, Rest, World};
+use crate::canonical::Key;
+
+/// What a search found.
+#[derive(Default)]
+pub struct Closure {
+    /// Different states.
+    pub states: usize,
+    /// Steps from one state to another or the same.
+    pub edges: u64,
+    /// Steps from the first state to the farthest.
+    pub depth: u32,
+    /// Whether the search came to its end.
+    pub closed: bool,
+    /// How often each kind of call met each fate.
+    pub matrix: BTreeMap<(Kind, Fate), u64>,
+    /// How often anything else happened.
+    pub events: BTreeMap<Step, u64>,
+    /// States at rest.
+    pub rests: BTreeMap<Rest, u64>,
+    /// States by phase.
+    pub phases: BTreeMap<&'static str, u64>,
+    /// What must never be, and was; the shortest paths first.
+    pub broken: Vec<Broken>,
+}
+
+/// A state in which something is wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The name of what must hold.
+    pub invariant: &'static str,
+    /// How it does not.
+    pub how: String,
+    /// How to come there from the first state.
+    pub path: Vec<Step>,
+}
+
+/// Where a search ends, beside the end of what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// States that are known at most.
+    pub states_max: usize,
+    /// Steps from the first state.
+    pub depth_max: u32,
+    /// What is wrong, at most.
+    pub broken_max: usize,
+}
+
+impl Limits {
+    /// Until everything is found, or something is wrong.
+    pub const NONE: Self = Self { states_max: 20_000_000, depth_max: u32::MAX, broken_max: 1 };
+}
+
+/// A state that was found.
+struct Found {
+    parent: u32,
+    step: Step,
+    /// Where the state leads if nothing goes wrong from here on.
+    onward: u32,
+    /// Nothing more has to happen.
+    at_rest: bool,
+}
+
+/// One step of one state.
+struct Edge {
+    step: Step,
+    key: Key,
+    /// The world, unless its state was known before this batch.
+    world: Option<World>,
+    /// What is wrong where it leads.
+    broken: Result<(), (&'static str, String)>,
+}
+
+/// A state with everything that it leads to.
+struct Expanded {
+    number: u32,
+    call: Option<Kind>,
+    phase: &'static str,
+    rest: Option<Rest>,
+    edges: Vec<Edge>,
+}
+
+/// States that are expanded before what they led to is collected.
+const BATCH: usize = 2_048;
+const NOWHERE: u32 = u32::MAX;
+/// That a fault-free path leads to rest from every state.
+const COMES_TO_REST: &str = "without further faults it comes to rest";
+
+/// Searches from one world until nothing new is found, or a limit is met.
+#[must_use]
+pub fn close(first: World, alphabet: Alphabet, limits: Limits) -> Closure {
+    let mut search = Search {
+        closure: Closure::default(),
+        known: HashMap::from([(key::key(&first), 0)]),
+        found: vec![Found { parent: NOWHERE, step: Step::Restart, onward: NOWHERE, at_rest: false }],
+    };
+    let mut frontier = vec![(0, first)];
+    while !frontier.is_empty() && search.closure.depth < limits.depth_max {
+        let mut next = Vec::new();
+        let mut left = frontier.into_iter();
+        loop {
+            let batch: Vec<_> = left.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            for expanded in expand(batch, alphabet, &search.known) {
+                search.collect(expanded, &mut next);
+            }
+            if search.found.len() > limits.states_max || search.closure.broken.len() >= limits.broken_max {
+                return search.end(false);
+            }
+        }
+        search.closure.depth += u32::from(!next.is_empty());
+        frontier = next;
+    }
+    search.end(frontier.is_empty())
+}
+
+/// A search under way.
+struct Search {
+    closure: Closure,
+    known: HashMap<Key, u32>,
+    found: Vec<Found>,
+}
+
+impl Search {
+    fn collect(&mut self, expanded: Expanded, next: &mut Vec<(u32, World)>) {
+        let Expanded { number: from, call, phase, rest, edges } = expanded;
+        *self.closure.phases.entry(phase).or_default() += 1;
+        if let Some(rest) = rest {
+            self.found[from as usize].at_rest = true;
+            *self.closure.rests.entry(rest).or_default() += 1;
+        }
+        for Edge { step, key, world, broken } in edges {
+            self.closure.edges += 1;
+            match (step, call) {
+                (Step::Call(fate), Some(kind)) => *self.closure.matrix.entry((kind, fate)).or_default() += 1,
+                (step, _) => *self.closure.events.entry(step).or_default() += 1,
+            }
+            if let Err((invariant, how)) = broken {
+                let path = self.path(from).into_iter().chain([step]).collect();
+                self.closure.broken.push(Broken { invariant, how, path });
+            }
+            let number = u32::try_from(self.found.len()).expect("fewer states than four thousand million");
+            let target = *self.known.entry(key).or_insert(number);
+            if target == number {
+                let world = world.expect("a state that was not known keeps its world");
+                self.found.push(Found { parent: from, step, onward: NOWHERE, at_rest: false });
+                next.push((number, world));
+            }
+            let from = &mut self.found[from as usize];
+            if from.onward == NOWHERE {
+                from.onward = target;
+            }
+        }
+    }
+
+    /// The steps from the first state to this one.
+    fn path(&self, mut state: u32) -> Vec<Step> {
+        let mut path = Vec::new();
+        while let Found { parent, step, .. } = self.found[state as usize]
+            && parent != NOWHERE
+        {
+            path.push(step);
+            state = parent;
+        }
+        path.reverse();
+        path
+    }
+
+    fn end(mut self, closed: bool) -> Closure {
+        self.closure.states = self.found.len();
+        self.closure.closed = closed;
+        if closed && let Some(state) = self.restless() {
+            let (path, how) = (self.path(state), "it goes in a circle".to_owned());
+            self.closure.broken.push(Broken { invariant: COMES_TO_REST, how, path });
+        }
+        self.closure
+    }
+
+    /// The first state from which the path without further faults never comes to rest.
+    fn restless(&self) -> Option<u32> {
+        /// On a path that is being followed, or on one that came to rest.
+        const FOLLOWED: u8 = 1;
+        const RESTS: u8 = 2;
+        let mut marks = vec![0_u8; self.found.len()];
+        for first in 0..self.found.len() {
+            let (mut path, mut state) = (Vec::new(), first);
+            while marks[state] == 0 && !self.found[state].at_rest {
+                marks[state] = FOLLOWED;
+                path.push(state);
+                state = self.found[state].onward as usize;
+            }
+            if marks[state] == FOLLOWED {
+                return u32::try_from(first).ok();
+            }
+            marks[state] = RESTS;
+            path.into_iter().for_each(|state| marks[state] = RESTS);
+        }
+        None
+    }
+}
+
+/// Everything that each of these states leads to, in their order.
+fn expand(batch: Vec<(u32, World)>, alphabet: Alphabet, known: &HashMap<Key, u32>) -> Vec<Expanded> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = batch.len().div_ceil(threads);
+    let mut batch = batch.into_iter();
+    thread::scope(|scope| {
+        let mut workers = Vec::new();
+        loop {
+            let part: Vec<_> = batch.by_ref().take(share).collect();
+            if part.is_empty() {
+                break;
+            }
+            workers.push(scope.spawn(move || {
+                let expanded =
+                    part.into_iter().map(|(number, world)| expand_one(number, &world, alphabet, known));
+                expanded.collect::<Vec<_>>()
+            }));
+        }
+        let join = |worker: thread::ScopedJoinHandle<'_, Vec<Expanded>>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().flat_map(join).collect()
+    })
+}
+
+fn expand_one(number: u32, world: &World, alphabet: Alphabet, known: &HashMap<Key, u32>) -> Expanded {
+    let machine = world.process.machine();
+    let rest = match machine.standing() {
+        Standing::Ready => Some(Rest::Serving),
+        Standing::Stopped(fatal) => Some(Rest::Stopped(fatal)),
+        Standing::Starting | Standing::Finished => None,
+    };
+    let take = |step| {
+        let mut fork = world.clone();
+        step::take(&mut fork, step);
+        let key = key::key(&fork);
+        // A stop is judged at the moment when it comes, by whatever way it is reached.
+        let is_new = !known.contains_key(&key);
+        let broken = if is_new || fork.has_just_stopped() { always::check(&fork) } else { Ok(()) };
+        Edge { step, key, world: Some(fork).filter(|_| is_new), broken }
+    };
+    let edges = step::steps(world, alphabet).into_iter().map(take).collect();
+    Expanded { number, call: world.next_call().map(Kind::of), phase: machine.phase(), rest, edges }
+}

@@ -1,0 +1,194 @@
+//! What can happen next in a world, and making it happen.
+
+use kubefox_core::machine::{Machine as _, Standing};
+use kubefox_core::secret::{Own, Secret};
+use kubefox_io::adapter::Slots as _;
+
+use super::calls::Kind;
+use crate::canonical::Canonical;
+use crate::model::late::LateRequest;
+use crate::model::world::{Fate, World};
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The fate of the call under way is decided.
+    Call(Fate),
+    /// A pause is over.
+    PauseEnds,
+    /// The process is killed, or has stopped, and starts again.
+    Restart,
+    /// Vault is sealed: by a person, or because it was restarted.
+    Reseal,
+    /// Vault's batch tokens end.
+    TokensEnd,
+    /// The volume of the seal key shows nothing.
+    KeyVanishes,
+    /// It shows what the cluster stores.
+    KeyAppears,
+    /// So much time passes that whatever is renewed is due.
+    TimePasses,
+    /// Time passes, and the own token is due; the certificate is not.
+    TokenFallsDue,
+    /// The pod was deleted, and the next one begins: with what `kubefox init vault` does before Vault starts.
+    PodIsReplaced,
+    /// Vault's disk is lost.
+    StorageIsLost,
+    /// The late request of this number is carried out.
+    LateArrives(u8),
+    /// It is lost for good.
+    LateIsLost(u8),
+}
+
+/// What to explore beside the fates of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alphabet {
+    /// Requests that may be late at the same time.
+    pub late_max: usize,
+    /// Whether Vault is sealed at any moment.
+    pub reseals: bool,
+    /// Whether tokens end at any moment.
+    pub tokens_end: bool,
+    /// Whether the seal key's volume comes and goes.
+    pub key_volume: bool,
+    /// Whether long times pass.
+    pub time: bool,
+    /// Whether Vault's disk is lost.
+    pub disaster: bool,
+}
+
+impl Alphabet {
+    /// Everything that a boot has to come through, with one request late at a time.
+    pub const FAULTS: Self =
+        Self { late_max: 1, reseals: true, tokens_end: true, key_volume: true, time: true, disaster: false };
+}
+
+/// From now on whatever is renewed is due.
+const LONG_S: u64 = 17 * 3_600;
+/// Longer than two thirds of the life of the own token, and nothing to a certificate.
+const TOKEN_S: u64 = 11 * 60;
+
+/// Everything that can happen next; first what happens if nothing goes wrong, unless the world is at rest.
+pub(super) fn steps(world: &World, alphabet: Alphabet) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(24);
+    let standing = world.process.machine().standing();
+    if world.is_pod_deleted() {
+        steps.push(Step::PodIsReplaced);
+    }
+    if let Some(call) = world.next_call() {
+        steps.push(Step::Call(Fate::Answered));
+        let room = world.late.len() < alphabet.late_max;
+        let possible = |fate: &Fate| match fate {
+            Fate::VaultKilledInside | Fate::Forestalled => !world.vault.was_begun(),
+            Fate::Late | Fate::KilledLate => room,
+            Fate::Answered
+            | Fate::RequestLost
+            | Fate::ReplyLost
+            | Fate::Refused(_)
+            | Fate::KilledBefore
+            | Fate::KilledAfter => true,
+        };
+        steps.extend(Kind::of(call).faults().into_iter().filter(possible).map(Step::Call));
+    } else {
+        match standing {
+            Standing::Stopped(_) | Standing::Finished => steps.push(Step::Restart),
+            Standing::Starting | Standing::Ready => {
+                if !world.seal_key_shown {
+                    steps.push(Step::KeyAppears);
+                }
+                steps.push(Step::PauseEnds);
+                steps.push(Step::Restart);
+                if alphabet.time {
+                    steps.push(Step::TimePasses);
+                }
+                if alphabet.time && standing == Standing::Ready {
+                    steps.push(Step::TokenFallsDue);
+                }
+            }
+        }
+    }
+    if alphabet.reseals && !world.vault.is_sealed() {
+        steps.push(Step::Reseal);
+    }
+    if alphabet.tokens_end && holds_live_token(world) {
+        steps.push(Step::TokensEnd);
+    }
+    if alphabet.key_volume && world.stored_seal_key().is_some() {
+        if world.seal_key_shown {
+            steps.push(Step::KeyVanishes);
+        } else if !steps.contains(&Step::KeyAppears) {
+            steps.push(Step::KeyAppears);
+        }
+    }
+    if alphabet.disaster && world.vault.is_initialized() && !world.storage_was_lost {
+        steps.push(Step::StorageIsLost);
+    }
+    for number in 0..world.late.len() {
+        let number = u8::try_from(number).expect("few requests are late at the same time");
+        steps.extend([Step::LateArrives(number), Step::LateIsLost(number)]);
+    }
+    steps
+}
+
+fn holds_live_token(world: &World) -> bool {
+    [Own::ControllerToken, Own::SetupToken].into_iter().any(|token| {
+        let token = world.process.keyring().expose(Secret::Own(token));
+        token.is_ok_and(|token| world.vault.policies_of(token).is_some())
+    })
+}
+
+/// Makes it happen.
+pub(super) fn take(world: &mut World, step: Step) {
+    world.notices.clear();
+    world.had_stopped = matches!(world.process.machine().standing(), Standing::Stopped(_));
+    match step {
+        Step::Call(fate) => world.take(fate),
+        Step::PauseEnds => assert!(world.idle(), "whoever has no call under way waits for a time-out"),
+        Step::Restart => world.restart_controller(),
+        Step::Reseal => world.vault.seal(),
+        Step::TokensEnd => world.vault.end_batch_tokens(),
+        Step::KeyVanishes => world.show_seal_key(false),
+        Step::KeyAppears => world.show_seal_key(true),
+        Step::TimePasses => world.age_s(LONG_S),
+        Step::TokenFallsDue => world.age_s(TOKEN_S),
+        Step::PodIsReplaced => {
+            world
+                .renew_pod()
+                .expect("nothing speaks against moving the data of an interrupted initialization");
+            world.vault.mint_as_before();
+        }
+        Step::StorageIsLost => world.lose_storage(),
+        Step::LateArrives(number) => {
+            let request = world.late.remove(usize::from(number));
+            drop(world.carry(request.into_request()));
+        }
+        Step::LateIsLost(number) => drop(world.late.remove(usize::from(number))),
+    }
+    if !world.late.is_empty() {
+        drop_spent(world);
+    }
+}
+
+/// Forgets late requests that can no longer change anything.
+fn drop_spent(world: &mut World) {
+    let late = std::mem::take(&mut world.late);
+    let kept = late.into_iter().filter(|late| may_matter(world, late)).collect();
+    world.late = kept;
+}
+
+fn may_matter(world: &World, late: &LateRequest) -> bool {
+    // It may matter again once Vault is sealed again.
+    if late.is_unseal() {
+        return world.vault.is_initialized();
+    }
+    let effect = |world: &World| {
+        let mut canonical = Canonical::timeless();
+        world.vault.canonical(&mut canonical);
+        super::key::cluster(world, &mut canonical);
+        canonical.key()
+    };
+    let before = effect(world);
+    let mut fork = world.clone();
+    drop(fork.carry(late.clone().into_request()));
+    effect(&fork) != before
+}
