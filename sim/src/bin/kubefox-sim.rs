@@ -187,7 +187,7 @@ fn planted(seed: u64) -> ExitCode {
     let mut found = 0;
     for bug in Bug::ALL {
         let mut world = World::frozen(seed);
-        world.plant(*bug);
+        bug.plant(&mut world);
         let limits = Limits { states_max: PLANTED_STATES_MAX, ..Limits::NONE };
         let closure = close(world, alphabet, limits);
         let caught = closure.broken.iter().find(|broken| broken.invariant == bug.breaks());

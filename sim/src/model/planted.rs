@@ -58,17 +58,17 @@ bugs! {
     BlindRetry = "repeats Initialize after an answer that was lost",
         "it stops only for a reason that is true";
     ActsBeforeDurable = "goes on while the envelope is in the page cache, which dies with the process",
-        "committed only when the unseal key is safe";
+        "nothing is initialized over an earlier life";
     SkipsReadBack = "takes a write for what was written: the envelope is torn, and nobody looks",
         "the unseal key is recoverable";
     DropsRootToken = "writes the first envelope without the root token",
         "a root token that lives is in the envelope or in memory";
     SkipsRevocation = "says that root is dead, and never asked for it",
-        "no live root token once serving";
+        "a root token that lives is in the envelope or in memory";
     ForgetsRevocation = "takes a revocation that was lost for done",
-        "no live root token once serving";
+        "a root token that lives is in the envelope or in memory";
     BelievesGarbage403 = "takes a 403 to a garbage token for the death of root",
-        "no live root token once serving";
+        "a root token that lives is in the envelope or in memory";
     LosesCas = "writes a JWT without compare-and-set, where the policy allows it",
         "what is written once never changes";
     ReusesNonce = "draws salt and nonce from a generator whose state was restored",
@@ -76,15 +76,53 @@ bugs! {
     OverwritesSecret = "stores the seal key whether or not there is one",
         "the unseal key is recoverable";
     CommitsEarly = "says committed as soon as Initialize was sent",
-        "committed only when the unseal key is safe";
+        "nothing is initialized over an earlier life";
     NewLifeOverOld = "takes a boot.state that it finds inconvenient for none",
         "nothing is initialized over an earlier life";
     UnnamedAuthority = "generates a root certificate without a name",
-        "one root of trust, ever";
+        "it stops only for a reason that is true";
     SilenceIsUninitialized = "takes a Vault that does not answer for one that was never initialized",
         "it stops only for a reason that is true";
     TellsSecret = "tells its token where it should tell its address",
         "no secret in the clear";
+}
+
+impl Bug {
+    /// Plants the bug and brings the world to where the search begins.
+    pub fn plant(self, world: &mut World) {
+        world.plant(self);
+        if self == Self::OverwritesSecret {
+            // It shows when the create that was given up arrives after the one that was repeated.
+            world.reach("CreateKey::Creating");
+            world.take(Fate::Late);
+        }
+        world.reach(self.begins_at());
+        while self == Self::UnnamedAuthority && !generates_authority(world) {
+            world.take(Fate::Answered);
+            world.reach(self.begins_at());
+        }
+    }
+
+    /// The state of the controller from which the search begins: nothing that the bug does comes before it.
+    const fn begins_at(self) -> &'static str {
+        match self {
+            Self::BlindRetry
+            | Self::ActsBeforeDurable
+            | Self::SkipsReadBack
+            | Self::DropsRootToken
+            | Self::CommitsEarly
+            | Self::SilenceIsUninitialized => "Survey::InspectingDirectory",
+            Self::OverwritesSecret => "Commit::Creating",
+            Self::ReusesNonce => "SetUp::WritingEnvelope",
+            Self::SkipsRevocation | Self::ForgetsRevocation | Self::BelievesGarbage403 => {
+                "SetUp::CheckingBefore"
+            }
+            Self::UnnamedAuthority => "Configure::WritingSetting",
+            Self::LosesCas => "Configure::ReadingJwt",
+            Self::TellsSecret => "Certify::Issuing",
+            Self::NewLifeOverOld => "Serving",
+        }
+    }
 }
 
 /// A bug, and what it remembers.
@@ -327,6 +365,11 @@ fn tell_secret(world: &mut World, call: &Call) -> bool {
     let token = world.process.keyring().expose(Secret::Own(Own::ControllerToken));
     let address = String::from_utf8_lossy(token.unwrap_or_default()).into_owned();
     say(world, Reply::Listener(listener::Reply::Presented { address }))
+}
+
+fn generates_authority(world: &World) -> bool {
+    let call = world.next_call();
+    matches!(call, Some(Call::Vault(vault::Call::Write { setting: Setting::RootCertificate, .. })))
 }
 
 fn believe(world: &mut World, change: impl FnOnce(&mut Planted)) {

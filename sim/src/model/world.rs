@@ -379,6 +379,24 @@ impl World {
         Rest::Restless
     }
 
+    /// Goes on without faults until the controller is in that state.
+    ///
+    /// # Panics
+    /// If it never is.
+    pub fn reach(&mut self, phase: &str) {
+        for _ in 0..STEPS_MAX {
+            if self.phase() == phase {
+                return;
+            }
+            if self.process.next_call().is_some() {
+                self.take(Fate::Answered);
+            } else {
+                assert!(self.idle(), "{phase} is never reached");
+            }
+        }
+        panic!("{phase} is never reached; it is {}", self.phase());
+    }
+
     /// Jumps to the machine's next time-out. False if it waits for none.
     pub fn idle(&mut self) -> bool {
         let Some((at, _)) = self.process.machine().poll_timeout() else { return false };

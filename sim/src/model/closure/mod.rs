@@ -1,7 +1,7 @@
 //! The closure: every state that the controller and its world can reach by any number of faults, in any order.
 //!
-//! A breadth-first search from empty disks. In each state everything in [`step`] happens, each time in a world of its
-//! own; worlds with equal keys ([`key`]) are one state. The search ends when no step leads to a new state.
+//! A breadth-first search from empty disks. In each state everything in `step.rs` happens, each time in a world of its
+//! own; worlds with equal keys (`key.rs`) are one state. The search ends when no step leads to a new state.
 //!
 //! A search is deterministic, whatever the number of threads: states are found in the order of their parents.
 
