@@ -89,7 +89,7 @@ fn objects_of_an_earlier_life_keep_a_new_one_from_beginning() {
 #[test]
 fn somebody_who_initializes_first_is_noticed_and_remembered() {
     let mut world = World::new(1);
-    reach(&mut world, "Initialize::Initializing");
+    world.reach("Initialize::Initializing");
     world.initialize_by_somebody();
 
     assert_eq!(world.settle(), Rest::Stopped(Fatal::ForeignInit));
@@ -101,7 +101,7 @@ fn somebody_who_initializes_first_is_noticed_and_remembered() {
 #[test]
 fn a_vault_killed_inside_its_own_initialization_is_named() {
     let mut world = World::new(1);
-    reach(&mut world, "Initialize::Initializing");
+    world.reach("Initialize::Initializing");
     world.vault.kill_inside_init();
 
     assert_eq!(world.settle(), Rest::Stopped(Fatal::HalfInitialized));
@@ -110,7 +110,7 @@ fn a_vault_killed_inside_its_own_initialization_is_named() {
 #[test]
 fn the_remedy_of_an_interrupted_initialization_works() {
     let mut world = World::new(1);
-    reach(&mut world, "Initialize::Initializing");
+    world.reach("Initialize::Initializing");
     world.take(Fate::KilledAfter);
     assert_eq!(world.settle(), Rest::Stopped(Fatal::InitInterrupted));
 
@@ -122,7 +122,7 @@ fn the_remedy_of_an_interrupted_initialization_works() {
 #[test]
 fn a_disk_from_before_the_commit_is_noticed() {
     let mut world = World::new(1);
-    reach(&mut world, "Initialize::Initializing");
+    world.reach("Initialize::Initializing");
     let sent = world.disk.file(Folder::State, "boot.state").expect("Sent is written").to_vec();
     assert_eq!(world.settle(), Rest::Serving);
 
@@ -135,7 +135,7 @@ fn a_disk_from_before_the_commit_is_noticed() {
 #[test]
 fn an_older_envelope_of_the_same_life_is_noticed() {
     let mut world = World::new(1);
-    reach(&mut world, "SetUp::WritingEnvelope");
+    world.reach("SetUp::WritingEnvelope");
     let with_root = world.disk.file(Folder::State, "boot.state").expect("the first envelope").to_vec();
     assert_eq!(world.settle(), Rest::Serving);
     let newest = world.disk.file(Folder::State, "boot.state").expect("the second envelope").to_vec();
@@ -158,7 +158,7 @@ fn an_older_envelope_of_the_same_life_is_noticed() {
 #[test]
 fn an_older_envelope_that_is_put_back_while_callers_are_served_is_an_alarm() {
     let mut world = World::new(1);
-    reach(&mut world, "SetUp::WritingEnvelope");
+    world.reach("SetUp::WritingEnvelope");
     let with_root = world.disk.file(Folder::State, "boot.state").expect("the first envelope").to_vec();
     assert_eq!(world.settle(), Rest::Serving);
     put_back(&mut world, &with_root);
@@ -172,10 +172,10 @@ fn an_older_envelope_that_is_put_back_while_callers_are_served_is_an_alarm() {
 #[test]
 fn a_set_up_cut_off_after_the_revocation_is_no_rollback() {
     let mut world = World::new(1);
-    reach(&mut world, "SetUp::WritingEnvelope");
+    world.reach("SetUp::WritingEnvelope");
     world.take(Fate::KilledBefore);
 
-    reach(&mut world, "SetUp::ReadingGeneration");
+    world.reach("SetUp::ReadingGeneration");
     assert_eq!(world.settle(), Rest::Serving);
 }
 
@@ -282,11 +282,7 @@ fn what_the_next_unseal_would_miss_is_told_within_an_hour_and_takes_nothing_away
     let namespace = format!("/api/v1/namespaces/{PLATFORM}");
     for object in ["configmaps/kubefox-committed", "secrets/kubefox-seal-key"] {
         let path = format!("{namespace}/{object}");
-        assert!(
-            world
-                .administer(Method::DELETE, &path, &json!({"kind": "DeleteOptions", "apiVersion": "v1"}))
-                .is_success()
-        );
+        delete(&mut world, &path);
     }
     world.notices.clear();
 
@@ -302,11 +298,7 @@ fn what_the_next_unseal_would_miss_is_told_within_an_hour_and_takes_nothing_away
 fn a_record_of_the_commit_that_somebody_deleted_is_made_again_within_an_hour() {
     let mut world = serving();
     let path = format!("/api/v1/namespaces/{PLATFORM}/configmaps/kubefox-committed");
-    assert!(
-        world
-            .administer(Method::DELETE, &path, &json!({"kind": "DeleteOptions", "apiVersion": "v1"}))
-            .is_success()
-    );
+    delete(&mut world, &path);
     world.notices.clear();
 
     world.live_ms(3_700_000);
@@ -324,7 +316,7 @@ const fn finding(notice: &Notice) -> Option<Finding> {
 #[test]
 fn forks_of_a_world_share_nothing_and_go_the_same_way() {
     let mut world = World::new(1);
-    reach(&mut world, "Initialize::Initializing");
+    world.reach("Initialize::Initializing");
     let before = picture(&world);
 
     let [mut one, mut other] = [world.clone(), world.clone()];
@@ -369,17 +361,9 @@ fn waits_for(world: &mut World) -> &'static str {
     world.waits_for()
 }
 
-/// Goes on until the controller awaits the answer of that phase.
-fn reach(world: &mut World, phase: &str) {
-    for _ in 0..1_000 {
-        if world.phase() == phase {
-            return;
-        }
-        if world.next_call().is_some() {
-            world.take(Fate::Answered);
-        } else {
-            assert!(world.idle(), "{phase} is never reached");
-        }
-    }
-    panic!("{phase} is never reached; it is {}", world.phase());
+/// The administrator deletes an object.
+fn delete(world: &mut World, path: &str) {
+    let options = json!({"kind": "DeleteOptions", "apiVersion": "v1"});
+    let status = world.administer(Method::DELETE, path, &options);
+    assert!(status.is_success(), "{path}: {status}");
 }

@@ -265,3 +265,49 @@ fn expand_one(number: u32, world: &World, alphabet: Alphabet, known: &HashMap<Ke
     let edges = step::steps(world, alphabet).into_iter().map(take).collect();
     Expanded { number, call: world.next_call().map(Kind::of), phase: machine.phase(), rest, edges }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::planted::Bug;
+
+    /// As far as the answer of the initialization and what can be lost around it.
+    const SHALLOW: Limits = Limits { depth_max: 34, ..Limits::NONE };
+
+    #[test]
+    fn a_search_finds_the_same_states_again_and_nothing_wrong_in_them() {
+        let search = || close(World::frozen(1), NOTHING_ELSE, SHALLOW);
+        let (one, again) = (search(), search());
+
+        assert_eq!((one.states, one.edges, one.depth), (again.states, again.edges, again.depth));
+        assert_eq!((&one.matrix, &one.rests, &one.phases), (&again.matrix, &again.rests, &again.phases));
+        assert_eq!(one.broken, []);
+        assert!(one.phases.contains_key("Initialize::ReadingBack"), "{:?}", one.phases);
+    }
+
+    #[test]
+    fn the_path_to_what_is_wrong_leads_there() {
+        let planted = || {
+            let mut world = World::frozen(1);
+            Bug::BlindRetry.plant(&mut world);
+            world
+        };
+
+        let closure = close(planted(), NOTHING_ELSE, Limits::NONE);
+
+        let Broken { invariant, how, path } = closure.broken.first().expect("the bug is found");
+        assert_eq!(*invariant, Bug::BlindRetry.breaks());
+        let mut world = planted();
+        path.iter().for_each(|step| step::take(&mut world, *step));
+        assert_eq!(always::check(&world), Err((*invariant, how.clone())));
+    }
+
+    const NOTHING_ELSE: Alphabet = Alphabet {
+        late_max: 0,
+        reseals: false,
+        tokens_end: false,
+        key_volume: false,
+        time: false,
+        disaster: false,
+    };
+}

@@ -17,9 +17,7 @@ fn a_world_that_serves_keeps_all_of_them() {
 #[test]
 fn a_root_token_that_lives_while_callers_are_served_is_found() {
     let (mut world, mut earlier) = (serving(), World::new(1));
-    while earlier.phase() != "SetUp::Revoking" {
-        step(&mut earlier);
-    }
+    earlier.reach("SetUp::Revoking");
     world.vault = earlier.vault;
 
     assert_eq!(no_live_root::check(&world), Err("1 root tokens live".to_owned()));
@@ -56,9 +54,7 @@ fn a_lost_envelope_is_found() {
 #[test]
 fn a_promise_before_the_envelope_is_found() {
     let mut world = World::new(1);
-    while world.phase() != "Initialize::Initializing" {
-        step(&mut world);
-    }
+    world.reach("Initialize::Initializing");
     let path = format!("/api/v1/namespaces/{PLATFORM}/configmaps");
     let promise = json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "kubefox-committed", "namespace": PLATFORM}});
@@ -85,7 +81,7 @@ fn an_envelope_with_the_nonce_of_another_is_found() {
     assert_ne!(text, other);
     world.disk.project(Folder::State, BTreeMap::from([("boot.state".to_owned(), other.into_bytes())]));
     world.restart_controller();
-    step(&mut world);
+    world.take(Fate::Answered);
 
     assert_eq!(fresh_nonces::check(&world), Err("two envelopes share key, salt and nonce".to_owned()));
 }
@@ -118,12 +114,4 @@ fn serving() -> World {
     let mut world = World::new(1);
     assert_eq!(world.settle(), Rest::Serving);
     world
-}
-
-fn step(world: &mut World) {
-    if world.next_call().is_some() {
-        world.take(Fate::Answered);
-    } else {
-        assert!(world.idle(), "it never comes there; it is {}", world.phase());
-    }
 }
