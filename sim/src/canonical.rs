@@ -23,7 +23,7 @@ use serde::ser::{
 use serde::{Serialize, Serializer};
 
 /// Fields that decide nothing: struct (or variant), field.
-const LEFT_OUT: [(&str, &str); 9] = [
+const LEFT_OUT: [(&str, &str); 12] = [
     // The same in every state of a search.
     ("Controller", "config"),
     // Spreads pauses and renewals, and makes life ids, which are names.
@@ -32,6 +32,10 @@ const LEFT_OUT: [(&str, &str); 9] = [
     ("Controller", "attempt"),
     // What a person reads while the next survey is under way.
     ("Controller", "waited_for"),
+    // The same of the quarantine.
+    ("Quarantine", "seed"),
+    ("Quarantine", "attempt"),
+    ("Quarantine", "wait"),
     // Vault: what its values look like.
     ("Issuer", "serial"),
     ("Issuer", "der"),

@@ -41,7 +41,8 @@ pub struct Config {
 
 impl Config {
     /// What Vault's configuration follows from.
-    pub(super) fn plan(&self) -> Plan {
+    #[must_use]
+    pub fn plan(&self) -> Plan {
         Plan {
             installation: self.installation.clone(),
             trust_domain: self.trust_domain.clone(),

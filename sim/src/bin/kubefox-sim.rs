@@ -40,6 +40,12 @@ enum Command {
         /// Requests that may be late at the same time.
         #[arg(long, default_value_t = 0, requires = "closure")]
         late: usize,
+        /// Counts only the settings that the controller itself needs.
+        #[arg(long, requires = "closure")]
+        few_settings: bool,
+        /// Gives up after so many states, and shows in which phases they are.
+        #[arg(long, default_value_t = Limits::NONE.states_max, requires = "closure")]
+        states_max: usize,
     },
     /// Plants bugs, one after the other, and demands that the search finds each.
     Planted {
@@ -71,12 +77,21 @@ enum Happening {
     KeyVolume,
     /// So much time passes that whatever is renewed is due.
     Time,
+    /// An interrupted initialization may be recovered.
+    Recovery,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Explore { seed, closure: None, .. } => explore(seed),
-        Command::Explore { seed, closure: Some(Closed::Controller), with, late } => {
+        Command::Explore {
+            seed,
+            closure: Some(Closed::Controller),
+            with,
+            late,
+            few_settings,
+            states_max,
+        } => {
             let on = |happening| with.contains(&happening);
             let alphabet = Alphabet {
                 late_max: late,
@@ -84,9 +99,12 @@ fn main() -> ExitCode {
                 tokens_end: on(Happening::TokensEnd),
                 key_volume: on(Happening::KeyVolume),
                 time: on(Happening::Time),
+                recovery: on(Happening::Recovery),
                 disaster: false,
             };
-            closure(seed, alphabet)
+            let world = World::frozen(seed);
+            let world = if few_settings { world.with_few_settings() } else { world };
+            closure(world, alphabet, Limits { states_max, ..Limits::NONE })
         }
         Command::Planted { seed } => planted(seed),
         Command::Replay { file } => replay_file(&file),
@@ -139,12 +157,12 @@ fn explore(seed: u64) -> ExitCode {
 }
 
 /// Every state, the matrix of calls and fates, and whether anything was wrong.
-fn closure(seed: u64, alphabet: Alphabet) -> ExitCode {
+fn closure(world: World, alphabet: Alphabet, limits: Limits) -> ExitCode {
     let begun = Instant::now();
-    let closure = close(World::frozen(seed), alphabet, Limits::NONE);
+    let closure = close(world, alphabet, limits);
     let mut missing = Vec::new();
     say(&format!("{:<18}{:>12}  what became of it, and how often", "call", "times"));
-    for kind in Kind::ALL.iter().copied().filter(|kind| kind.belongs_to_a_boot()) {
+    for kind in Kind::ALL.iter().copied().filter(|kind| kind.belongs_to_a_boot(alphabet)) {
         let count = |fate| closure.matrix.get(&(kind, fate)).copied().unwrap_or_default();
         let faults = kind.faults_in(alphabet);
         missing.extend(
@@ -172,6 +190,9 @@ fn closure(seed: u64, alphabet: Alphabet) -> ExitCode {
     }
     for cell in &missing {
         say(&format!("NEVER {cell}"));
+    }
+    if !closure.closed {
+        closure.phases.iter().for_each(|(phase, states)| say(&format!("{phase:<34}{states:>12}")));
     }
     let sound = closure.closed && closure.broken.is_empty() && missing.is_empty();
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }

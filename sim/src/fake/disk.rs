@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use kubefox_core::storage::{Data, Facts};
 use kubefox_io::disk::{Folder, NewFile, Request, Response};
@@ -10,7 +11,8 @@ use zeroize::Zeroizing;
 /// Directories by role, files by name. A directory that was never made is absent.
 #[derive(Clone, Default)]
 pub struct Disk {
-    folders: BTreeMap<Folder, Directory>,
+    /// Shared by forked worlds until one of them writes there.
+    folders: BTreeMap<Folder, Arc<Directory>>,
     /// The volume that holds the state and Vault's data as siblings, mounted as a whole.
     pub volume: Volume,
 }
@@ -41,12 +43,12 @@ struct Directory {
 impl Disk {
     /// Makes a directory, or changes whether it is a volume of its own.
     pub fn mount(&mut self, folder: Folder, mount_point: bool) {
-        self.folders.entry(folder).or_default().mount_point = mount_point;
+        Arc::make_mut(self.folders.entry(folder).or_default()).mount_point = mount_point;
     }
 
     /// What the kubelet does: all files of a volume are replaced as one.
     pub fn project(&mut self, folder: Folder, files: BTreeMap<String, Vec<u8>>) {
-        self.folders.entry(folder).or_default().files = files;
+        Arc::make_mut(self.folders.entry(folder).or_default()).files = files;
     }
 
     /// A file as it lies there.
@@ -91,14 +93,16 @@ impl Disk {
                 }
                 Response::Pair(read)
             }
-            Request::Replace { folder, name, bytes } => match self.folders.get_mut(&folder) {
-                Some(directory) => {
-                    directory.files.insert(name.to_owned(), bytes.to_vec());
-                    Response::Done
+            Request::Replace { folder, name, bytes } => {
+                match self.folders.get_mut(&folder).map(Arc::make_mut) {
+                    Some(directory) => {
+                        directory.files.insert(name.to_owned(), bytes.to_vec());
+                        Response::Done
+                    }
+                    None => Response::Refused(ErrorKind::NotFound),
                 }
-                None => Response::Refused(ErrorKind::NotFound),
-            },
-            Request::ReplaceAll { folder, files } => match self.folders.get_mut(&folder) {
+            }
+            Request::ReplaceAll { folder, files } => match self.folders.get_mut(&folder).map(Arc::make_mut) {
                 Some(directory) => {
                     directory.files = files
                         .into_iter()

@@ -7,6 +7,7 @@
 mod boot_state;
 pub mod closure;
 pub mod explore;
+mod few;
 pub mod invariant;
 pub mod keyring;
 mod late;

@@ -7,7 +7,7 @@
 //! ```
 
 use kubefox_core::fatal::Fatal;
-use kubefox_core::machine::{Lost, Machine as _, Seed, Standing};
+use kubefox_core::machine::{Lost, Machine as _, Outcome, Seed, Standing};
 use kubefox_core::names::Uid;
 use kubefox_core::quarantine::{Call, Config, Quarantine};
 use kubefox_core::storage::Data;
@@ -27,7 +27,8 @@ impl World {
     /// Whether the controller may have its pod replaced, from its next start on.
     pub fn allow_recovery(&mut self, allowed: bool) {
         let uid = || Uid::parse(&self.pod).expect("the API server gives uids");
-        self.config.recover_interrupted_init = allowed.then(uid);
+        let pod = allowed.then(uid);
+        self.config_mut().recover_interrupted_init = pod;
     }
 
     /// Whether somebody has deleted the pod: its object is gone, and its containers are to end.
@@ -39,12 +40,17 @@ impl World {
     /// A new pod in place of the one that was deleted. Every process of the old one has ended, and with Vault's what it
     /// had not answered yet. The first init container of the new one starts.
     pub fn replace_pod(&mut self) {
+        if self.frozen {
+            // Quarantines bear the name of their second, and here all seconds are one.
+            self.disk.volume.quarantines.clear();
+        }
         self.pod = make_pod(&mut self.kubernetes, self.now.unix);
         self.allow_recovery(self.config.recover_interrupted_init.is_some());
         self.tokens_made = Unix(0);
         self.kubelet();
         self.vault.restart();
         self.late.retain(|late| !late.is_to_vault());
+        self.restart_controller();
         self.start_init();
     }
 
@@ -86,16 +92,19 @@ impl World {
                     self.pass(deadline.map_or(0, |at| at.0.saturating_sub(self.now.mono.0)));
                     init.lose(self.now, Lost::Deadline);
                 }
+                Fate::Refused(refusal) => init.conclude(self.now, Outcome::Refused(refusal)),
                 Fate::KilledBefore => return self.start_init(),
                 Fate::KilledAfter => {
                     self.carry_out(request);
                     return self.start_init();
                 }
                 Fate::Late
-                | Fate::Refused(_)
                 | Fate::KilledLate
                 | Fate::VaultKilledInside
-                | Fate::Forestalled => panic!("no init container meets {fate:?} in this model"),
+                | Fate::Forestalled
+                | Fate::Resealed
+                | Fate::TokensEnded
+                | Fate::NotShown => panic!("no init container meets {fate:?} in this model"),
             }
         } else if let Some((at, _)) = init.machine().poll_timeout() {
             self.pass(at.0.saturating_sub(self.now.mono.0));
@@ -128,7 +137,7 @@ impl World {
     }
 
     /// The container starts: with the pod, or again after it ended otherwise than well.
-    fn start_init(&mut self) {
+    pub(super) fn start_init(&mut self) {
         let mut seed = [0; 32];
         self.dice.fill(&mut seed);
         let adapter = QuarantineAdapter::new(self.config.installation.clone(), self.config.namespace.clone());
@@ -141,6 +150,9 @@ impl World {
         let response = self.carry(request);
         if moves && matches!(response, Response::Disk(disk::Response::Done)) {
             self.vault.wipe();
+            if self.frozen {
+                self.vault.mint_as_before(); // No call heard what the interrupted initialization minted.
+            }
         }
         response
     }

@@ -1,6 +1,7 @@
 //! The world of one controller: Vault, the cluster and the disk of its pod, and whether it is running.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::{Method, Request as HttpRequest, StatusCode};
 use kubefox_core::controller::{Call, Config, Controller, Notice};
@@ -69,6 +70,12 @@ pub enum Fate {
     VaultKilledInside,
     /// Somebody else initializes Vault just before.
     Forestalled,
+    /// Vault was sealed just before: by a person, or because it was restarted.
+    Resealed,
+    /// Vault's batch tokens ended just before.
+    TokensEnded,
+    /// The volume shows nothing: the kubelet is late.
+    NotShown,
 }
 
 impl Fate {
@@ -103,7 +110,7 @@ pub struct World {
     pub(super) tokens_made: Unix,
     setup_token_granted: bool,
     pub(super) seal_key_shown: bool,
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     pub(super) process: Process<Controller, ControllerAdapter>,
     /// What the running controller's server shows, DER; empty while nothing listens.
     pub(super) shown: Vec<u8>,
@@ -115,6 +122,8 @@ pub struct World {
     pub(super) late: Vec<LateRequest>,
     /// Exchanges and pauses take no time.
     pub(super) frozen: bool,
+    /// Most settings stand as they should from the beginning: see `few.rs`.
+    pub(super) few_settings: bool,
     /// Somebody else initialized this Vault.
     pub(super) forestalled: bool,
     /// Vault's disk was lost while it held something.
@@ -152,13 +161,14 @@ impl World {
             tokens_made: Unix(0),
             setup_token_granted: true,
             seal_key_shown: true,
-            config,
+            config: Arc::new(config),
             process,
             shown: Vec::new(),
             init: None,
             notices: Vec::new(),
             late: Vec::new(),
             frozen: false,
+            few_settings: false,
             forestalled: false,
             storage_was_lost: false,
             had_stopped: false,
@@ -196,6 +206,11 @@ impl World {
         self.process.machine().phase()
     }
 
+    /// How far the pod is: the init container while there is one, then the controller.
+    pub(super) fn standing(&self) -> Standing {
+        self.init_standing().unwrap_or_else(|| self.process.machine().standing())
+    }
+
     /// What the controller waits for.
     #[must_use]
     pub fn waits_for(&self) -> &'static str {
@@ -222,13 +237,13 @@ impl World {
 
     /// The installation's name.
     #[must_use]
-    pub const fn installation(&self) -> &Installation {
+    pub fn installation(&self) -> &Installation {
         &self.config.installation
     }
 
-    /// Whether the last step made the controller stop for a reason.
+    /// Whether the last step made the controller, or the init container, stop for a reason.
     pub(super) fn has_just_stopped(&self) -> bool {
-        matches!(self.process.machine().standing(), Standing::Stopped(_)) && !self.had_stopped
+        matches!(self.standing(), Standing::Stopped(_)) && !self.had_stopped
     }
 
     /// The pod starts again, and Vault's disk is an empty one.
@@ -274,7 +289,7 @@ impl World {
 
     /// The configuration with which the controller starts from now on.
     pub fn config_mut(&mut self) -> &mut Config {
-        &mut self.config
+        Arc::make_mut(&mut self.config)
     }
 
     /// Whether the controller's pod has the token with which it configures Vault.
@@ -321,11 +336,7 @@ impl World {
             return self.listen();
         };
         match fate {
-            Fate::Answered => {
-                let response = self.carry(request);
-                self.pass(EXCHANGE_MS);
-                self.process.answer(self.now, response);
-            }
+            Fate::Answered => self.carry_and_answer(request),
             Fate::RequestLost => self.let_deadline_pass(deadline),
             Fate::ReplyLost => {
                 self.carry(request);
@@ -351,12 +362,30 @@ impl World {
             }
             Fate::Forestalled => {
                 self.initialize_by_somebody();
-                let response = self.carry(request);
-                self.process.answer(self.now, response);
+                self.carry_and_answer(request);
+            }
+            Fate::Resealed => {
+                self.vault.seal();
+                self.carry_and_answer(request);
+            }
+            Fate::TokensEnded => {
+                self.vault.end_batch_tokens();
+                self.carry_and_answer(request);
+            }
+            Fate::NotShown => {
+                self.show_seal_key(false);
+                self.kubelet();
+                self.carry_and_answer(request);
             }
         }
         self.kubelet();
         self.listen();
+    }
+
+    fn carry_and_answer(&mut self, request: Request) {
+        let response = self.carry(request);
+        self.pass(EXCHANGE_MS);
+        self.process.answer(self.now, response);
     }
 
     /// Goes on without faults until the world is at rest.

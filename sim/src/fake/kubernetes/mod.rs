@@ -12,6 +12,7 @@
 mod admission;
 mod authenticate;
 mod authorize;
+mod canonical;
 mod discovery;
 mod incoming;
 mod issue;

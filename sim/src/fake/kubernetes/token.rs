@@ -3,6 +3,9 @@
 //! Source: RFC 7515 and 7518, Kubernetes documentation "Managing Service Accounts", "Schema for service account
 //! private claims". Signatures are deterministic (RFC 6979): the same world signs the same bytes.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use data_encoding::BASE64URL_NOPAD;
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
@@ -17,6 +20,14 @@ use super::mint::Mint;
 pub(super) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 const ALGORITHM: &str = "ES256";
+
+/// Tokens whose good signature is remembered, at most.
+const CHECKED_MAX: usize = 1_024;
+
+thread_local! {
+    /// Key id and token of signatures that were found good.
+    static CHECKED: RefCell<HashSet<(String, String)>> = RefCell::default();
+}
 
 /// The claims of a token, in the order in which Go writes them.
 #[derive(Serialize, Deserialize)]
@@ -113,8 +124,25 @@ impl Signer {
         }
         let signature = Signature::from_slice(&signature).map_err(|_| unsigned())?;
         let signed = token.rsplit_once('.').map_or("", |(signed, _)| signed);
-        self.key.verifying_key().verify(signed.as_bytes(), &signature).map_err(|_| unsigned())?;
+        if !self.has_seen(token) {
+            self.key.verifying_key().verify(signed.as_bytes(), &signature).map_err(|_| unsigned())?;
+            self.remember(token);
+        }
         decoded(payload).ok_or_else(unsigned)
+    }
+
+    /// Whether this signer's signature of exactly this token was checked before: worlds fork, and show it again.
+    fn has_seen(&self, token: &str) -> bool {
+        CHECKED.with_borrow(|checked| checked.contains(&(self.key_id.clone(), token.to_owned())))
+    }
+
+    fn remember(&self, token: &str) {
+        CHECKED.with_borrow_mut(|checked| {
+            if checked.len() == CHECKED_MAX {
+                checked.clear();
+            }
+            checked.insert((self.key_id.clone(), token.to_owned()));
+        });
     }
 
     /// The JSON Web Key Set (RFC 7517) with this one key.

@@ -232,6 +232,12 @@ impl Vault {
         issuers.collect()
     }
 
+    /// The accessor of an auth method; the path ends with a slash.
+    #[must_use]
+    pub fn auth_accessor(&self, path: &str) -> Option<&str> {
+        Some(self.storage()?.auth.get(path)?.description.accessor())
+    }
+
     /// How full the storage is.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -257,6 +263,11 @@ impl Vault {
     #[must_use]
     pub const fn requests(&self) -> &BTreeMap<(String, String), u64> {
         &self.requests
+    }
+
+    /// Counts anew from here on.
+    pub fn forget_requests(&mut self) {
+        self.requests.clear();
     }
 
     fn storage(&self) -> Option<&Storage> {

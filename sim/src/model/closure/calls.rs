@@ -2,7 +2,7 @@
 
 use kubefox_core::controller::Call;
 use kubefox_core::machine::Refusal;
-use kubefox_core::{keys, kubernetes, listener, state, vault, volume};
+use kubefox_core::{keys, kubernetes, listener, quarantine, state, vault, volume};
 
 use super::step::Alphabet;
 use crate::model::world::Fate;
@@ -97,6 +97,24 @@ enum Way {
     Nowhere,
 }
 
+impl Way {
+    fn faults(self) -> Vec<Fate> {
+        use Fate::{KilledAfter, KilledBefore, KilledLate, Late, Refused, ReplyLost, RequestLost};
+        let mut faults = match self {
+            Self::Server => vec![RequestLost, ReplyLost, Late, KilledBefore, KilledAfter, KilledLate],
+            // Whether it arrived makes no difference to anybody.
+            Self::Reader => vec![ReplyLost, KilledAfter],
+            Self::Machine => vec![RequestLost, ReplyLost, KilledBefore, KilledAfter, Refused(Refusal::Local)],
+            Self::Process => vec![KilledBefore],
+            Self::Nowhere => Vec::new(),
+        };
+        if matches!(self, Self::Server | Self::Reader) {
+            faults.extend(REFUSALS.map(Refused));
+        }
+        faults
+    }
+}
+
 impl Kind {
     const fn way(self) -> Way {
         match self {
@@ -151,41 +169,91 @@ impl Kind {
         }
     }
 
-    /// Whether a boot makes such calls.
+    /// Whether a boot makes such calls where this can happen.
     #[must_use]
-    pub fn belongs_to_a_boot(self) -> bool {
-        // Recovery is not allowed in this search.
-        self.way() != Way::Nowhere && !matches!(self, Self::WriteRecover | Self::DeletePod)
+    pub fn belongs_to_a_boot(self, alphabet: Alphabet) -> bool {
+        let recovers = matches!(self, Self::WriteRecover | Self::DeletePod);
+        self.way() != Way::Nowhere && (alphabet.recovery || !recovers)
     }
 
     /// What can become of such a call where this can happen, beside being answered.
     #[must_use]
     pub fn faults_in(self, alphabet: Alphabet) -> Vec<Fate> {
         let mut faults = self.faults();
-        faults.retain(|fate| alphabet.late_max > 0 || !matches!(fate, Fate::Late | Fate::KilledLate));
+        faults.retain(|fate| match fate {
+            Fate::Late | Fate::KilledLate => alphabet.late_max > 0,
+            Fate::Resealed => alphabet.reseals,
+            Fate::TokensEnded => alphabet.tokens_end,
+            Fate::NotShown => alphabet.key_volume,
+            Fate::Answered
+            | Fate::RequestLost
+            | Fate::ReplyLost
+            | Fate::Refused(_)
+            | Fate::KilledBefore
+            | Fate::KilledAfter
+            | Fate::VaultKilledInside
+            | Fate::Forestalled => true,
+        });
         faults
     }
 
     /// Everything that can become of such a call, beside being answered.
     #[must_use]
     pub fn faults(self) -> Vec<Fate> {
-        use Fate::{KilledAfter, KilledBefore, KilledLate, Late, Refused, ReplyLost, RequestLost};
-        let mut faults = match self.way() {
-            Way::Server => vec![RequestLost, ReplyLost, Late, KilledBefore, KilledAfter, KilledLate],
-            // Whether it arrived makes no difference to anybody.
-            Way::Reader => vec![ReplyLost, KilledAfter],
-            Way::Machine => vec![RequestLost, ReplyLost, KilledBefore, KilledAfter, Refused(Refusal::Local)],
-            Way::Process => vec![KilledBefore],
-            Way::Nowhere => Vec::new(),
-        };
-        if matches!(self.way(), Way::Server | Way::Reader) {
-            faults.extend(REFUSALS.map(Refused));
-        }
+        let mut faults = self.way().faults();
         if self == Self::Initialize {
             faults.extend([Fate::VaultKilledInside, Fate::Forestalled]);
         }
+        if self == Self::ReadMountedKey {
+            faults.push(Fate::NotShown);
+        }
+        if self.meets_unsealed_vault() {
+            faults.push(Fate::Resealed);
+        }
+        if self.shows_batch_token() {
+            faults.push(Fate::TokensEnded);
+        }
         faults
     }
+
+    /// Whether Vault is asked for it when it may be unsealed.
+    const fn meets_unsealed_vault(self) -> bool {
+        matches!(self, Self::SealStatus | Self::Health | Self::LookupSelf | Self::RevokeSelf | Self::Login)
+            || self.shows_batch_token()
+    }
+
+    /// Whether Vault is shown a token that ends by itself.
+    const fn shows_batch_token(self) -> bool {
+        matches!(
+            self,
+            Self::ListAccessors
+                | Self::LookupAccessor
+                | Self::RevokeAccessor
+                | Self::ReadSetting
+                | Self::WriteSetting
+                | Self::ReadJwt
+                | Self::WriteJwt
+                | Self::ReadAccount
+                | Self::GeneratePassword
+                | Self::WriteAccount
+                | Self::ReadGeneration
+                | Self::WriteGeneration
+                | Self::Issue
+                | Self::Sign
+        )
+    }
+}
+
+/// Everything that can become of a call of the pod's init container, beside being answered.
+#[must_use]
+pub fn faults_of_init(call: &quarantine::Call) -> Vec<Fate> {
+    let way = match call {
+        quarantine::Call::Kubernetes(_) => Way::Reader,
+        quarantine::Call::State(_) | quarantine::Call::Volume(_) | quarantine::Call::Storage(_) => {
+            Way::Machine
+        }
+    };
+    way.faults()
 }
 
 /// What a server may answer instead of doing what it was asked.

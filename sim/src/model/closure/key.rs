@@ -10,6 +10,7 @@ use crate::fake::kubernetes::Kind;
 use crate::model::boot_state::boot_state;
 use crate::model::keyring::Keyring;
 use crate::model::late::LateRequest;
+use crate::model::pod::Init;
 use crate::model::world::{PLATFORM, World};
 
 /// The key of a world.
@@ -23,10 +24,11 @@ fn write(world: &World, to: &mut Canonical) {
     world.vault.canonical(to);
     cluster(world, to);
     disk(world, to);
-    to.flag(world.seal_key_shown);
     to.flag(world.forestalled);
     to.name(&world.shown);
     to.flag(world.storage_was_lost);
+    to.value(&world.disk.volume.data);
+    to.value(&world.init.as_ref().map(Init::machine));
     to.value(world.process.machine());
     for (name, bytes) in world.process.keyring().iter() {
         to.value(name);
@@ -49,24 +51,13 @@ pub(super) fn cluster(world: &World, to: &mut Canonical) {
         (Kind::ConfigMap, "kubefox-committed"),
         (Kind::Secret, "kubefox-trust"),
     ] {
-        let Some(object) = world.kubernetes.object(kind, PLATFORM, name) else {
-            to.flag(false);
-            continue;
-        };
-        to.flag(true);
-        let metadata = &object["metadata"];
-        to.value(&metadata["annotations"]);
-        to.flag(!metadata["deletionTimestamp"].is_null());
+        world.kubernetes.canonical(kind, PLATFORM, name, to);
     }
     if let Some(key) = world.stored_seal_key() {
         to.name(key_id(&key).as_str().as_bytes());
     }
-    if let Some(trust) = world.kubernetes.object(Kind::Secret, PLATFORM, "kubefox-trust") {
-        let version = trust["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-        to.name(version.as_bytes());
-        for file in world.kubernetes.secret_data(PLATFORM, "kubefox-trust").unwrap_or_default().values() {
-            to.name(file.trim_ascii());
-        }
+    if let Some(root) = world.published_ca() {
+        to.name(root.trim_ascii());
     }
 }
 

@@ -108,7 +108,11 @@ const COMES_TO_REST: &str = "without further faults it comes to rest";
 
 /// Searches from one world until nothing new is found, or a limit is met.
 #[must_use]
-pub fn close(first: World, alphabet: Alphabet, limits: Limits) -> Closure {
+pub fn close(mut first: World, alphabet: Alphabet, limits: Limits) -> Closure {
+    if alphabet.recovery {
+        first.allow_recovery(true);
+        first.restart_controller();
+    }
     let mut search = Search {
         closure: Closure::default(),
         known: HashMap::from([(key::key(&first), 0)]),
@@ -247,8 +251,7 @@ fn expand(batch: Vec<(u32, World)>, alphabet: Alphabet, known: &HashMap<Key, u32
 }
 
 fn expand_one(number: u32, world: &World, alphabet: Alphabet, known: &HashMap<Key, u32>) -> Expanded {
-    let machine = world.process.machine();
-    let rest = match machine.standing() {
+    let rest = match world.standing() {
         Standing::Ready => Some(Rest::Serving),
         Standing::Stopped(fatal) => Some(Rest::Stopped(fatal)),
         Standing::Starting | Standing::Finished => None,
@@ -263,7 +266,8 @@ fn expand_one(number: u32, world: &World, alphabet: Alphabet, known: &HashMap<Ke
         Edge { step, key, world: Some(fork).filter(|_| is_new), broken }
     };
     let edges = step::steps(world, alphabet).into_iter().map(take).collect();
-    Expanded { number, call: world.next_call().map(Kind::of), phase: machine.phase(), rest, edges }
+    let phase = world.init.as_ref().map_or_else(|| world.phase(), |init| init.machine().phase());
+    Expanded { number, call: world.next_call().map(Kind::of), phase, rest, edges }
 }
 
 #[cfg(test)]
@@ -276,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_search_finds_the_same_states_again_and_nothing_wrong_in_them() {
-        let search = || close(World::frozen(1), NOTHING_ELSE, SHALLOW);
+        let search = || close(World::frozen(1), Alphabet::CALLS, SHALLOW);
         let (one, again) = (search(), search());
 
         assert_eq!((one.states, one.edges, one.depth), (again.states, again.edges, again.depth));
@@ -293,7 +297,7 @@ mod tests {
             world
         };
 
-        let closure = close(planted(), NOTHING_ELSE, Limits::NONE);
+        let closure = close(planted(), Alphabet::CALLS, Limits::NONE);
 
         let Broken { invariant, how, path } = closure.broken.first().expect("the bug is found");
         assert_eq!(*invariant, Bug::BlindRetry.breaks());
@@ -301,13 +305,4 @@ mod tests {
         path.iter().for_each(|step| step::take(&mut world, *step));
         assert_eq!(always::check(&world), Err((*invariant, how.clone())));
     }
-
-    const NOTHING_ELSE: Alphabet = Alphabet {
-        late_max: 0,
-        reseals: false,
-        tokens_end: false,
-        key_volume: false,
-        time: false,
-        disaster: false,
-    };
 }

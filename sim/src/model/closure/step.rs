@@ -1,10 +1,10 @@
 //! What can happen next in a world, and making it happen.
 
-use kubefox_core::machine::{Machine as _, Standing};
+use kubefox_core::machine::Standing;
 use kubefox_core::secret::{Own, Secret};
 use kubefox_io::adapter::Slots as _;
 
-use super::calls::Kind;
+use super::calls::{self, Kind};
 use crate::canonical::Canonical;
 use crate::model::late::LateRequest;
 use crate::model::world::{Fate, World};
@@ -18,26 +18,20 @@ pub enum Step {
     PauseEnds,
     /// The process is killed, or has stopped, and starts again.
     Restart,
-    /// Vault is sealed: by a person, or because it was restarted.
-    Reseal,
-    /// Vault's batch tokens end.
-    TokensEnd,
-    /// The volume of the seal key shows nothing.
-    KeyVanishes,
-    /// It shows what the cluster stores.
-    KeyAppears,
     /// So much time passes that whatever is renewed is due.
     TimePasses,
     /// Time passes, and the own token is due; the certificate is not.
     TokenFallsDue,
-    /// The pod was deleted, and the next one begins: with what `kubefox init vault` does before Vault starts.
+    /// The pod was deleted, and the next one begins: with `kubefox init vault`, before Vault starts.
     PodIsReplaced,
+    /// The fate of the init container's call is decided.
+    Init(Fate),
+    /// A pause of the init container is over.
+    InitPauseEnds,
     /// Vault's disk is lost.
     StorageIsLost,
-    /// The late request of this number is carried out.
+    /// The late request of this number is carried out. That it never is needs no step: it was lost then.
     LateArrives(u8),
-    /// It is lost for good.
-    LateIsLost(u8),
 }
 
 /// What to explore beside the fates of calls.
@@ -45,22 +39,42 @@ pub enum Step {
 pub struct Alphabet {
     /// Requests that may be late at the same time.
     pub late_max: usize,
-    /// Whether Vault is sealed at any moment.
+    /// Whether Vault is sealed before any request.
     pub reseals: bool,
-    /// Whether tokens end at any moment.
+    /// Whether tokens end before any request that shows one.
     pub tokens_end: bool,
-    /// Whether the seal key's volume comes and goes.
+    /// Whether the seal key's volume shows nothing at any look.
     pub key_volume: bool,
     /// Whether long times pass.
     pub time: bool,
+    /// Whether an interrupted initialization may be recovered: by a new pod, and by what runs in it before Vault.
+    pub recovery: bool,
     /// Whether Vault's disk is lost.
     pub disaster: bool,
 }
 
 impl Alphabet {
     /// Everything that a boot has to come through, with one request late at a time.
-    pub const FAULTS: Self =
-        Self { late_max: 1, reseals: true, tokens_end: true, key_volume: true, time: true, disaster: false };
+    pub const FAULTS: Self = Self {
+        late_max: 1,
+        reseals: true,
+        tokens_end: true,
+        key_volume: true,
+        time: true,
+        recovery: true,
+        disaster: false,
+    };
+
+    /// What becomes of calls, and nothing else.
+    pub const CALLS: Self = Self {
+        late_max: 0,
+        reseals: false,
+        tokens_end: false,
+        key_volume: false,
+        time: false,
+        recovery: false,
+        disaster: false,
+    };
 }
 
 /// From now on whatever is renewed is due.
@@ -71,7 +85,22 @@ const TOKEN_S: u64 = 11 * 60;
 /// Everything that can happen next; first what happens if nothing goes wrong, unless the world is at rest.
 pub(super) fn steps(world: &World, alphabet: Alphabet) -> Vec<Step> {
     let mut steps = Vec::with_capacity(24);
-    let standing = world.process.machine().standing();
+    if world.init.is_some() {
+        init_steps(world, &mut steps);
+    } else {
+        controller_steps(world, alphabet, &mut steps);
+    }
+    if alphabet.disaster && world.vault.is_initialized() && !world.storage_was_lost {
+        steps.push(Step::StorageIsLost);
+    }
+    for number in 0..world.late.len() {
+        let number = u8::try_from(number).expect("few requests are late at the same time");
+        steps.push(Step::LateArrives(number));
+    }
+    steps
+}
+
+fn controller_steps(world: &World, alphabet: Alphabet, steps: &mut Vec<Step>) {
     if world.is_pod_deleted() {
         steps.push(Step::PodIsReplaced);
     }
@@ -81,6 +110,9 @@ pub(super) fn steps(world: &World, alphabet: Alphabet) -> Vec<Step> {
         let possible = |fate: &Fate| match fate {
             Fate::VaultKilledInside | Fate::Forestalled => !world.vault.was_begun(),
             Fate::Late | Fate::KilledLate => room,
+            Fate::Resealed => alphabet.reseals && !world.vault.is_sealed(),
+            Fate::TokensEnded => alphabet.tokens_end && holds_live_token(world),
+            Fate::NotShown => alphabet.key_volume && world.stored_seal_key().is_some(),
             Fate::Answered
             | Fate::RequestLost
             | Fate::ReplyLost
@@ -89,45 +121,32 @@ pub(super) fn steps(world: &World, alphabet: Alphabet) -> Vec<Step> {
             | Fate::KilledAfter => true,
         };
         steps.extend(Kind::of(call).faults().into_iter().filter(possible).map(Step::Call));
-    } else {
-        match standing {
-            Standing::Stopped(_) | Standing::Finished => steps.push(Step::Restart),
-            Standing::Starting | Standing::Ready => {
-                if !world.seal_key_shown {
-                    steps.push(Step::KeyAppears);
-                }
-                steps.push(Step::PauseEnds);
-                steps.push(Step::Restart);
-                if alphabet.time {
-                    steps.push(Step::TimePasses);
-                }
-                if alphabet.time && standing == Standing::Ready {
-                    steps.push(Step::TokenFallsDue);
-                }
+        return;
+    }
+    let standing = world.standing();
+    match standing {
+        Standing::Stopped(_) | Standing::Finished => steps.push(Step::Restart),
+        Standing::Starting | Standing::Ready => {
+            steps.extend([Step::PauseEnds, Step::Restart]);
+            if alphabet.time {
+                steps.push(Step::TimePasses);
+            }
+            if alphabet.time && standing == Standing::Ready {
+                steps.push(Step::TokenFallsDue);
             }
         }
     }
-    if alphabet.reseals && !world.vault.is_sealed() {
-        steps.push(Step::Reseal);
+}
+
+fn init_steps(world: &World, steps: &mut Vec<Step>) {
+    if let Some(call) = world.next_init_call() {
+        steps.push(Step::Init(Fate::Answered));
+        steps.extend(calls::faults_of_init(call).into_iter().map(Step::Init));
+    } else if world.standing() == Standing::Starting {
+        steps.extend([Step::InitPauseEnds, Step::Restart]);
+    } else {
+        steps.push(Step::Restart);
     }
-    if alphabet.tokens_end && holds_live_token(world) {
-        steps.push(Step::TokensEnd);
-    }
-    if alphabet.key_volume && world.stored_seal_key().is_some() {
-        if world.seal_key_shown {
-            steps.push(Step::KeyVanishes);
-        } else if !steps.contains(&Step::KeyAppears) {
-            steps.push(Step::KeyAppears);
-        }
-    }
-    if alphabet.disaster && world.vault.is_initialized() && !world.storage_was_lost {
-        steps.push(Step::StorageIsLost);
-    }
-    for number in 0..world.late.len() {
-        let number = u8::try_from(number).expect("few requests are late at the same time");
-        steps.extend([Step::LateArrives(number), Step::LateIsLost(number)]);
-    }
-    steps
 }
 
 fn holds_live_token(world: &World) -> bool {
@@ -140,30 +159,27 @@ fn holds_live_token(world: &World) -> bool {
 /// Makes it happen.
 pub(super) fn take(world: &mut World, step: Step) {
     world.notices.clear();
-    world.had_stopped = matches!(world.process.machine().standing(), Standing::Stopped(_));
+    world.vault.forget_requests();
+    // What the volume shows is decided at each look.
+    world.show_seal_key(true);
+    world.had_stopped = matches!(world.standing(), Standing::Stopped(_));
     match step {
         Step::Call(fate) => world.take(fate),
         Step::PauseEnds => assert!(world.idle(), "whoever has no call under way waits for a time-out"),
+        Step::Restart if world.init.is_some() => world.start_init(),
         Step::Restart => world.restart_controller(),
-        Step::Reseal => world.vault.seal(),
-        Step::TokensEnd => world.vault.end_batch_tokens(),
-        Step::KeyVanishes => world.show_seal_key(false),
-        Step::KeyAppears => world.show_seal_key(true),
         Step::TimePasses => world.age_s(LONG_S),
         Step::TokenFallsDue => world.age_s(TOKEN_S),
-        Step::PodIsReplaced => {
-            world
-                .renew_pod()
-                .expect("nothing speaks against moving the data of an interrupted initialization");
-            world.vault.mint_as_before();
-        }
+        Step::PodIsReplaced => world.replace_pod(),
+        Step::Init(fate) => world.take_init(fate),
+        Step::InitPauseEnds => world.take_init(Fate::Answered),
         Step::StorageIsLost => world.lose_storage(),
         Step::LateArrives(number) => {
             let request = world.late.remove(usize::from(number));
             drop(world.carry(request.into_request()));
         }
-        Step::LateIsLost(number) => drop(world.late.remove(usize::from(number))),
     }
+    world.pass_over_settings();
     if !world.late.is_empty() {
         drop_spent(world);
     }

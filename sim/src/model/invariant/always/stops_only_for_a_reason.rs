@@ -1,14 +1,15 @@
 //! The controller stops only for a reason that is true of the world. Checked at the moment when it stops.
 
 use kubefox_core::fatal::Fatal;
-use kubefox_core::machine::{Machine as _, Standing};
+use kubefox_core::machine::Standing;
 use kubefox_core::state::{RECOVERIES_MAX, State};
+use kubefox_core::storage::Data;
 
 use crate::model::boot_state::boot_state;
 use crate::model::world::World;
 
 pub(super) fn check(world: &World) -> Result<(), String> {
-    let Standing::Stopped(fatal) = world.process.machine().standing() else { return Ok(()) };
+    let Standing::Stopped(fatal) = world.standing() else { return Ok(()) };
     if !world.has_just_stopped() || is_true(world, fatal) {
         return Ok(());
     }
@@ -34,6 +35,8 @@ fn is_true(world: &World, fatal: Fatal) -> bool {
         Fatal::SetupStranded => true,
         Fatal::StorageLost => world.storage_was_lost && !vault.was_begun(),
         Fatal::EarlierLife => world.storage_was_lost && !vault.was_begun(),
+        // The search makes up that the system refuses.
+        Fatal::QuarantineRefused => world.disk.volume.data != Data::Empty,
         // Nobody touches the disk, the objects or Vault in these worlds but the controller.
         Fatal::StateNotPersistent
         | Fatal::EnvelopeCorrupt
@@ -49,7 +52,6 @@ fn is_true(world: &World, fatal: Fatal) -> bool {
         | Fatal::TrustReplaced => false,
         // Those of initializers and brokers.
         Fatal::VolumesApart
-        | Fatal::QuarantineRefused
         | Fatal::TrustMissing
         | Fatal::TrustNotPem
         | Fatal::TrustExpired
