@@ -55,7 +55,7 @@ fn a_real_server_that_is_missing_is_an_error_and_never_a_fall_back() {
 fn a_lost_envelope_stops_the_controller_by_name_and_nothing_is_initialized_again() {
     let state = tempfile::tempdir().expect("a temporary directory");
     Run::of(state.path(), &[]);
-    std::fs::remove_file(state.path().join("pods/controller/state/boot.state"))
+    std::fs::remove_file(state.path().join("pods/controller/state/kubefox/boot.state"))
         .expect("the envelope lies there");
 
     let output = finish(up().args(["--once", "--state"]).arg(state.path()));
@@ -69,5 +69,5 @@ fn a_lost_envelope_stops_the_controller_by_name_and_nothing_is_initialized_again
         last_words.starts_with("EnvelopeMissing: Vault is initialized and there is no boot.state"),
         "{last_words}"
     );
-    assert!(!state.path().join("pods/controller/state/boot.state").exists(), "no new life was begun");
+    assert!(!state.path().join("pods/controller/state/kubefox/boot.state").exists(), "no new life was begun");
 }

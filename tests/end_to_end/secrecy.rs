@@ -29,10 +29,12 @@ fn a_whole_start_leaves_no_secret_in_logs_state_or_output() {
         assert!(search.first_in(&bytes).is_some(), "{place} holds a secret");
     }
     assert!(
-        search.first_in(&std::fs::read(state.path().join("vault.json")).expect("Vault's disk")).is_some()
+        search
+            .first_in(&std::fs::read(pods.join("controller/state/vault/vault.json")).expect("Vault's disk"))
+            .is_some()
     );
     let mut searched = Vec::new();
-    for folder in [state.path().join("logs"), pods.join("controller/state")] {
+    for folder in [state.path().join("logs"), pods.join("controller/state/kubefox")] {
         for file in files(&folder) {
             assert_clean(
                 &search,

@@ -17,6 +17,7 @@ use super::caller::{Caller, host_and_port};
 use super::run::{Wiring, run_role};
 use super::{Telemetry, Unusable};
 use crate::adapter::role::BrokerAdapter;
+use crate::driver::Clock;
 use crate::shell::broker_server::{self, BrokerDoor};
 use crate::shell::carrier::Shells;
 use crate::shell::files::{Directories, Files};
@@ -45,7 +46,7 @@ pub(super) struct Arguments {
     telemetry: Telemetry,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
+pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusable> {
     let host = Arc::new(Real);
     let bootstrap = arguments.caller.client(host.clone())?;
     host_and_port("--nats-address", &arguments.nats_address)?;
@@ -66,6 +67,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
     run_role(
         "broker",
         arguments.telemetry,
+        clock,
         config,
         BrokerAdapter,
         |log| log.notice_level(level),

@@ -16,6 +16,7 @@ use super::cluster::Cluster;
 use super::run::{Wiring, run_role};
 use super::{Telemetry, Unusable, installation};
 use crate::adapter::role::ControllerAdapter;
+use crate::driver::Clock;
 use crate::shell::bootstrap_server;
 use crate::shell::carrier::Shells;
 use crate::shell::connector::Target;
@@ -79,7 +80,7 @@ pub(super) struct Arguments {
     telemetry: Telemetry,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
+pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusable> {
     let telemetry = arguments.telemetry.clone();
     if arguments.tenant_namespaces.contains(&arguments.namespace) {
         return Err(Unusable(format!(
@@ -128,7 +129,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
         ..Directories::default()
     };
     let adapter = ControllerAdapter::new(config.installation.clone(), config.namespace.clone());
-    run_role("controller", telemetry, config, adapter, tap, async move |door| {
+    run_role("controller", telemetry, clock, config, adapter, tap, async move |door| {
         let host = Arc::new(Real);
         let routes = bootstrap_server::routes(Arc::new(door)).await;
         let limits = bootstrap_server::LIMITS;

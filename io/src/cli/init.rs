@@ -12,6 +12,7 @@ use super::caller::Caller;
 use super::run::{Wiring, run_role};
 use super::{Telemetry, Unusable, quarantine};
 use crate::adapter::role::InitializerAdapter;
+use crate::driver::Clock;
 use crate::shell::carrier::Shells;
 use crate::shell::files::{Directories, Files};
 use crate::shell::host::Real;
@@ -46,14 +47,14 @@ pub(super) struct Arguments {
     telemetry: Telemetry,
 }
 
-pub(super) fn run(kind: Kind) -> Result<Standing, Unusable> {
+pub(super) fn run(kind: Kind, clock: Arc<dyn Clock>) -> Result<Standing, Unusable> {
     match kind {
-        Kind::Nats(arguments) => nats(arguments),
-        Kind::Vault(arguments) => quarantine::run(arguments),
+        Kind::Nats(arguments) => nats(arguments, clock),
+        Kind::Vault(arguments) => quarantine::run(arguments, clock),
     }
 }
 
-fn nats(arguments: Arguments) -> Result<Standing, Unusable> {
+fn nats(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusable> {
     let bootstrap = arguments.caller.client(Arc::new(Real))?;
     let config = Config {
         listen: arguments.nats_listen,
@@ -71,6 +72,7 @@ fn nats(arguments: Arguments) -> Result<Standing, Unusable> {
     run_role(
         "init nats",
         arguments.telemetry,
+        clock,
         config,
         InitializerAdapter,
         |log| log,

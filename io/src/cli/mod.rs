@@ -12,11 +12,14 @@ mod run;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use kubefox_core::machine::Standing;
 use kubefox_core::names::{Installation, Namespace};
 
+use crate::driver::Clock;
+use crate::shell::clock::SystemClock;
 use crate::telemetry::LogFormat;
 
 /// Exit code for what the operator has to correct on the command line, as clap has it.
@@ -91,6 +94,15 @@ pub(crate) struct Unusable(String);
 /// Runs the role that the arguments name, and gives its exit code.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> ExitCode {
+    main_with(Arc::new(SystemClock::start()), arguments)
+}
+
+/// The same with another clock, for a caller that wants time to pass.
+#[must_use]
+pub fn main_with(
+    clock: Arc<dyn Clock>,
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -100,9 +112,9 @@ pub fn main(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
         }
     };
     let ended = match cli.role {
-        Role::Controller(arguments) => controller::run(arguments),
-        Role::Init(kind) => init::run(kind),
-        Role::Broker(arguments) => broker::run(arguments),
+        Role::Controller(arguments) => controller::run(arguments, clock),
+        Role::Init(kind) => init::run(kind, clock),
+        Role::Broker(arguments) => broker::run(arguments, clock),
         Role::Check(arguments) => return check::run(&arguments),
     };
     match ended {

@@ -15,6 +15,7 @@ use super::run::{Wiring, run_role};
 use super::{Telemetry, Unusable, installation};
 use crate::adapter::role::QuarantineAdapter;
 use crate::disk::STATE;
+use crate::driver::Clock;
 use crate::shell::carrier::Shells;
 use crate::shell::files::{Directories, Files};
 use crate::shell::host::Real;
@@ -47,13 +48,13 @@ pub(super) struct Arguments {
     telemetry: Telemetry,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<Standing, Unusable> {
+pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusable> {
     let installation = installation(arguments.installation, &arguments.namespace)?;
     let adapter = QuarantineAdapter::new(installation, arguments.namespace);
     let (url, tokens) = (arguments.kubernetes_url, arguments.service_account_dir);
     let state = arguments.volume_dir.join(STATE);
     let volume = arguments.volume_dir;
-    run_role("init vault", arguments.telemetry, Config, adapter, tap, async move |_door| {
+    run_role("init vault", arguments.telemetry, clock, Config, adapter, tap, async move |_door| {
         // Nearly always there is nothing to recover, and then this is not needed: Vault starts without it.
         let kubernetes = match Cluster::find(url, &tokens) {
             Ok(cluster) => Some(Http::new(Arc::new(Real), cluster.target)),

@@ -13,9 +13,8 @@ use super::{Telemetry, Unusable};
 use crate::adapter::{Adapter, Entropy as _};
 use crate::door::Door;
 use crate::driver::halt::Halt;
-use crate::driver::{Parts, Tap, drive};
+use crate::driver::{Clock, Parts, Tap, drive};
 use crate::shell::carrier::Shells;
-use crate::shell::clock::SystemClock;
 use crate::shell::entropy::OsEntropy;
 use crate::shell::host::Real;
 use crate::shell::signals::{at_each_user_signal, stdin_closed, terminated};
@@ -40,6 +39,7 @@ pub(super) struct Wiring<S> {
 pub(super) fn run_role<M, A, W>(
     role: &'static str,
     telemetry: Telemetry,
+    clock: Arc<dyn Clock>,
     config: M::Config,
     adapter: A,
     tap: impl FnOnce(LogTap<M>) -> LogTap<M>,
@@ -60,10 +60,9 @@ where
         .build()
         .map_err(|error| Unusable(format!("the process may not start threads: {error}")))?;
     let ended = runtime.block_on(async {
-        let clock = Arc::new(SystemClock::start());
         let (log, snapshots) = LogTap::<M>::new(role);
         let log = tap(log);
-        let status = StatusServer::open(&Real, telemetry.status_listen, snapshots, clock.clone())
+        let status = StatusServer::open(&Real, telemetry.status_listen, snapshots, Arc::clone(&clock))
             .await
             .map_err(|error| Unusable(format!("--status-listen {}: {error}", telemetry.status_listen)))?;
         tracing::debug!(address = %status.address(), "StatusListening");

@@ -83,6 +83,21 @@ impl Cluster {
         Ok(Pod { identity: identity.clone(), name: name.to_owned(), uid: uid.to_owned() })
     }
 
+    /// The uid of the pod of that name; `None` if there is none.
+    pub(super) async fn pod_uid(&self, namespace: &str, name: &str) -> Result<Option<String>> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+        let (status, answer) = self.request(Method::GET, &path, None).await?;
+        match status {
+            200 => {
+                let uid =
+                    answer.pointer("/metadata/uid").and_then(Value::as_str).context("a pod has a uid")?;
+                Ok(Some(uid.to_owned()))
+            }
+            404 => Ok(None),
+            other => bail!("reading pod {name} was answered with {other}: {}", message(&answer)),
+        }
+    }
+
     /// What the kubelet asks for a projected token.
     pub(super) async fn token(&self, pod: &Pod, audience: &str) -> Result<String> {
         let Identity { namespace, service_account } = &pod.identity;

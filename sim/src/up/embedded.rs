@@ -30,11 +30,12 @@ use crate::fake::vault::{Host, Vault};
 /// How often a port is tried that was Vault's a moment ago, and the pause between two tries.
 const PORT_TRIES: u32 = 500;
 const PORT_PAUSE: Duration = Duration::from_millis(10);
+/// All that an embedded Vault has on its disk.
+const VAULT_DISK: &str = "vault.json";
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The running servers.
 pub(super) struct Servers {
-    directory: PathBuf,
     lookout: Lookout,
     kubernetes: Arc<Mutex<Kept<Kubernetes>>>,
     _api: Served,
@@ -66,21 +67,13 @@ impl Servers {
         let ca = authority.value.ca_pem().to_owned();
         let http = Http::new(Arc::new(Real), Target::kubernetes(&url, tls::kubernetes(&Pem::parse(&ca)?)?)?);
         let cluster = Arc::new(Cluster::new(http, Some(admin), url, ca));
-        Ok(Self {
-            directory: directory.to_owned(),
-            lookout,
-            kubernetes,
-            _api: api,
-            vault: None,
-            vault_address: LOOPBACK,
-            nats: None,
-            cluster,
-        })
+        Ok(Self { lookout, kubernetes, _api: api, vault: None, vault_address: LOOPBACK, nats: None, cluster })
     }
 
-    /// Starts Vault as a container of the pod whose tokens are in `service_account`. Answers its URL.
-    pub(super) async fn start_vault(&mut self, service_account: &Path) -> Result<String> {
-        let mut kept = Kept::open(self.vault_data(), || Ok(Vault::new(seed())))?;
+    /// Starts Vault as a container of the pod whose tokens are in `service_account`, with its disk in `data`. Answers its
+    /// URL.
+    pub(super) async fn start_vault(&mut self, service_account: &Path, data: &Path) -> Result<String> {
+        let mut kept = Kept::open(data.join(VAULT_DISK), || Ok(Vault::new(seed())))?;
         kept.value.restart();
         let vault = Arc::new(Mutex::new(kept));
         let (behind, kubernetes) = (Arc::clone(&vault), Arc::clone(&self.kubernetes));
@@ -115,11 +108,6 @@ impl Servers {
     /// Ends Vault between two of its requests: each of them is carried out in one piece.
     pub(super) fn kill_vault(&mut self) {
         self.vault = None;
-    }
-
-    /// Vault's disk.
-    pub(super) fn vault_data(&self) -> PathBuf {
-        self.directory.join("vault.json")
     }
 
     /// Starts NATS on the volume that the initializer wrote. Answers its address.

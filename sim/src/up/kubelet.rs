@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use kubefox_io::disk::{Folder, NewFile, Request, Response};
 use kubefox_io::shell::files::{Directories, perform};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -41,11 +42,27 @@ struct Volume {
 }
 
 /// A kubelet at work; it ends when this is dropped.
-pub(super) struct Kubelet(JoinHandle<()>);
+pub(super) struct Kubelet {
+    cluster: Arc<Cluster>,
+    volumes: Arc<Mutex<Volumes>>,
+    task: JoinHandle<()>,
+}
+
+impl Kubelet {
+    /// Gives the volumes of a pod that is gone to the one that has its place, with tokens of its own.
+    pub(super) async fn replace(&self, old_uid: &str, new: &Pod) -> Result<()> {
+        let mut volumes = self.volumes.lock().await;
+        for volume in volumes.0.iter_mut().filter(|volume| volume.pod.uid == old_uid) {
+            volume.pod = new.clone();
+            volume.projected = None;
+        }
+        volumes.sync(&self.cluster).await
+    }
+}
 
 impl Drop for Kubelet {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -70,12 +87,16 @@ impl Volumes {
     /// Projects everything once, then keeps it up to date in the background.
     pub(super) async fn keep(mut self, cluster: Arc<Cluster>, lookout: Lookout) -> Result<Kubelet> {
         self.sync(&cluster).await?;
-        Ok(Kubelet(tokio::spawn(async move {
+        let volumes = Arc::new(Mutex::new(self));
+        let (kept, server) = (Arc::clone(&volumes), Arc::clone(&cluster));
+        let task = tokio::spawn(async move {
             let mut synced = Instant::now();
             loop {
                 tokio::time::sleep(SYNC_EVERY).await;
-                // An API server that is down for a moment leaves the volumes as they are, as with a real kubelet.
-                match self.sync(&cluster).await {
+                // An API server that is down for a moment leaves the volumes as they are, as with a real kubelet, and so
+                // does a pod that is gone until another has its place.
+                let sync = kept.lock().await.sync(&server).await;
+                match sync {
                     Ok(()) => synced = Instant::now(),
                     Err(error) if synced.elapsed() < PATIENCE => drop(error),
                     Err(error) => {
@@ -83,7 +104,8 @@ impl Volumes {
                     }
                 }
             }
-        })))
+        });
+        Ok(Kubelet { cluster, volumes, task })
     }
 
     async fn sync(&mut self, cluster: &Cluster) -> Result<()> {

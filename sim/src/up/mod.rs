@@ -4,6 +4,7 @@
 //! module plays what a cluster would: the administrator who applies `deploy/`, the kubelet who projects volumes, and
 //! the order in which pods start.
 
+mod clock;
 mod cluster;
 mod embedded;
 mod guard;
@@ -22,6 +23,7 @@ mod story;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
@@ -59,7 +61,8 @@ pub struct Arguments {
     json: bool,
     /// Before the proof, kill the controller where it awaits an answer, and see it come back: `controller@STATE` after the
     /// answer and before it is heard, `controller@STATE:unsent` before the call leaves, `controller@all` at every moment.
-    #[arg(long, value_name = "CONTROLLER@STATE", requires = "once")]
+    /// Its roles are this program, whose clock goes an hour on where that is asked for.
+    #[arg(long, value_name = "CONTROLLER@STATE", requires = "once", conflicts_with = "kubefox")]
     kill: Option<kill::Aim>,
     /// Before the proof, kill Vault itself, the controller or both so often, at random moments of first starts and while
     /// everything serves, and see them come back.
@@ -68,6 +71,11 @@ pub struct Arguments {
     /// What the random moments are drawn from.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "kill_random")]
     seed: u64,
+    /// Let the controller recover an initialization of Vault that was interrupted in an earlier run on the same `--state`:
+    /// it deletes its pod, and the next one's `kubefox init vault` moves Vault's data aside. What is killed on purpose is
+    /// recovered without being told.
+    #[arg(long, conflicts_with_all = ["kill", "kill_random"])]
+    recover_interrupted_init: bool,
     /// Use the real OpenBao, kube-apiserver and nats-server. One that is missing is an error.
     #[arg(long)]
     real: bool,
@@ -107,7 +115,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let arguments = Arguments::parse_from(arguments);
     if let Some(Role::Role(Part::Kubefox(rest))) = arguments.role {
-        return kubefox_io::cli::main(std::iter::once("kubefox".into()).chain(rest));
+        return match clock::Ahead::start() {
+            Ok(clock) => {
+                kubefox_io::cli::main_with(Arc::new(clock), std::iter::once("kubefox".into()).chain(rest))
+            }
+            Err(error) => {
+                complain(&format!("error: {error:#}"));
+                ExitCode::FAILURE
+            }
+        };
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -1,5 +1,7 @@
 //! The order in which a platform comes up: servers, volumes, controller, NATS, two components, the proof.
 
+mod pod;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +18,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
+pub(super) use self::pod::POD;
+use self::pod::hear_quarantine;
 use super::Arguments;
-use super::cluster::{API_AUDIENCE, Cluster};
+use super::cluster::{API_AUDIENCE, Cluster, Pod};
 use super::kubelet::{Kubelet, Source, Volumes, make};
 use super::lookout::Lookout;
 use super::process::Process;
@@ -37,7 +41,10 @@ pub(super) const PLATFORM: &str = "kubefox";
 /// The volumes of the controller.
 pub(super) const CONTROLLER_TOKENS: &str = "controller/tokens";
 pub(super) const CONTROLLER_SEAL_KEY: &str = "controller/seal-key";
-pub(super) const CONTROLLER_STATE: &str = "controller/state";
+pub(super) const CONTROLLER_STATE: &str = "controller/state/kubefox";
+/// The volume that the controller's state and Vault's data lie on, as a cluster has it.
+pub(super) const CONTROLLER_VOLUME: &str = "controller/state";
+const VAULT_DATA: &str = "controller/state/vault";
 /// The namespace of the two components.
 const TENANT: &str = "team0";
 /// Their service accounts.
@@ -57,6 +64,9 @@ pub(super) struct Platform {
     kubefox: Option<PathBuf>,
     lookout: Lookout,
     kubelet: Option<Kubelet>,
+    /// The pod of the controller and Vault.
+    pod: Option<Pod>,
+    recovers: bool,
     /// In the order in which they started.
     processes: Vec<Process>,
 }
@@ -94,6 +104,8 @@ impl Platform {
             kubefox: arguments.kubefox.clone(),
             lookout,
             kubelet: None,
+            pod: None,
+            recovers: arguments.recover_interrupted_init,
             processes: Vec::new(),
         })
     }
@@ -105,6 +117,7 @@ impl Platform {
         }
         report.moment("kubernetes", "the namespaces, accounts and access rules of deploy/ are applied");
         self.lay_out_volumes().await?;
+        self.init_vault(hear_quarantine(report)).await?;
         let vault = self.start_vault().await?;
         report.moment("vault", format!("listens on {vault}"));
         let versions = match &self.servers {
@@ -117,10 +130,10 @@ impl Platform {
 
     /// Starts Vault on its disk, where it listened before if it did. Answers its URL.
     pub(super) async fn start_vault(&mut self) -> Result<String> {
-        let service_account = self.pod("vault");
+        let (service_account, data) = (self.pod_volume("vault"), self.pod_volume(VAULT_DATA));
         match &mut self.servers {
-            Servers::Embedded(servers) => servers.start_vault(&service_account).await,
-            Servers::Real(servers) => servers.start_vault(&service_account).await,
+            Servers::Embedded(servers) => servers.start_vault(&service_account, &data).await,
+            Servers::Real(servers) => servers.start_vault(&service_account, &data).await,
         }
     }
 
@@ -132,12 +145,20 @@ impl Platform {
         }
     }
 
-    /// Where Vault, which must not run, has its data.
-    pub(super) fn vault_data(&self) -> PathBuf {
-        match &self.servers {
-            Servers::Embedded(servers) => servers.vault_data(),
-            Servers::Real(servers) => servers.vault_data(),
+    /// Empties the volume of Vault, which must not run, and of the controller.
+    pub(super) fn empty_volume(&self) -> Result<()> {
+        let volume = self.pod_volume(CONTROLLER_VOLUME);
+        if volume.exists() {
+            std::fs::remove_dir_all(&volume)
+                .with_context(|| format!("{} cannot be removed", volume.display()))?;
         }
+        self.lay_out_volume()
+    }
+
+    /// What mounting parts of an empty volume makes of it.
+    fn lay_out_volume(&self) -> Result<()> {
+        make(&self.pod_volume(CONTROLLER_STATE))?;
+        make(&self.pod_volume(VAULT_DATA))
     }
 
     /// The API server, for an administrator.
@@ -183,7 +204,7 @@ impl Platform {
     }
 
     /// The directory that stands for a volume of a pod.
-    pub(super) fn pod(&self, volume: &str) -> PathBuf {
+    pub(super) fn pod_volume(&self, volume: &str) -> PathBuf {
         self.directory.join("pods").join(volume)
     }
 
@@ -193,15 +214,15 @@ impl Platform {
         let caller = format!("kubefox.{PLATFORM}");
         let trust = || Source::Secret { namespace: PLATFORM.to_owned(), name: "kubefox-trust" };
 
-        let controller = self.cluster.pod(&identity(PLATFORM, "kubefox")?, "kubefox-0").await?;
+        let controller = self.make_pod().await?;
         let api = || ("token", API_AUDIENCE.to_owned());
         let tokens =
             vec![api(), ("vault", "kubefox-vault".to_owned()), ("setup", "kubefox-setup".to_owned())];
-        volumes.add(&controller, Source::Tokens(vec![api()]), &self.pod("vault"))?;
-        volumes.add(&controller, Source::Tokens(tokens), &self.pod(CONTROLLER_TOKENS))?;
+        volumes.add(&controller, Source::Tokens(vec![api()]), &self.pod_volume("vault"))?;
+        volumes.add(&controller, Source::Tokens(tokens), &self.pod_volume(CONTROLLER_TOKENS))?;
         let seal_key = Source::Secret { namespace: PLATFORM.to_owned(), name: "kubefox-seal-key" };
-        volumes.add(&controller, seal_key, &self.pod(CONTROLLER_SEAL_KEY))?;
-        make(&self.pod(CONTROLLER_STATE))?;
+        volumes.add(&controller, seal_key, &self.pod_volume(CONTROLLER_SEAL_KEY))?;
+        self.lay_out_volume()?;
 
         let nats = self.cluster.pod(&identity(PLATFORM, "nats")?, "nats-0").await?;
         let mut callers = vec![("nats", nats)];
@@ -210,28 +231,43 @@ impl Platform {
         }
         for (name, pod) in callers {
             let tokens = Source::Tokens(vec![("kubefox", caller.clone())]);
-            volumes.add(&pod, tokens, &self.pod(&format!("{name}/tokens")))?;
-            volumes.add(&pod, trust(), &self.pod(&format!("{name}/trust")))?;
-            make(&self.pod(&format!("{name}/shared")))?;
+            volumes.add(&pod, tokens, &self.pod_volume(&format!("{name}/tokens")))?;
+            volumes.add(&pod, trust(), &self.pod_volume(&format!("{name}/trust")))?;
+            make(&self.pod_volume(&format!("{name}/shared")))?;
         }
         self.kubelet = Some(volumes.keep(Arc::clone(&self.cluster), self.lookout.clone()).await?);
         Ok(())
     }
 
     async fn start_controller(&mut self, vault: &str, report: &mut Report) -> Result<String> {
-        let mut command = self.controller(vault, "kubefox-0", &self.pod(CONTROLLER_TOKENS))?;
-        command.arg("--allow-plain-state-dir");
-        let mut process = self.spawn("controller", command)?;
-        let hear = |told: &Told| report.hear_controller(told);
-        let [serving] = process.until(["Serving"], CONTROLLER_WITHIN, hear).await?;
-        self.keep(process);
-        text(&serving, "address")
+        loop {
+            let mut command = self.controller(vault, POD, &self.pod_volume(CONTROLLER_TOKENS))?;
+            command.arg("--allow-plain-state-dir");
+            if self.recovers {
+                command.arg("--recover-interrupted-init");
+            }
+            let mut process = self.spawn("controller", command)?;
+            let hear = |told: &Told| report.hear_controller(told);
+            let serving = tokio::select! {
+                biased;
+                serving = process.until(["Serving"], CONTROLLER_WITHIN, hear) => Some(serving?),
+                deleted = self.pod_is_deleted() => deleted.map(|()| None)?,
+            };
+            if let Some([serving]) = serving {
+                self.keep(process);
+                return text(&serving, "address");
+            }
+            process.stop().await;
+            report.moment("kubernetes", format!("the pod {POD} was deleted, and gets a successor"));
+            self.replace_deleted_pod(hear_quarantine(report)).await?;
+        }
     }
 
     /// The command of the controller of that pod with the tokens of that directory.
     pub(super) fn controller(&self, vault: &str, pod: &str, tokens: &Path) -> Result<Command> {
         let mut command = self.role(&["controller"])?;
         command.args(["--namespace", PLATFORM, "--tenant-namespaces", TENANT, "--pod-name", pod]);
+        command.args(["--pod-uid", self.uid()?]);
         command.args([
             "--vault-url",
             vault,
@@ -241,8 +277,8 @@ impl Platform {
             "127.0.0.1:0",
         ]);
         command.arg("--service-account-dir").arg(tokens);
-        command.arg("--seal-key-dir").arg(self.pod(CONTROLLER_SEAL_KEY));
-        command.arg("--state-dir").arg(self.pod(CONTROLLER_STATE));
+        command.arg("--seal-key-dir").arg(self.pod_volume(CONTROLLER_SEAL_KEY));
+        command.arg("--state-dir").arg(self.pod_volume(CONTROLLER_STATE));
         Ok(command)
     }
 
@@ -263,7 +299,7 @@ impl Platform {
     }
 
     async fn start_nats(&mut self, controller: &str, report: &mut Report) -> Result<String> {
-        let (shared, ports) = (self.pod("nats/shared"), self.pod("nats/ports"));
+        let (shared, ports) = (self.pod_volume("nats/shared"), self.pod_volume("nats/ports"));
         // What an earlier run left there names ports that nobody listens on.
         if ports.exists() {
             std::fs::remove_dir_all(&ports)?;
@@ -295,7 +331,7 @@ impl Platform {
         nats: &str,
         report: &mut Report,
     ) -> Result<Component> {
-        let shared = self.pod(&format!("{name}/shared"));
+        let shared = self.pod_volume(&format!("{name}/shared"));
         let mut command = self.role(&["broker"])?;
         command.args(["--controller-address", controller, "--nats-address", nats, "--listen", "127.0.0.1:0"]);
         self.add_caller(&mut command, name, "--shared-dir");
@@ -370,9 +406,9 @@ impl Platform {
     }
 
     fn add_caller(&self, command: &mut Command, name: &str, shared: &str) {
-        command.arg("--service-account-dir").arg(self.pod(&format!("{name}/tokens")));
-        command.arg("--trust-dir").arg(self.pod(&format!("{name}/trust")));
-        command.arg(shared).arg(self.pod(&format!("{name}/shared")));
+        command.arg("--service-account-dir").arg(self.pod_volume(&format!("{name}/tokens")));
+        command.arg("--trust-dir").arg(self.pod_volume(&format!("{name}/trust")));
+        command.arg(shared).arg(self.pod_volume(&format!("{name}/shared")));
     }
 
     /// Keeps a process that is to run until everything is stopped.

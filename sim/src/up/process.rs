@@ -9,12 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::clock::AN_HOUR_PASSES;
 use super::lookout::Lookout;
 use super::story::{Story, Told};
 
@@ -164,6 +165,13 @@ impl Process {
     /// Closes its stdin, which asks it to end.
     pub(super) fn ask_to_end(&mut self) {
         self.stdin = None;
+    }
+
+    /// Lets an hour pass for it: its clock is [`Ahead`](super::clock::Ahead).
+    pub(super) fn an_hour_passes(&self) -> Result<()> {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        kill_process(id.context("it runs")?, AN_HOUR_PASSES)
+            .context("it cannot be told that an hour has passed")
     }
 
     /// What it tells next; `None` when it has ended.

@@ -102,21 +102,24 @@ impl Servers {
         Ok(Self { peers, directory, lookout, kube, vault, vault_ports, nats, cluster })
     }
 
-    /// Starts OpenBao as a container of the pod whose tokens are in `service_account`. Answers its URL.
-    pub(super) async fn start_vault(&mut self, service_account: &Path) -> Result<String> {
+    /// Starts OpenBao as a container of the pod whose tokens are in `service_account`, with its storage in `data`. Answers
+    /// its URL.
+    pub(super) async fn start_vault(&mut self, service_account: &Path, data: &Path) -> Result<String> {
         let folder = self.directory.join("vault");
-        super::kubelet::make(&self.vault_data())?;
+        super::kubelet::make(&folder)?;
+        let configured = folder.join("bao.hcl");
         for _ in 0..PORT_TRIES {
             let (port, cluster_port) = match self.vault_ports {
                 Some(ports) => ports,
                 None => (free_port()?, free_port()?),
             };
             let url = format!("http://127.0.0.1:{port}");
-            std::fs::write(folder.join("bao.hcl"), configuration(port, cluster_port))?;
+            std::fs::write(&configured, configuration(port, cluster_port))?;
             let mut command = guarded()?;
-            command.current_dir(&folder);
+            // Its storage is called by a name without a path, which needs no escaping in its configuration.
+            command.current_dir(data);
             command.args(["unshare", "--map-root-user", "--mount", "sh", "-c", IN_POD]);
-            command.arg(service_account).arg(&self.peers.bao).args(["server", "-config", "bao.hcl"]);
+            command.arg(service_account).arg(&self.peers.bao).args(["server", "-config"]).arg(&configured);
             for (name, _) in
                 std::env::vars().filter(|(name, _)| name.starts_with("BAO_") || name.starts_with("VAULT_"))
             {
@@ -146,11 +149,6 @@ impl Servers {
         if let Some(vault) = self.vault.take() {
             vault.kill().await;
         }
-    }
-
-    /// OpenBao's storage.
-    pub(super) fn vault_data(&self) -> PathBuf {
-        self.directory.join("vault/data")
     }
 
     /// Starts nats-server on the volume that the initializer wrote. Answers its address.
@@ -236,7 +234,7 @@ fn free_port() -> Result<u16> {
 fn configuration(port: u16, cluster_port: u16) -> String {
     format!(
         r#"storage "raft" {{
-  path                   = "data"
+  path                   = "."
   node_id                = "kubefox-0"
   performance_multiplier = 1
 }}

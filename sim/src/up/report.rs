@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 use kubefox_core::controller::Notice;
 use kubefox_core::controller::table::Verdict;
-use kubefox_core::{broker, initializer};
+use kubefox_core::{broker, initializer, quarantine};
 use serde::Serialize;
 
 use super::kill::Killed;
@@ -131,6 +131,15 @@ impl Report {
         self.remember(&notice);
         if let Some(what) = sentence::of_controller(&notice) {
             self.moment("controller", what);
+        }
+    }
+
+    /// What runs before Vault in a new pod told something.
+    pub(super) fn hear_quarantine(&mut self, told: &Told) {
+        if let Some(what) =
+            told.notice::<quarantine::Notice>().and_then(|notice| sentence::of_quarantine(&notice))
+        {
+            self.moment("init vault", what);
         }
     }
 

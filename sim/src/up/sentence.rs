@@ -2,7 +2,8 @@
 
 use kubefox_core::bootstrap::Ask;
 use kubefox_core::controller::table::{Decision, Verdict};
-use kubefox_core::{broker, controller, initializer};
+use kubefox_core::{broker, controller, initializer, quarantine};
+use kubefox_io::adapter::storage::QUARANTINE;
 
 /// A notice of the controller.
 #[must_use]
@@ -70,6 +71,23 @@ pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
         | Notice::Served { .. } => return None,
     };
     Some(sentence)
+}
+
+/// A notice of what runs before Vault in a new pod.
+#[must_use]
+pub(super) fn of_quarantine(notice: &quarantine::Notice) -> Option<String> {
+    use quarantine::Notice;
+    Some(match notice {
+        // Nearly every start is one of these.
+        Notice::NotMarked => return None,
+        Notice::Marked { recoveries, .. } => {
+            format!(
+                "Vault's data is marked as an interrupted initialization's; moved aside {recoveries} times before"
+            )
+        }
+        Notice::Waiting(wait) => format!("waits: {}", wait.sentence()),
+        Notice::MovedAside { at } => format!("Vault's data lies in {QUARANTINE}{}", at.0),
+    })
 }
 
 /// A notice of the initializer of NATS.

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use kubefox_core::fatal::Fatal;
+use kubefox_core::state::RECOVERIES_MAX;
 use kubefox_io::driver::halt::{Halt, Side};
 
 use super::super::platform::{
-    CONTROLLER_SEAL_KEY, CONTROLLER_STATE, CONTROLLER_TOKENS, CONTROLLER_WITHIN, PLATFORM, Platform,
+    CONTROLLER_SEAL_KEY, CONTROLLER_TOKENS, CONTROLLER_WITHIN, PLATFORM, POD, Platform,
 };
 use super::controller::{Controller, Seen as Told, Start};
 use super::rival::Rival;
-use super::situation::Situation;
+use super::situation::{Situation, Turn};
 use super::witness::{Calm, Seen, Witness};
 
 /// A controller that serves looks at Vault every two seconds; a wait of its boot is shorter at first.
@@ -25,9 +27,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const EMPTY_WITHIN: Duration = Duration::from_secs(30);
 /// Nothing listens there: the port is reserved.
 const NOBODY: &str = "http://127.0.0.1:1";
+/// What is awaited while Vault initializes itself, and while it ends the root token.
+const INITIALIZING: &str = "Initialize::Initializing";
+const REVOKING: &str = "SetUp::Revoking";
 /// The ordinal that stands by.
 const OTHER_POD: &str = "kubefox-1";
-const POD: &str = "kubefox-0";
 
 /// What a controller comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +42,19 @@ pub(super) enum End {
     Waits,
     /// Its process ends.
     Ends,
+    /// It serves, and finds that something is missing for the next start.
+    Finds,
+    /// It deletes its pod.
+    IsReplaced,
+}
+
+/// What a controller that may recover comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Come {
+    Serving,
+    /// Its pod was deleted.
+    Deleted,
+    Neither,
 }
 
 /// The servers and disks of one controller.
@@ -47,31 +64,21 @@ pub(super) struct Bench<'a> {
     vault: String,
     /// Everything stands, and a controller that starts has nothing to write.
     converged: bool,
-    quarantined: u32,
     rival: Option<Rival>,
-    /// Every state that a controller was in so far.
-    pub(super) met: BTreeSet<String>,
 }
 
 impl<'a> Bench<'a> {
     /// On a platform whose Vault listens there.
     pub(super) fn new(platform: &'a mut Platform, vault: String) -> Result<Self> {
         let witness = Arc::new(Witness::new(platform, &vault)?);
-        Ok(Self {
-            platform,
-            witness,
-            vault,
-            converged: false,
-            quarantined: 0,
-            rival: None,
-            met: BTreeSet::new(),
-        })
+        Ok(Self { platform, witness, vault, converged: false, rival: None })
     }
 
     /// Every state that a controller meets in this situation if nobody kills it.
     pub(super) async fn meets(&mut self, situation: Situation) -> Result<BTreeSet<String>> {
         let start = self.prepare(situation).await?;
         let mut controller = self.start(&start, None)?;
+        self.turn(situation.turn(), &mut controller).await?;
         match situation.end() {
             End::Serves => {
                 controller.serves(CONTROLLER_WITHIN).await?;
@@ -81,9 +88,15 @@ impl<'a> Bench<'a> {
             End::Waits => controller.listen(OBSERVED).await,
             End::Ends if controller.until(|seen| seen.ended, CONTROLLER_WITHIN).await => {}
             End::Ends => bail!(controller.why("end", CONTROLLER_WITHIN)),
+            End::Finds if controller.until(|seen| seen.finds, CONTROLLER_WITHIN).await => {
+                controller.listen(OBSERVED).await;
+            }
+            End::Finds => bail!(controller.why("find what is missing", CONTROLLER_WITHIN)),
+            End::IsReplaced if self.comes_to(&mut controller).await? == Come::Deleted => {}
+            End::IsReplaced => bail!(controller.why("delete its pod", CONTROLLER_WITHIN)),
         }
         let met = controller.seen.met.clone();
-        self.end(controller).await;
+        controller.kill().await;
         if situation == Situation::Rival {
             self.reset().await?;
         }
@@ -94,13 +107,14 @@ impl<'a> Bench<'a> {
     pub(super) async fn kill(&mut self, situation: Situation, halt: Halt) -> Result<String> {
         let start = self.prepare(situation).await?;
         let mut controller = self.start(&start, Some(halt))?;
+        self.turn(situation.turn(), &mut controller).await?;
         let stands = controller.until(|seen| seen.halted || seen.missed, CONTROLLER_WITHIN).await;
         if !stands || controller.seen.missed {
             bail!("{halt} was not met: {}", controller.why("stand still", CONTROLLER_WITHIN));
         }
         controller.replay(self.platform)?;
         let before = self.witness.look().await?;
-        self.end(controller).await;
+        controller.kill().await;
         self.rival = None;
         self.comes_back(&before, Calm::Still).await
     }
@@ -109,10 +123,11 @@ impl<'a> Bench<'a> {
     pub(super) async fn cannot_kill(&mut self, situation: Situation, state: &'static str) -> Result<()> {
         let start = self.prepare(situation).await?;
         let mut controller = self.start(&start, Some(Halt { state, side: Side::Unheard }))?;
+        self.turn(situation.turn(), &mut controller).await?;
         let met = controller.until(|seen| seen.met.contains(state), CONTROLLER_WITHIN).await;
         controller.until(|seen| seen.halted, OBSERVED).await;
         let halted = controller.seen.halted;
-        self.end(controller).await;
+        controller.kill().await;
         match (met, halted) {
             (true, false) => Ok(()),
             (false, _) => bail!("the state {state} was not met: {}", situation.words()),
@@ -122,25 +137,35 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Whatever was killed: the next controller serves, or stops as it has to and serves after the remedy; what was there
-    /// is the same, no root token lives, and one more start writes nothing.
+    /// Whatever was killed: the next controller serves, or stops as it has to and serves with the flag that its remedy
+    /// names; what was there is the same, no root token lives, and one more start writes nothing.
     pub(super) async fn comes_back(&mut self, before: &Seen, vault: Calm) -> Result<String> {
+        let is_new_pod = self.platform.replace_deleted_pod(|_| {}).await?;
         let due = self.witness.due(vault).await?;
         let mut controller = self.start(&self.usual(), None)?;
         let has_come = |seen: &Told| seen.serves || seen.fatal.is_some();
         if !controller.until(has_come, CONTROLLER_WITHIN).await {
             bail!(controller.why("serve", CONTROLLER_WITHIN));
         }
-        let mut outcome = "serves".to_owned();
+        let mut outcome = if is_new_pod { "serves in its new pod" } else { "serves" }.to_owned();
         if let Some(fatal) = controller.seen.fatal.clone() {
             if !due.allows(Some(&fatal)) {
                 bail!("{due:?} was due: {}", controller.why("serve", CONTROLLER_WITHIN));
             }
-            self.end(controller).await;
-            self.remedy(&fatal).await?;
-            controller = self.start(&self.usual(), None)?;
-            controller.serves(CONTROLLER_WITHIN).await?;
-            outcome = format!("stops with {fatal}, serves after the remedy");
+            controller.kill().await;
+            if fatal == format!("{:?}", Fatal::ForeignInit) {
+                // Somebody reached Vault's API. Nothing in it is ours, and a person begins a new life.
+                self.reset().await?;
+                controller = self.start(&self.usual(), None)?;
+                controller.serves(CONTROLLER_WITHIN).await?;
+                outcome = format!("stops with {fatal}, serves in a new life");
+            } else {
+                let recoveries;
+                (controller, recoveries) = self.recover().await.with_context(|| format!("after {fatal}"))?;
+                outcome = format!(
+                    "stops with {fatal}, serves with --recover-interrupted-init after {recoveries} recoveries"
+                );
+            }
         } else if !due.allows(None) {
             bail!("it serves, and {due:?} was due");
         }
@@ -151,12 +176,12 @@ impl<'a> Bench<'a> {
     /// What a controller that serves must have left as it was, and proved.
     pub(super) async fn stands(&mut self, before: &Seen, controller: Controller) -> Result<()> {
         let mut writes = controller.seen.writes;
-        self.end(controller).await;
+        controller.kill().await;
         if !self.converged {
             let mut second = self.start(&self.usual(), None)?;
             second.serves(CONTROLLER_WITHIN).await.context("the start after that one")?;
             writes = second.seen.writes;
-            self.end(second).await;
+            second.kill().await;
             self.converged = true;
         }
         if writes > 0 {
@@ -173,27 +198,60 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// What the remedy of a stop says, done by a person.
-    async fn remedy(&mut self, fatal: &str) -> Result<()> {
-        if fatal == "ForeignInit" {
-            // Somebody reached Vault's API. Nothing in it is ours, and a new life begins.
-            return self.reset().await;
+    /// With the flag, and no person: the controller deletes its pod, Vault's data is moved aside before Vault starts in the
+    /// next one, and the controller there serves. Answers it and how often that was needed.
+    async fn recover(&mut self) -> Result<(Controller, u32)> {
+        for recoveries in 0..=RECOVERIES_MAX {
+            let start = Start { recovers: true, ..self.usual() };
+            let mut controller = self.start(&start, None)?;
+            match self.comes_to(&mut controller).await? {
+                Come::Serving => return Ok((controller, recoveries)),
+                Come::Deleted => controller.stop().await,
+                Come::Neither => bail!(controller.why("recover", CONTROLLER_WITHIN)),
+            }
+            self.platform.replace_deleted_pod(|_| {}).await?;
         }
-        self.platform.kill_vault().await;
-        let data = self.platform.vault_data();
-        self.quarantined += 1;
-        let aside = data.with_extension(format!("aside-{}", self.quarantined));
-        std::fs::rename(&data, aside).with_context(|| format!("{} cannot be moved", data.display()))?;
-        self.platform.start_vault().await?;
+        bail!("it deletes its pod more than {RECOVERIES_MAX} times")
+    }
+
+    /// What a controller that may recover comes to first.
+    async fn comes_to(&self, controller: &mut Controller) -> Result<Come> {
+        tokio::select! {
+            biased;
+            deleted = self.platform.pod_is_deleted() => deleted.map(|()| Come::Deleted),
+            _ = controller.until(|seen| seen.serves || seen.fatal.is_some(), CONTROLLER_WITHIN) => {
+                Ok(if controller.seen.serves { Come::Serving } else { Come::Neither })
+            }
+        }
+    }
+
+    /// What is to happen to a controller once it serves, unless it stands still or ends before.
+    async fn turn(&self, turn: Turn, controller: &mut Controller) -> Result<()> {
+        if turn == Turn::None {
+            return Ok(());
+        }
+        let is_over = |seen: &Told| seen.serves || seen.halted || seen.missed || seen.fatal.is_some();
+        if !controller.until(is_over, CONTROLLER_WITHIN).await || !controller.seen.serves {
+            return Ok(()); // Whoever waits for what comes of it says why it did not.
+        }
+        match turn {
+            Turn::None => {}
+            Turn::ToldToEnd => controller.ask_to_end(),
+            Turn::Hour => {
+                self.platform.cluster().delete(PLATFORM, "configmaps", "kubefox-committed").await?;
+                controller.an_hour_passes()?;
+            }
+        }
         Ok(())
     }
 
     /// Puts everything into a situation. Answers how the controller is to be started in it.
     async fn prepare(&mut self, situation: Situation) -> Result<Start> {
         self.forget_the_log()?;
+        self.platform.replace_deleted_pod(|_| {}).await?;
         let usual = self.usual();
         match situation {
-            Situation::Restarted => self.converge().await?,
+            Situation::Restarted | Situation::ToldToEnd | Situation::Hour => self.converge().await?,
             Situation::Sealed => {
                 self.converge().await?;
                 self.restart_vault().await?;
@@ -218,14 +276,14 @@ impl<'a> Bench<'a> {
                 self.converge().await?;
                 return Ok(Start { allows_plain_state_dir: false, ..usual });
             }
-            Situation::ToldToEnd => {
-                self.converge().await?;
-                return Ok(Start { is_told_to_end: true, ..usual });
-            }
             Situation::FirstStart => self.reset().await?,
-            Situation::RootDead => self.killed_first_start(Side::Unheard).await?,
+            Situation::RootDead => self.killed_first_start(REVOKING, Side::Unheard).await?,
+            Situation::Interrupted => {
+                self.killed_first_start(INITIALIZING, Side::Unheard).await?;
+                return Ok(Start { recovers: true, ..usual });
+            }
             Situation::SecondRoot => {
-                self.killed_first_start(Side::Unsent).await?;
+                self.killed_first_start(REVOKING, Side::Unsent).await?;
                 self.witness.make_second_root().await?;
             }
             Situation::Rival => {
@@ -250,12 +308,6 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// SIGKILLs a controller, and keeps which states it was in.
-    pub(super) async fn end(&mut self, mut controller: Controller) {
-        self.met.append(&mut controller.seen.met);
-        controller.kill().await;
-    }
-
     /// Starts a controller.
     pub(super) fn start(&self, start: &Start, halt: Option<Halt>) -> Result<Controller> {
         Controller::start(self.platform, start, halt)
@@ -266,9 +318,9 @@ impl<'a> Bench<'a> {
         Start {
             vault: self.vault.clone(),
             pod: POD,
-            tokens: self.platform.pod(CONTROLLER_TOKENS),
+            tokens: self.platform.pod_volume(CONTROLLER_TOKENS),
             allows_plain_state_dir: true,
-            is_told_to_end: false,
+            recovers: false,
         }
     }
 
@@ -277,7 +329,7 @@ impl<'a> Bench<'a> {
         if !self.converged {
             let mut controller = self.start(&self.usual(), None)?;
             controller.serves(CONTROLLER_WITHIN).await?;
-            self.end(controller).await;
+            controller.kill().await;
             self.converged = true;
         }
         Ok(())
@@ -293,15 +345,7 @@ impl<'a> Bench<'a> {
     pub(super) async fn reset(&mut self) -> Result<()> {
         self.converged = false;
         self.platform.kill_vault().await;
-        let data = self.platform.vault_data();
-        if data.is_dir() {
-            std::fs::remove_dir_all(&data)?;
-        } else if data.exists() {
-            std::fs::remove_file(&data)?;
-        }
-        let state = self.platform.pod(CONTROLLER_STATE);
-        std::fs::remove_dir_all(&state)?;
-        super::super::kubelet::make(&state)?;
+        self.platform.empty_volume()?;
         for (plural, name) in [
             ("secrets", "kubefox-seal-key"),
             ("secrets", "kubefox-trust"),
@@ -309,7 +353,7 @@ impl<'a> Bench<'a> {
         ] {
             self.platform.cluster().delete(PLATFORM, plural, name).await?;
         }
-        let key = self.platform.pod(CONTROLLER_SEAL_KEY).join("key");
+        let key = self.platform.pod_volume(CONTROLLER_SEAL_KEY).join("key");
         let emptied = async {
             while key.exists() {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -320,20 +364,21 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// A first start, killed on either side of the call that ends the root token.
-    async fn killed_first_start(&mut self, side: Side) -> Result<()> {
+    /// A first start, killed on either side of that call.
+    async fn killed_first_start(&mut self, state: &'static str, side: Side) -> Result<()> {
         self.reset().await?;
-        let mut controller = self.start(&self.usual(), Some(Halt { state: "SetUp::Revoking", side }))?;
+        let mut controller = self.start(&self.usual(), Some(Halt { state, side }))?;
         if !controller.until(|seen| seen.halted, CONTROLLER_WITHIN).await {
-            bail!(controller.why("come to the death of the root token", CONTROLLER_WITHIN));
+            bail!(controller.why(&format!("come to {state}"), CONTROLLER_WITHIN));
         }
-        self.end(controller).await;
+        controller.kill().await;
         Ok(())
     }
 
     /// The tokens of the controller, one of them for somebody else than it says.
     fn strange_tokens(&self, strange: &str) -> Result<PathBuf> {
-        let (ours, theirs) = (self.platform.pod(CONTROLLER_TOKENS), self.platform.pod("controller/strange"));
+        let (ours, theirs) =
+            (self.platform.pod_volume(CONTROLLER_TOKENS), self.platform.pod_volume("controller/strange"));
         super::super::kubelet::make(&theirs)?;
         for name in ["ca.crt", "token", "vault", "setup"] {
             // The API server's own audience is not Vault's.

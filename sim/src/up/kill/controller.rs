@@ -28,14 +28,13 @@ pub(super) struct Start {
     pub(super) tokens: PathBuf,
     /// Whether its state directory may be a plain one.
     pub(super) allows_plain_state_dir: bool,
-    /// Whether it is told to end once it serves.
-    pub(super) is_told_to_end: bool,
+    /// Whether it may recover an interrupted initialization.
+    pub(super) recovers: bool,
 }
 
 /// A running one.
 pub(super) struct Controller {
     process: Process,
-    ends_when_it_serves: bool,
     /// What it has told.
     pub(super) seen: Seen,
 }
@@ -57,6 +56,8 @@ pub(super) struct Seen {
     pub(super) serves: bool,
     /// Requests that changed something in Vault's configuration.
     pub(super) writes: u32,
+    /// An audit found that something is missing.
+    pub(super) finds: bool,
     /// The name of what it stopped with.
     pub(super) fatal: Option<String>,
     /// Its outputs are closed.
@@ -71,12 +72,15 @@ impl Controller {
         if start.allows_plain_state_dir {
             command.arg("--allow-plain-state-dir");
         }
+        if start.recovers {
+            command.arg("--recover-interrupted-init");
+        }
         if let Some(halt) = halt {
             command.arg("--record-dir").arg(record_dir(platform)?);
             command.args(["--halt-at", &halt.to_string()]);
         }
         let process = platform.spawn("controller", command)?;
-        Ok(Self { process, ends_when_it_serves: start.is_told_to_end, seen: Seen::default() })
+        Ok(Self { process, seen: Seen::default() })
     }
 
     /// Takes the recording of a controller that stands still, and replays it. Answers how many steps it has.
@@ -99,11 +103,18 @@ impl Controller {
                 Some(told) => self.seen.hear(&told),
                 None => self.seen.ended = true,
             }
-            if self.ends_when_it_serves && self.seen.serves {
-                self.process.ask_to_end();
-            }
         }
         holds(&self.seen)
+    }
+
+    /// Asks it to end.
+    pub(super) fn ask_to_end(&mut self) {
+        self.process.ask_to_end();
+    }
+
+    /// Lets an hour pass for it.
+    pub(super) fn an_hour_passes(&self) -> Result<()> {
+        self.process.an_hour_passes()
     }
 
     /// Hears what it tells for so long, unless it ends.
@@ -132,6 +143,11 @@ impl Controller {
     pub(super) async fn kill(self) {
         self.process.kill().await;
     }
+
+    /// Ends it as the kubelet does.
+    pub(super) async fn stop(self) {
+        self.process.stop().await;
+    }
 }
 
 fn record_dir(platform: &Platform) -> Result<PathBuf> {
@@ -156,6 +172,7 @@ impl Seen {
             "NoLongerReady" => self.ready = false,
             "Stopped" => self.fatal = text("fatal"),
             "Serving" => self.serves = true,
+            "Found" => self.finds = true,
             _ => self.writes += u32::from(told.notice::<Notice>().is_some_and(|notice| is_write(&notice))),
         }
     }

@@ -4,11 +4,11 @@
 //! for each situation, the cheap ones first:
 //!   start a controller and see which states it meets ──> for each of them that was not killed yet, on either side:
 //!     start one that stands still there ──> SIGKILL ──> start it again ──> it serves, or stops as §7.2 of the design says
-//!                                                                          and serves after the remedy
+//!                                                                          and serves with --recover-interrupted-init
 //! ```
 //!
 //! The states are the machine's own list; no situation names the states that it leads to. What nothing leads to is
-//! a failure, unless [`situation`] says why; what it says so of and is met all the same is a failure too.
+//! a failure. What awaits nothing has no answer to leave unheard: [`situation`] says why, and each walk tries it.
 
 mod bench;
 mod controller;
@@ -27,7 +27,7 @@ use serde::Serialize;
 
 use self::bench::Bench;
 pub(super) use self::random::strike;
-use self::situation::{Situation, UNANSWERABLE, contradiction, unreached, why_unreached};
+use self::situation::{Situation, UNANSWERABLE};
 use super::platform::Platform;
 use super::report::Report;
 
@@ -57,11 +57,7 @@ impl FromStr for Aim {
         if state == ALL {
             return Ok(Self::Everywhere);
         }
-        let halt = Halt::parse(state, &Controller::phases()).map_err(|error| error.to_string())?;
-        match why_unreached(halt.state) {
-            None => Ok(Self::At(halt)),
-            Some(why) => Err(format!("{} is not reachable here: {why}; choose another state", halt.state)),
-        }
+        Halt::parse(state, &Controller::phases()).map(Self::At).map_err(|error| error.to_string())
     }
 }
 
@@ -75,6 +71,16 @@ pub(super) struct Killed {
     /// What cannot be killed, counted in neither.
     not_reachable_here: Vec<NotReachable>,
     kills: Vec<Kill>,
+}
+
+impl Killed {
+    fn sentence(&self) -> String {
+        let sentence = format!("killed {} / {}", self.killed, self.total);
+        match self.not_reachable_here.len() {
+            0 => sentence,
+            elsewhere => format!("{sentence}, and {elsewhere} are not reachable here"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -96,18 +102,13 @@ pub(super) async fn walk(platform: &mut Platform, vault: &str, aim: Aim, report:
     let mut left = moments(aim);
     let mut killed = Killed { total: left.len(), ..Killed::default() };
     let walked = visit(&mut bench, aim, &mut left, &mut killed, report).await;
-    let elsewhere = killed.not_reachable_here.len();
-    let sentence =
-        format!("killed {} / {}, and {elsewhere} are not reachable here", killed.killed, killed.total);
+    let sentence = killed.sentence();
     report.moment("kill", sentence.clone());
     report.killed(killed);
     walked?;
     if !left.is_empty() {
         let left = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         bail!("{sentence}: no situation leads to {left}");
-    }
-    if let Some(contradiction) = contradiction(&bench.met) {
-        bail!(contradiction);
     }
     bench.converge().await?;
     bench.restart_vault().await
@@ -154,11 +155,6 @@ async fn visit(
             let moment = Halt { state: one.state, side: Side::Unheard }.to_string();
             killed.not_reachable_here.push(NotReachable { moment, why: one.why });
         }
-        for (state, why) in unreached() {
-            report.moment("kill", format!("not reachable here: {state}, on either side: {why}"));
-            let both = both_sides(state).map(|halt| NotReachable { moment: halt.to_string(), why });
-            killed.not_reachable_here.extend(both);
-        }
     }
     Ok(())
 }
@@ -170,9 +166,7 @@ fn moments(aim: Aim) -> Vec<Halt> {
     match aim {
         Aim::At(halt) => vec![halt],
         Aim::Everywhere => {
-            let is_reached = |state: &&str| why_unreached(state).is_none();
-            let states = Controller::phases().into_iter().filter(is_reached);
-            states.flat_map(both_sides).filter(is_answerable).collect()
+            Controller::phases().into_iter().flat_map(both_sides).filter(is_answerable).collect()
         }
     }
 }
@@ -187,6 +181,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_not_reachable_here_is_only_told_if_there_is_something() {
+        let moment = NotReachable { moment: "Finished".to_owned(), why: "the process ends" };
+        let all = Killed { killed: 2, total: 2, ..Killed::default() };
+        let but_one = Killed { not_reachable_here: vec![moment], ..all.clone() };
+
+        assert_eq!(all.sentence(), "killed 2 / 2");
+        assert_eq!(but_one.sentence(), "killed 2 / 2, and 1 are not reachable here");
+    }
+
+    #[test]
     fn an_aim_is_a_state_of_the_controller_or_all_of_them() {
         let halt = Halt { state: "SetUp::Revoking", side: Side::Unsent };
 
@@ -198,16 +202,13 @@ mod tests {
             "{error}"
         );
         assert!("broker@Serving".parse::<Aim>().is_err());
-        let error = "controller@Recover::DeletingPod".parse::<Aim>().expect_err("nothing leads there");
-        assert!(error.contains("--recover-interrupted-init"), "{error}");
     }
 
     #[test]
-    fn everywhere_is_every_state_on_both_sides_but_what_is_not_reachable_here() {
+    fn everywhere_is_every_state_on_both_sides_but_the_answers_of_those_that_await_none() {
         let moments = moments(Aim::Everywhere);
 
-        let elsewhere = UNANSWERABLE.len() + 2 * unreached().count();
-        assert_eq!(moments.len(), 2 * Controller::phases().len() - elsewhere);
+        assert_eq!(moments.len(), 2 * Controller::phases().len() - UNANSWERABLE.len());
         assert!(moments.contains(&Halt { state: "Stopped", side: Side::Unsent }));
         assert!(!moments.contains(&Halt { state: "Stopped", side: Side::Unheard }));
     }

@@ -99,7 +99,7 @@ pub(in super::super) async fn strike(
             }
         }
     }
-    report.moment("kill", format!("killed {} / {}", killed.killed, killed.total));
+    report.moment("kill", killed.sentence());
     report.killed(killed);
     struck?;
     bench.converge().await?;

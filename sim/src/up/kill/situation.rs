@@ -1,10 +1,5 @@
 //! What a controller can find when it starts: each situation leads it through some of its states.
 
-use std::collections::BTreeSet;
-
-use kubefox_core::controller::Controller;
-use kubefox_core::machine::Machine as _;
-
 use super::bench::End;
 
 /// A way to start a controller. Cheap ones come first: a state is killed in the first situation that meets it.
@@ -26,6 +21,8 @@ pub(super) enum Situation {
     PlainDirectory,
     /// It is told to end once it serves.
     ToldToEnd,
+    /// An hour passes while it serves, and somebody has deleted `kubefox-committed`.
+    Hour,
     /// Everything is empty.
     FirstStart,
     /// The root token is dead, and the envelope still holds it: a first start was killed between the two.
@@ -34,11 +31,24 @@ pub(super) enum Situation {
     SecondRoot,
     /// Somebody else initializes Vault one moment before it does.
     Rival,
+    /// A controller was killed before it had heard Vault's unseal key, and this one may recover that.
+    Interrupted,
+}
+
+/// What happens to a controller once it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing.
+    None,
+    /// It is told to end.
+    ToldToEnd,
+    /// Somebody deletes `kubefox-committed`, and an hour passes.
+    Hour,
 }
 
 impl Situation {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Restarted,
         Self::Sealed,
         Self::VaultGone,
@@ -47,10 +57,12 @@ impl Situation {
         Self::OtherPod,
         Self::PlainDirectory,
         Self::ToldToEnd,
+        Self::Hour,
         Self::FirstStart,
         Self::RootDead,
         Self::SecondRoot,
         Self::Rival,
+        Self::Interrupted,
     ];
 
     /// The situation in a few words.
@@ -64,10 +76,12 @@ impl Situation {
             Self::OtherPod => "another pod of the StatefulSet",
             Self::PlainDirectory => "its state directory is no volume",
             Self::ToldToEnd => "told to end",
+            Self::Hour => "after an hour, without kubefox-committed",
             Self::FirstStart => "first start",
             Self::RootDead => "a dead root token in the envelope",
             Self::SecondRoot => "a second root token lives",
             Self::Rival => "somebody else initializes Vault",
+            Self::Interrupted => "an interrupted initialization, to be recovered",
         }
     }
 
@@ -81,6 +95,28 @@ impl Situation {
                 End::Waits
             }
             Self::PlainDirectory | Self::ToldToEnd | Self::Rival => End::Ends,
+            Self::Hour => End::Finds,
+            Self::Interrupted => End::IsReplaced,
+        }
+    }
+
+    /// What happens to a controller in it once it serves.
+    pub(super) const fn turn(self) -> Turn {
+        match self {
+            Self::ToldToEnd => Turn::ToldToEnd,
+            Self::Hour => Turn::Hour,
+            Self::Restarted
+            | Self::Sealed
+            | Self::VaultGone
+            | Self::StrangeVaultToken
+            | Self::StrangeSetupToken
+            | Self::OtherPod
+            | Self::PlainDirectory
+            | Self::FirstStart
+            | Self::RootDead
+            | Self::SecondRoot
+            | Self::Rival
+            | Self::Interrupted => Turn::None,
         }
     }
 }
@@ -114,71 +150,14 @@ pub(super) const UNANSWERABLE: [Unanswerable; 3] = [
     },
 ];
 
-/// A deed that no situation leads to. Its states are the machine's own list, so a new one of the deed is among them.
-pub(super) struct Unreached {
-    /// What the names of its states begin with.
-    deed: &'static str,
-    /// Why nothing leads to it.
-    why: &'static str,
-}
-
-/// All of them. Whichever state of one is met in a walk after all is a failure.
-const UNREACHED: [Unreached; 2] = [
-    Unreached {
-        deed: "Audit::",
-        why: "the audit begins after an hour of serving, and no controller of a walk lives that long",
-    },
-    Unreached {
-        deed: "Recover::",
-        why: "an interrupted initialization is only recovered with --recover-interrupted-init, and up does not give it",
-    },
-];
-
-/// Why no situation leads to this state, if none does.
-pub(super) fn why_unreached(state: &str) -> Option<&'static str> {
-    UNREACHED.iter().find(|one| state.starts_with(one.deed)).map(|one| one.why)
-}
-
-/// Every state that no situation leads to, with the reason.
-pub(super) fn unreached() -> impl Iterator<Item = (&'static str, &'static str)> {
-    Controller::phases().into_iter().filter_map(|state| why_unreached(state).map(|why| (state, why)))
-}
-
-/// What is said of a state that a controller was in after all, if there is one.
-pub(super) fn contradiction(met: &BTreeSet<String>) -> Option<String> {
-    let (state, why) = unreached().find(|(state, _)| met.contains(*state))?;
-    Some(format!(
-        "{state} was met, and is said to be not reachable here: {why}; take its deed out of UNREACHED"
-    ))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use kubefox_core::controller::Controller;
+    use kubefox_core::machine::Machine as _;
 
     use super::*;
-
-    #[test]
-    fn what_nothing_leads_to_are_deeds_of_the_machine_and_no_situation_is_said_to_lead_there() {
-        let states: Vec<_> = unreached().map(|(state, _)| state).collect();
-
-        for one in UNREACHED {
-            assert!(states.iter().any(|state| state.starts_with(one.deed)), "{} is no deed", one.deed);
-        }
-        assert_eq!(states.len(), states.iter().collect::<BTreeSet<_>>().len());
-        for one in UNANSWERABLE {
-            assert_eq!(why_unreached(one.state), None, "{}", one.state);
-        }
-    }
-
-    #[test]
-    fn a_state_that_is_met_contradicts_that_nothing_leads_to_it() {
-        let met = |state: &str| BTreeSet::from(["Serving".to_owned(), state.to_owned()]);
-
-        assert_eq!(contradiction(&met("Survey::Opening")), None);
-        let contradiction =
-            contradiction(&met("Audit::Opening")).expect("it is said that nothing leads there");
-        assert!(contradiction.starts_with("Audit::Opening was met"), "{contradiction}");
-    }
 
     #[test]
     fn what_cannot_be_answered_are_states_of_the_machine_each_once() {

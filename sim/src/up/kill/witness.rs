@@ -84,11 +84,11 @@ impl Due {
 
 impl Witness {
     pub(super) fn new(platform: &Platform, vault: &str) -> Result<Self> {
-        let state = Some(platform.pod(CONTROLLER_STATE));
+        let state = Some(platform.pod_volume(CONTROLLER_STATE));
         Ok(Self {
             vault: Http::new(Arc::new(Real), Target::vault(vault)?),
-            tokens: platform.pod(CONTROLLER_TOKENS),
-            seal_key: platform.pod(CONTROLLER_SEAL_KEY),
+            tokens: platform.pod_volume(CONTROLLER_TOKENS),
+            seal_key: platform.pod_volume(CONTROLLER_SEAL_KEY),
             state: Directories { state, ..Directories::default() },
             context: Context { installation: Installation::parse(PLATFORM)? },
         })
@@ -163,7 +163,10 @@ impl Witness {
     pub(super) async fn due(&self, vault: Calm) -> Result<Due> {
         let stops = |fatal| Due { may_serve: false, stops: vec![fatal] };
         Ok(match self.boot_state()? {
-            State::Sent { .. } => {
+            state @ (State::Sent { .. } | State::Recover { .. }) => {
+                // Nobody initializes on what is marked, even if Vault says that it is empty.
+                let is_marked = matches!(state, State::Recover { .. });
+                let empty = if is_marked { stops(Fatal::HalfInitialized) } else { Due::serves() };
                 match (self.ask(&Call::InitStatus, &mut Keyring::default()).await?, vault) {
                     (Outcome::Ok(Reply::InitStatus(InitStatus::Initialized)), _) => {
                         stops(Fatal::InitInterrupted)
@@ -171,10 +174,10 @@ impl Witness {
                     (Outcome::Ok(Reply::InitStatus(InitStatus::NoSealConfiguration)), _) => {
                         stops(Fatal::HalfInitialized)
                     }
-                    (Outcome::Ok(Reply::InitStatus(InitStatus::Uninitialized)), Calm::Still) => Due::serves(),
+                    (Outcome::Ok(Reply::InitStatus(InitStatus::Uninitialized)), Calm::Still) => empty,
                     (Outcome::Ok(Reply::InitStatus(InitStatus::Uninitialized)), Calm::Unsettled) => {
                         let stops = vec![Fatal::HalfInitialized, Fatal::InitInterrupted];
-                        Due { stops, ..Due::serves() }
+                        Due { stops, ..empty }
                     }
                     (other @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)), _) => {
                         bail!("Vault does not say whether it is initialized: {other:?}")
@@ -183,8 +186,7 @@ impl Witness {
             }
             State::Foreign { .. } => stops(Fatal::ForeignInit),
             State::Absent | State::Intent { .. } | State::Envelope { .. } => Due::serves(),
-            // Only a controller that was told to recover marks anything.
-            state @ (State::Recover { .. } | State::Corrupt | State::OtherInstallation) => {
+            state @ (State::Corrupt | State::OtherInstallation) => {
                 bail!("boot.state is {state:?}")
             }
         })
