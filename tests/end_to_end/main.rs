@@ -10,5 +10,6 @@ mod embedded;
 mod ends;
 mod real;
 mod recording;
+mod recovery;
 mod run;
 mod secrecy;

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use kubefox_core::fatal::Fatal;
-use kubefox_core::state::RECOVERIES_MAX;
 use kubefox_io::driver::halt::{Halt, Side};
 
 use super::super::platform::{
     CONTROLLER_SEAL_KEY, CONTROLLER_TOKENS, CONTROLLER_WITHIN, PLATFORM, POD, Platform,
 };
 use super::controller::{Controller, Seen as Told, Start};
+use super::recovery::Come;
 use super::rival::Rival;
 use super::situation::{Situation, Turn};
 use super::witness::{Calm, Seen, Witness};
@@ -46,15 +46,6 @@ pub(super) enum End {
     Finds,
     /// It deletes its pod.
     IsReplaced,
-}
-
-/// What a controller that may recover comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Come {
-    Serving,
-    /// Its pod was deleted.
-    Deleted,
-    Neither,
 }
 
 /// The servers and disks of one controller.
@@ -92,7 +83,11 @@ impl<'a> Bench<'a> {
                 controller.listen(OBSERVED).await;
             }
             End::Finds => bail!(controller.why("find what is missing", CONTROLLER_WITHIN)),
-            End::IsReplaced if self.comes_to(&mut controller).await? == Come::Deleted => {}
+            End::IsReplaced if self.comes_to(&mut controller).await? == Come::Deleted => {
+                // What led to it may still be on its way here.
+                controller.ask_to_end();
+                controller.until(|seen| seen.ended, CONTROLLER_WITHIN).await;
+            }
             End::IsReplaced => bail!(controller.why("delete its pod", CONTROLLER_WITHIN)),
         }
         let met = controller.seen.met.clone();
@@ -163,7 +158,7 @@ impl<'a> Bench<'a> {
                 let recoveries;
                 (controller, recoveries) = self.recover().await.with_context(|| format!("after {fatal}"))?;
                 outcome = format!(
-                    "stops with {fatal}, serves with --recover-interrupted-init after {recoveries} recoveries"
+                    "stops with {fatal}, serves with --recover-interrupted-init, recovered {recoveries} ×"
                 );
             }
         } else if !due.allows(None) {
@@ -195,33 +190,6 @@ impl<'a> Bench<'a> {
         match &after {
             Seen { ca: Some(_), operator: Some(_), roots: Some(0) } => Ok(()),
             Seen { .. } => bail!("after it came back Vault shows {after:?}"),
-        }
-    }
-
-    /// With the flag, and no person: the controller deletes its pod, Vault's data is moved aside before Vault starts in the
-    /// next one, and the controller there serves. Answers it and how often that was needed.
-    async fn recover(&mut self) -> Result<(Controller, u32)> {
-        for recoveries in 0..=RECOVERIES_MAX {
-            let start = Start { recovers: true, ..self.usual() };
-            let mut controller = self.start(&start, None)?;
-            match self.comes_to(&mut controller).await? {
-                Come::Serving => return Ok((controller, recoveries)),
-                Come::Deleted => controller.stop().await,
-                Come::Neither => bail!(controller.why("recover", CONTROLLER_WITHIN)),
-            }
-            self.platform.replace_deleted_pod(|_| {}).await?;
-        }
-        bail!("it deletes its pod more than {RECOVERIES_MAX} times")
-    }
-
-    /// What a controller that may recover comes to first.
-    async fn comes_to(&self, controller: &mut Controller) -> Result<Come> {
-        tokio::select! {
-            biased;
-            deleted = self.platform.pod_is_deleted() => deleted.map(|()| Come::Deleted),
-            _ = controller.until(|seen| seen.serves || seen.fatal.is_some(), CONTROLLER_WITHIN) => {
-                Ok(if controller.seen.serves { Come::Serving } else { Come::Neither })
-            }
         }
     }
 

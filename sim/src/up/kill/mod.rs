@@ -13,6 +13,7 @@
 mod bench;
 mod controller;
 mod random;
+mod recovery;
 mod rival;
 mod situation;
 mod witness;
