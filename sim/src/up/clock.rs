@@ -32,7 +32,10 @@ impl Ahead {
         let passed = Arc::clone(&hours);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let kind = SignalKind::from_raw(AN_HOUR_PASSES.as_raw());
-        let mut signals = runtime.block_on(async { signal(kind) })?;
+        let mut signals = {
+            let _inside = runtime.enter();
+            signal(kind)?
+        };
         // A thread of its own: the role has its own runtime, which knows nothing of this.
         let listen = move || {
             runtime.block_on(async {

@@ -1,8 +1,8 @@
 //! `up`: the whole platform on one machine, from empty disks to a message between two components.
 //!
 //! Every role is a process of its own; the servers are the embedded fakes or, with `--real`, the real ones. This
-//! module plays what a cluster would: the administrator who applies `deploy/`, the kubelet who projects volumes, and
-//! the order in which pods start.
+//! module plays what a cluster would: the administrator who applies `deploy/`, the kubelet who projects volumes, the
+//! order in which pods start, and who puts a new pod in the place of a deleted one.
 
 mod clock;
 mod cluster;

@@ -19,7 +19,6 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 
 pub(super) use self::pod::POD;
-use self::pod::hear_quarantine;
 use super::Arguments;
 use super::cluster::{API_AUDIENCE, Cluster, Pod};
 use super::kubelet::{Kubelet, Source, Volumes, make};
@@ -117,7 +116,7 @@ impl Platform {
         }
         report.moment("kubernetes", "the namespaces, accounts and access rules of deploy/ are applied");
         self.lay_out_volumes().await?;
-        self.init_vault(hear_quarantine(report)).await?;
+        self.init_vault(|told| report.hear_quarantine(told)).await?;
         let vault = self.start_vault().await?;
         report.moment("vault", format!("listens on {vault}"));
         let versions = match &self.servers {
@@ -259,7 +258,7 @@ impl Platform {
             }
             process.stop().await;
             report.moment("kubernetes", format!("the pod {POD} was deleted, and gets a successor"));
-            self.replace_deleted_pod(hear_quarantine(report)).await?;
+            self.replace_deleted_pod(|told| report.hear_quarantine(told)).await?;
         }
     }
 

@@ -16,7 +16,7 @@ use super::super::platform::{
 use super::controller::{Controller, Seen as Told, Start};
 use super::recovery::Come;
 use super::rival::Rival;
-use super::situation::{Situation, Turn};
+use super::situation::{OnceServing, Situation};
 use super::witness::{Calm, Seen, Witness};
 
 /// A controller that serves looks at Vault every two seconds; a wait of its boot is shorter at first.
@@ -69,7 +69,7 @@ impl<'a> Bench<'a> {
     pub(super) async fn meets(&mut self, situation: Situation) -> Result<BTreeSet<String>> {
         let start = self.prepare(situation).await?;
         let mut controller = self.start(&start, None)?;
-        self.turn(situation.turn(), &mut controller).await?;
+        self.once_serving(situation.once_serving(), &mut controller).await?;
         match situation.end() {
             End::Serves => {
                 controller.serves(CONTROLLER_WITHIN).await?;
@@ -102,7 +102,7 @@ impl<'a> Bench<'a> {
     pub(super) async fn kill(&mut self, situation: Situation, halt: Halt) -> Result<String> {
         let start = self.prepare(situation).await?;
         let mut controller = self.start(&start, Some(halt))?;
-        self.turn(situation.turn(), &mut controller).await?;
+        self.once_serving(situation.once_serving(), &mut controller).await?;
         let stands = controller.until(|seen| seen.halted || seen.missed, CONTROLLER_WITHIN).await;
         if !stands || controller.seen.missed {
             bail!("{halt} was not met: {}", controller.why("stand still", CONTROLLER_WITHIN));
@@ -118,7 +118,7 @@ impl<'a> Bench<'a> {
     pub(super) async fn cannot_kill(&mut self, situation: Situation, state: &'static str) -> Result<()> {
         let start = self.prepare(situation).await?;
         let mut controller = self.start(&start, Some(Halt { state, side: Side::Unheard }))?;
-        self.turn(situation.turn(), &mut controller).await?;
+        self.once_serving(situation.once_serving(), &mut controller).await?;
         let met = controller.until(|seen| seen.met.contains(state), CONTROLLER_WITHIN).await;
         controller.until(|seen| seen.halted, OBSERVED).await;
         let halted = controller.seen.halted;
@@ -194,18 +194,18 @@ impl<'a> Bench<'a> {
     }
 
     /// What is to happen to a controller once it serves, unless it stands still or ends before.
-    async fn turn(&self, turn: Turn, controller: &mut Controller) -> Result<()> {
-        if turn == Turn::None {
+    async fn once_serving(&self, then: OnceServing, controller: &mut Controller) -> Result<()> {
+        if then == OnceServing::Nothing {
             return Ok(());
         }
         let is_over = |seen: &Told| seen.serves || seen.halted || seen.missed || seen.fatal.is_some();
         if !controller.until(is_over, CONTROLLER_WITHIN).await || !controller.seen.serves {
             return Ok(()); // Whoever waits for what comes of it says why it did not.
         }
-        match turn {
-            Turn::None => {}
-            Turn::ToldToEnd => controller.ask_to_end(),
-            Turn::Hour => {
+        match then {
+            OnceServing::Nothing => {}
+            OnceServing::ToldToEnd => controller.ask_to_end(),
+            OnceServing::Hour => {
                 self.platform.cluster().delete(PLATFORM, "configmaps", "kubefox-committed").await?;
                 controller.an_hour_passes()?;
             }

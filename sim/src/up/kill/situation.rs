@@ -37,9 +37,9 @@ pub(super) enum Situation {
 
 /// What happens to a controller once it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum OnceServing {
     /// Nothing.
-    None,
+    Nothing,
     /// It is told to end.
     ToldToEnd,
     /// Somebody deletes `kubefox-committed`, and an hour passes.
@@ -101,10 +101,10 @@ impl Situation {
     }
 
     /// What happens to a controller in it once it serves.
-    pub(super) const fn turn(self) -> Turn {
+    pub(super) const fn once_serving(self) -> OnceServing {
         match self {
-            Self::ToldToEnd => Turn::ToldToEnd,
-            Self::Hour => Turn::Hour,
+            Self::ToldToEnd => OnceServing::ToldToEnd,
+            Self::Hour => OnceServing::Hour,
             Self::Restarted
             | Self::Sealed
             | Self::VaultGone
@@ -116,7 +116,7 @@ impl Situation {
             | Self::RootDead
             | Self::SecondRoot
             | Self::Rival
-            | Self::Interrupted => Turn::None,
+            | Self::Interrupted => OnceServing::Nothing,
         }
     }
 }

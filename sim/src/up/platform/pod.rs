@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result};
 
 use super::{CONTROLLER_VOLUME, PLATFORM, Platform, ROLE_WITHIN, identity};
 use crate::up::cluster::Pod;
-use crate::up::report::Report;
 use crate::up::story::Told;
 
 /// Between two looks at whether the pod is still there.
@@ -69,9 +68,4 @@ impl Platform {
     async fn is_pod_gone(&self) -> Result<bool> {
         Ok(self.cluster.pod_uid(PLATFORM, POD).await?.as_deref() != Some(self.uid()?))
     }
-}
-
-/// What the init container told.
-pub(super) fn hear_quarantine(report: &mut Report) -> impl FnMut(&Told) {
-    |told| report.hear_quarantine(told)
 }
