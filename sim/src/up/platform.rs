@@ -130,6 +130,8 @@ impl Platform {
     /// Starts Vault on its disk, where it listened before if it did. Answers its URL.
     pub(super) async fn start_vault(&mut self) -> Result<String> {
         let (service_account, data) = (self.pod_volume("vault"), self.pod_volume(VAULT_DATA));
+        // Mounting a part of a volume makes it, as it does for the controller: not before the init container has run.
+        make(&data)?;
         match &mut self.servers {
             Servers::Embedded(servers) => servers.start_vault(&service_account, &data).await,
             Servers::Real(servers) => servers.start_vault(&service_account, &data).await,
@@ -151,13 +153,7 @@ impl Platform {
             std::fs::remove_dir_all(&volume)
                 .with_context(|| format!("{} cannot be removed", volume.display()))?;
         }
-        self.lay_out_volume()
-    }
-
-    /// What mounting parts of an empty volume makes of it.
-    fn lay_out_volume(&self) -> Result<()> {
-        make(&self.pod_volume(CONTROLLER_STATE))?;
-        make(&self.pod_volume(VAULT_DATA))
+        make(&volume)
     }
 
     /// The API server, for an administrator.
@@ -221,7 +217,7 @@ impl Platform {
         volumes.add(&controller, Source::Tokens(tokens), &self.pod_volume(CONTROLLER_TOKENS))?;
         let seal_key = Source::Secret { namespace: PLATFORM.to_owned(), name: "kubefox-seal-key" };
         volumes.add(&controller, seal_key, &self.pod_volume(CONTROLLER_SEAL_KEY))?;
-        self.lay_out_volume()?;
+        make(&self.pod_volume(CONTROLLER_VOLUME))?;
 
         let nats = self.cluster.pod(&identity(PLATFORM, "nats")?, "nats-0").await?;
         let mut callers = vec![("nats", nats)];
@@ -264,6 +260,7 @@ impl Platform {
 
     /// The command of the controller of that pod with the tokens of that directory.
     pub(super) fn controller(&self, vault: &str, pod: &str, tokens: &Path) -> Result<Command> {
+        make(&self.pod_volume(CONTROLLER_STATE))?;
         let mut command = self.role(&["controller"])?;
         command.args(["--namespace", PLATFORM, "--tenant-namespaces", TENANT, "--pod-name", pod]);
         command.args(["--pod-uid", self.uid()?]);
