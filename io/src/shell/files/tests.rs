@@ -1,3 +1,5 @@
+mod exhausted;
+
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
