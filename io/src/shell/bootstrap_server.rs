@@ -22,11 +22,16 @@ use zeroize::Zeroizing;
 use crate::adapter::bootstrap::rejected;
 use crate::door::{Door, Unanswered};
 use crate::exchange::BootstrapResponse;
-use crate::shell::listener::Limits;
+use crate::shell::listener::{Age, Limits};
 use crate::token::{TOKEN_BYTES_MAX, is_token};
 
 /// What the controller's server bears: a connection for each broker of a large cluster.
-pub const LIMITS: Limits = Limits { connections: 1_024, streams: 16, age: Some(Duration::from_secs(600)) };
+pub const LIMITS: Limits = Limits {
+    connections: 1_024,
+    streams: 16,
+    // Whoever asks a moment before is answered within `ANSWER_WITHIN`.
+    age: Some(Age { asked: Duration::from_secs(600), cut: Duration::from_secs(15) }),
+};
 
 /// Longest message: a token, a nonce, and what goes around them. Longer ones are not even decoded.
 pub const MESSAGE_BYTES_MAX: usize = TOKEN_BYTES_MAX + 256;

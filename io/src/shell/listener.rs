@@ -14,7 +14,7 @@ use kubefox_core::machine::Lost;
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -44,12 +44,21 @@ const ACCEPTED_WAITING_MAX: usize = 16;
 /// What one server bears.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once, handshakes included; more are closed at once.
+    /// Connections at once, handshakes included; for each one more the one is dropped that has said nothing for longest.
     pub connections: usize,
     /// Requests at once on one connection.
     pub streams: u32,
-    /// A connection is asked to end at this age: its peer comes back and verifies the present certificate.
-    pub age: Option<Duration>,
+    /// For how long a connection may stand.
+    pub age: Option<Age>,
+}
+
+/// How a connection ends that has become old.
+#[derive(Clone, Copy, Debug)]
+pub struct Age {
+    /// It is asked to end: its peer comes back and verifies the present certificate.
+    pub asked: Duration,
+    /// So much later it is cut: a peer that does not read its answers does not keep them here.
+    pub cut: Duration,
 }
 
 /// Whom a server lets in.
@@ -207,7 +216,7 @@ impl Listener {
             .http2_keepalive_timeout(Some(KEEP_ALIVE_WITHIN))
             .http2_max_header_list_size(HEADERS_BYTES_MAX);
         if let Some(age) = self.limits.age {
-            server = server.max_connection_age(age);
+            server = server.max_connection_age(age.asked).max_connection_age_grace(age.cut);
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = stopped.map(|_| ());
@@ -274,13 +283,13 @@ async fn shake_hands(
     accepted: mpsc::Sender<io::Result<Accepted>>,
     connections: usize,
 ) {
-    let serve = |stream, permit| {
+    let serve = |stream| {
         let (config, accepted) = (shown.now(), accepted.clone());
         async move {
             let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, TlsAcceptor::from(config).accept(stream));
             match handshake.await {
                 // The server may have ended meanwhile.
-                Ok(Ok(stream)) => drop(accepted.send(Ok(Accepted { stream, _permit: permit })).await),
+                Ok(Ok(stream)) => drop(accepted.send(Ok(Accepted(stream))).await),
                 Ok(Err(error)) => tracing::debug!(%error, "HandshakeFailed"),
                 Err(_) => tracing::debug!("HandshakeTooSlow"),
             }
@@ -289,11 +298,8 @@ async fn shake_hands(
     accept(port, connections, serve).await;
 }
 
-/// A connection whose handshake is done; counted until it is dropped.
-struct Accepted {
-    stream: TlsStream<BoxStream>,
-    _permit: OwnedSemaphorePermit,
-}
+/// A connection whose handshake is done; it keeps its place.
+struct Accepted(TlsStream<BoxStream>);
 
 impl Connected for Accepted {
     type ConnectInfo = ();
@@ -307,7 +313,7 @@ impl AsyncRead for Accepted {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        Pin::new(&mut self.0).poll_read(context, buffer)
     }
 }
 
@@ -317,15 +323,15 @@ impl AsyncWrite for Accepted {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        Pin::new(&mut self.0).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(&mut self.0).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 
@@ -343,19 +349,19 @@ mod tests {
     const URI: &str = "spiffe://cluster.local/ns/kubefox/sa/kubefox";
 
     #[tokio::test]
-    async fn a_client_that_says_nothing_holds_up_nobody_until_there_are_too_many() {
+    async fn a_client_that_says_nothing_holds_up_nobody_and_makes_room() {
         let authority = Authority::new();
         let limits = Limits { connections: 2, streams: 1, age: None };
         let any = "127.0.0.1:0".parse().expect("an address");
         let listener = Listener::new(Arc::new(Real), any, Clients::Anyone, limits, Routes::default());
         let address = listener.present(&authority.issue(&[DNS], &[URI])).await.expect("usable");
-        let _silent = TcpStream::connect(&address).await.expect("it listens");
+        let mut silent = TcpStream::connect(&address).await.expect("it listens");
 
-        let connected = handshake(&authority, &address).await;
-        let mut one_too_many = TcpStream::connect(&address).await.expect("it listens");
+        let first = handshake(&authority, &address).await;
+        let second = handshake(&authority, &address).await;
 
-        assert!(connected.is_ok(), "{connected:?}");
-        let ended = one_too_many.read(&mut [0]).await;
+        assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+        let ended = silent.read(&mut [0]).await;
         assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
     }
 

@@ -102,13 +102,7 @@ impl Drop for StatusServer {
 }
 
 async fn serve(port: Box<dyn Listening>, snapshots: watch::Receiver<Snapshot>, clock: Arc<dyn Clock>) {
-    let serve = |stream, permit| {
-        let (snapshots, clock) = (snapshots.clone(), Arc::clone(&clock));
-        async move {
-            connection(stream, snapshots, clock).await;
-            drop(permit);
-        }
-    };
+    let serve = |stream| connection(stream, snapshots.clone(), Arc::clone(&clock));
     accept(port, CONNECTIONS_MAX, serve).await;
 }
 

@@ -1,3 +1,5 @@
+mod abuse;
+
 use std::sync::Mutex;
 
 use kubefox_core::machine::Lost;
@@ -72,7 +74,11 @@ async fn what_is_no_token_or_no_nonce_never_reaches_the_door() {
         ("a.b.c\n", NONCE, "TOKEN_MALFORMED"),
         (long.as_str(), NONCE, "TOKEN_MALFORMED"),
         (TOKEN, "abcDEF012345-_", "NONCE_MALFORMED"),
+        (TOKEN, "abcDEF012345-_xy", "NONCE_MALFORMED"),
         (TOKEN, "", "NONCE_MALFORMED"),
+        // As long as a nonce, and the beginning of a JWT: the caller's key signs none of those.
+        (TOKEN, "eyJ0.eyJz.c2lnb", "NONCE_MALFORMED"),
+        (TOKEN, "abcDEF012345.-x", "NONCE_MALFORMED"),
     ] {
         let answer = world.call(sign(token, nonce)).await;
 
@@ -223,11 +229,15 @@ impl World {
     }
 
     async fn named(script: Script, uri: &str) -> Self {
+        Self::with(script, uri, LIMITS).await
+    }
+
+    async fn with(script: Script, uri: &str, limits: Limits) -> Self {
         let authority = Authority::new();
         let door = Arc::new(Scripted { script, asked: Mutex::default() });
         let any = "127.0.0.1:0".parse().expect("an address");
         let routes = routes(door.clone()).await;
-        let listener = Arc::new(Listener::new(Arc::new(Real), any, Clients::Anyone, LIMITS, routes));
+        let listener = Arc::new(Listener::new(Arc::new(Real), any, Clients::Anyone, limits, routes));
         let address = listener.present(&authority.issue(&[DNS], &[uri])).await.expect("usable");
         let client = client_of(&address);
         Self { authority, door, listener, address, client }
