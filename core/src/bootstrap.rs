@@ -14,6 +14,9 @@ use crate::secret::Secret;
 use crate::time::Unix;
 use crate::vault::Certificate;
 
+/// The keys that sign service-account tokens are read no more often than this, however many tokens name others.
+pub const SIGNERS_PAUSE_MS: u64 = 10_000;
+
 /// What a caller asks; its token is in `Of(ticket, CallerJwt)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Ask {
@@ -121,7 +124,23 @@ pub struct ComponentDocuments {
 pub enum Rejection {
     /// The token is not a JWT of at most 8 KiB.
     TokenMalformed,
-    /// The API server does not accept the token: expired, of a deleted pod, for another audience, not its own.
+    /// The token names no algorithm that proves anything.
+    TokenUnsigned,
+    /// The API server did not sign the token.
+    TokenForged,
+    /// The token names a key that was not among the API server's when they were last read.
+    KeyUnknown,
+    /// Another cluster issued the token.
+    IssuerForeign,
+    /// The token is meant for somebody else.
+    AudienceForeign,
+    /// The token lives for more than an hour.
+    TokenLongLived,
+    /// The token counts only from some later moment on.
+    TokenNotYetValid,
+    /// The token has ended.
+    TokenExpired,
+    /// The token is genuine, and the API server does not accept it: its pod or its ServiceAccount is gone.
     TokenRefused,
     /// The token is genuine and not bound to a pod.
     TokenUnbound,
@@ -141,8 +160,16 @@ pub enum Rejection {
 
 impl Rejection {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 17] = [
         Self::TokenMalformed,
+        Self::TokenUnsigned,
+        Self::TokenForged,
+        Self::KeyUnknown,
+        Self::IssuerForeign,
+        Self::AudienceForeign,
+        Self::TokenLongLived,
+        Self::TokenNotYetValid,
+        Self::TokenExpired,
         Self::TokenRefused,
         Self::TokenUnbound,
         Self::NotEntitled,
@@ -158,6 +185,14 @@ impl Rejection {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::TokenMalformed => "TOKEN_MALFORMED",
+            Self::TokenUnsigned => "TOKEN_UNSIGNED",
+            Self::TokenForged => "TOKEN_FORGED",
+            Self::KeyUnknown => "KEY_UNKNOWN",
+            Self::IssuerForeign => "ISSUER_FOREIGN",
+            Self::AudienceForeign => "AUDIENCE_FOREIGN",
+            Self::TokenLongLived => "TOKEN_LONG_LIVED",
+            Self::TokenNotYetValid => "TOKEN_NOT_YET_VALID",
+            Self::TokenExpired => "TOKEN_EXPIRED",
             Self::TokenRefused => "TOKEN_REFUSED",
             Self::TokenUnbound => "TOKEN_UNBOUND",
             Self::NotEntitled => "NOT_ENTITLED",
@@ -180,8 +215,18 @@ impl Rejection {
     pub const fn cause(self) -> &'static str {
         match self {
             Self::TokenMalformed => "The token is not a JWT of at most 8 KiB.",
+            Self::TokenUnsigned => "The token is not signed with RS256, ES256 or ES384.",
+            Self::TokenForged => "The token was not signed by this cluster's API server.",
+            Self::KeyUnknown => {
+                "The token names a key that was not among the API server's when they were last read."
+            }
+            Self::IssuerForeign => "The token was issued by another cluster.",
+            Self::AudienceForeign => "The token is meant for another audience.",
+            Self::TokenLongLived => "The token lives for more than an hour.",
+            Self::TokenNotYetValid => "The token is not valid yet.",
+            Self::TokenExpired => "The token has expired.",
             Self::TokenRefused => {
-                "The API server does not accept the token: it is expired, of a deleted pod, or for another audience."
+                "The API server does not accept the token: its pod or its service account is gone, or was made again."
             }
             Self::TokenUnbound => "The token is not bound to a pod.",
             Self::NotEntitled => "This service account may not have what was asked for.",
@@ -198,8 +243,19 @@ impl Rejection {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::TokenMalformed => "Mount a projected service-account token and send the file as it is.",
+            Self::TokenUnsigned | Self::TokenForged => {
+                "Send the projected token of this pod, and read the file again at each attempt."
+            }
+            Self::KeyUnknown => "Try again after some seconds: the keys are read again then.",
+            Self::IssuerForeign => "Use a token of the cluster that the controller runs in.",
+            Self::AudienceForeign => "Project the token with audience `kubefox.<installation>`.",
+            Self::TokenLongLived => "Project the token with `expirationSeconds` of at most 3600.",
+            Self::TokenNotYetValid => "Set the clocks of the API server and of the controller's node.",
+            Self::TokenExpired => {
+                "Read the projected file again at each attempt; if it stays expired, see the kubelet and the clocks."
+            }
             Self::TokenRefused => {
-                "Project the token with audience `kubefox.<installation>` and read the file again at each attempt."
+                "Read the projected file again at each attempt; a pod that is gone gets nothing."
             }
             Self::TokenUnbound => {
                 "Use a projected token of a running pod, not one made by `kubectl create token`."
@@ -222,13 +278,30 @@ impl Rejection {
     /// Whether trying again later can help without anybody doing anything.
     #[must_use]
     pub const fn passes(self) -> bool {
+        self.retry_ms().is_some()
+    }
+
+    /// After what time trying again is worth it; `None` if somebody has to do something first.
+    #[must_use]
+    pub const fn retry_ms(self) -> Option<u64> {
         match self {
-            Self::NotServing | Self::ReviewUnavailable | Self::VaultUnavailable | Self::Busy => true,
+            // For so long the keys are not read again.
+            Self::KeyUnknown => Some(SIGNERS_PAUSE_MS),
+            // Vault's seal is looked at every two seconds.
+            Self::NotServing | Self::VaultUnavailable => Some(2_000),
+            Self::ReviewUnavailable | Self::Busy => Some(1_000),
             Self::TokenMalformed
+            | Self::TokenUnsigned
+            | Self::TokenForged
+            | Self::IssuerForeign
+            | Self::AudienceForeign
+            | Self::TokenLongLived
+            | Self::TokenNotYetValid
+            | Self::TokenExpired
             | Self::TokenRefused
             | Self::TokenUnbound
             | Self::NotEntitled
-            | Self::NonceMalformed => false,
+            | Self::NonceMalformed => None,
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The keyring: keys that are made there, and secrets that are wiped there. A machine never draws a key and never holds
-//! one, so both take a call of their own.
+//! The keyring: keys that are made there, tokens that are examined there, and secrets that are wiped there. A machine
+//! never draws a key and never holds a secret, so each takes a call of its own.
 
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::caller::{Examined, Signer};
 use crate::names::KeyId;
 use crate::secret::Secret;
 
@@ -21,6 +22,15 @@ pub enum Call {
         /// What is no longer needed.
         names: Vec<Secret>,
     },
+    /// Checks the signature of a service-account token and reads what it says. Changes nothing.
+    Examine {
+        /// Holds the token.
+        token: Secret,
+        /// Holds a token of the issuer that must have issued it.
+        like: Secret,
+        /// Who may have signed it.
+        signers: Vec<Signer>,
+    },
 }
 
 /// What a [`Call`] brought back.
@@ -30,4 +40,6 @@ pub enum Reply {
     Minted(KeyId),
     /// To [`Call::Forget`].
     Forgotten,
+    /// To [`Call::Examine`].
+    Examined(Examined),
 }

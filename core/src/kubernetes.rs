@@ -5,9 +5,11 @@
 //! `kubefox-committed`, all in the controller's namespace.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::caller::Signer;
 use crate::names::{Identity, KeyId, LifeId, Pem, PodName, ResourceVersion, Uid};
 use crate::secret::Secret;
 
@@ -65,6 +67,8 @@ pub enum Call {
         /// The pod.
         pod: Pod,
     },
+    /// `GET /openid/v1/jwks`: the keys that sign service-account tokens. Every service account may read them.
+    ReadSigners,
     /// `POST tokenreviews`. Stores nothing.
     ReviewToken {
         /// Holds the token to review.
@@ -89,6 +93,8 @@ pub enum Reply {
     Trust(Option<PublishedTrust>),
     /// To [`Call::DeletePod`]: it is going, or it is gone and another may have its name.
     PodDeleted,
+    /// To [`Call::ReadSigners`]: those whose algorithm is known, at most [`crate::caller::SIGNERS_MAX`].
+    Signers(Vec<Signer>),
     /// To [`Call::ReviewToken`].
     Review(Review),
 }

@@ -16,6 +16,7 @@ extern crate alloc;
 
 pub mod bootstrap;
 pub mod broker;
+pub mod caller;
 pub mod controller;
 pub mod documents;
 pub mod fatal;

@@ -139,6 +139,13 @@ name!(
     |text| text.len() == 32 && is_hex(text)
 );
 name!(
+    /// The SHA-256 of a service-account token, in hexadecimal: tells two tokens apart and opens nothing.
+    TokenDigest,
+    "the digest of a token",
+    "64 hexadecimal digits in lower case",
+    |text| text.len() == 64 && is_hex(text)
+);
+name!(
     /// The resourceVersion of a Kubernetes object: opaque, only ever sent back.
     ResourceVersion,
     "a resource version",

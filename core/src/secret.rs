@@ -15,6 +15,9 @@ pub enum Secret {
     Own(Own),
     /// Belongs to one question; gone when its ticket closes.
     Of(Ticket, Asker),
+    /// Vault's batch token of a caller, from the login that this question needed. It outlives the question, so that the
+    /// caller's next one needs none, until it is forgotten.
+    Caller(Ticket),
 }
 
 /// The secrets of a process itself.
@@ -53,8 +56,6 @@ pub enum Own {
 pub enum Asker {
     /// The service-account token the asker showed.
     CallerJwt,
-    /// The Vault batch token it was exchanged for.
-    CallerToken,
     /// The private key issued for the asker.
     IssuedKey,
     /// The private key issued for the asker's runtime.

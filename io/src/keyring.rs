@@ -19,7 +19,7 @@ impl Keyring {
     /// Wipes everything that belongs to a question.
     pub fn close(&mut self, ticket: Ticket) {
         self.slots.retain(|name, _| match name {
-            Secret::Own(_) => true,
+            Secret::Own(_) | Secret::Caller(_) => true,
             Secret::Of(owner, _) => *owner != ticket,
         });
     }
@@ -52,7 +52,9 @@ mod tests {
             Secret::Of(Ticket(1), Asker::CallerJwt),
             Secret::Of(Ticket(2), Asker::CallerJwt),
         );
-        for name in [own, closed, open] {
+        // The closed question's login serves the caller's next one, until it is forgotten by name.
+        let kept = Secret::Caller(Ticket(1));
+        for name in [own, closed, open, kept] {
             keyring.fill(name, Zeroizing::new(vec![1, 2, 3]));
         }
 
@@ -61,5 +63,6 @@ mod tests {
         assert_eq!(keyring.expose(closed), Err(Empty(closed)));
         assert_eq!(keyring.expose(own), Ok(&[1, 2, 3][..]));
         assert_eq!(keyring.expose(open), Ok(&[1, 2, 3][..]));
+        assert_eq!(keyring.expose(kept), Ok(&[1, 2, 3][..]));
     }
 }

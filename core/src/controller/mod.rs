@@ -14,11 +14,13 @@
 //!
 //! Boot is recovery: whatever happened, the controller surveys the world, applies one row of the table ([`table`]),
 //! does one deed and surveys again. A renewal is Configure anew, and goes back to the survey only if it fails. The boot
-//! has one call in flight at a time. Beside it, each question from outside is a session (`session.rs`) of its own.
+//! has one call in flight at a time. Beside it are the callers (`callers.rs`); each that is let in is a session
+//! (`session.rs`) of its own.
 
 mod apply;
 mod audit;
 mod begin;
+mod callers;
 mod calls;
 mod certify;
 mod commit;
@@ -44,7 +46,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,8 @@ use serde::{Deserialize, Serialize};
 pub use self::audit::Finding;
 use self::audit::{AUDIT_S, Audit};
 use self::begin::Begin;
+use self::callers::Callers;
+pub use self::callers::{CALLERS_MAX, SESSIONS_MAX, WAITING_PER_POD_MAX};
 pub use self::calls::{Answer, Ask, Call, Config, Document, Lapse, NatsKeys, Notice, Reply, Signal};
 use self::certify::Certify;
 use self::commit::Commit;
@@ -60,7 +64,7 @@ use self::create_key::CreateKey;
 use self::deed::Deed;
 use self::initialize::Initialize;
 use self::recover::Recover;
-use self::session::{Session, Verdict as SessionVerdict, View};
+use self::session::View;
 use self::set_up::SetUp;
 use self::survey::Survey;
 use self::table::{Decision, Facts, Known, Terms, Verdict, Wait, decide};
@@ -75,9 +79,6 @@ use crate::phases::phases;
 use crate::retry::{Attempt, Due, backoff};
 use crate::time::{Mono, Now};
 
-/// Callers served at the same time; beyond that a caller is told to come back.
-pub const SESSIONS_MAX: usize = 64;
-
 /// The controller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Controller {
@@ -91,7 +92,7 @@ pub struct Controller {
     /// A stop was asked for while the only copy of the unseal key was in memory.
     stopping: bool,
     memory: Memory,
-    sessions: BTreeMap<Ticket, Session>,
+    callers: Callers,
 }
 
 /// Where the boot is.
@@ -132,7 +133,7 @@ impl Machine for Controller {
             waited_for: None,
             stopping: false,
             memory: Memory::default(),
-            sessions: BTreeMap::new(),
+            callers: Callers::default(),
         };
         if first {
             controller.survey(now, out);
@@ -144,9 +145,9 @@ impl Machine for Controller {
         match event {
             Event::Done { id, outcome } => self.done(id, outcome, now, out),
             Event::Asked { ticket, by, ask } => self.asked(ticket, by, ask, now, out),
-            Event::Withdrawn { ticket } => {
-                self.sessions.remove(&ticket);
-            }
+            Event::Withdrawn { ticket } => self.attend(now, out, |callers, view, out| {
+                callers.withdrawn(ticket, view, out);
+            }),
             Event::Signal(Signal::Stop) => {
                 self.stopping = true;
                 self.stop_if_asked(out);
@@ -155,6 +156,9 @@ impl Machine for Controller {
     }
 
     fn handle_timeout(&mut self, now: Now, out: &mut Out<Self>) {
+        if self.callers.poll_timeout().is_some_and(|at| at <= now.mono) {
+            self.attend(now, out, |callers, view, out| callers.handle_timeout(view, out));
+        }
         match &self.boot {
             Boot::Waiting(until, _) if *until <= now.mono => self.survey(now, out),
             Boot::Serving(until) if *until <= now.mono => self.watch(now, out),
@@ -173,11 +177,13 @@ impl Machine for Controller {
     }
 
     fn poll_timeout(&self) -> Option<(Mono, &'static str)> {
-        match &self.boot {
+        let boot = match &self.boot {
             Boot::Waiting(until, wait) | Boot::Pausing(until, wait, _) => Some((*until, wait.sentence())),
             Boot::Serving(until) => Some((*until, "Vault's seal is looked at again")),
             Boot::StandingBy | Boot::Awaiting(..) | Boot::Finished | Boot::Stopped(_) => None,
-        }
+        };
+        let caller = self.callers.poll_timeout().map(|at| (at, "a caller is told that its time is up"));
+        boot.into_iter().chain(caller).min_by_key(|(at, _)| *at)
     }
 
     fn phase(&self) -> &'static str {
@@ -240,11 +246,8 @@ impl Controller {
             self.take(turn, now, out);
             return;
         }
-        let session = self.sessions.iter().find(|(_, session)| session.awaits(id)).map(|(ticket, _)| *ticket);
-        if let Some(ticket) = session {
-            let session = self.sessions.remove(&ticket).expect("it was just found");
-            let verdict = session.done(outcome, &self.view(now));
-            self.conclude(ticket, verdict, now, out);
+        if self.callers.awaits(id) {
+            self.attend(now, out, |callers, view, out| callers.done(id, outcome, view, out));
         }
     }
 
@@ -253,6 +256,7 @@ impl Controller {
         for lapse in self.memory.lapse(now) {
             out.notice(Notice::Lapsed(lapse));
         }
+        self.attend(now, out, |callers, view, out| callers.lapse(view, out));
         self.boot = match turn {
             Turn::Ask(deed) => {
                 if !matches!(deed, Deed::Survey(_)) {
@@ -390,46 +394,28 @@ impl Controller {
     /// Nobody is served any more: this is the end.
     fn turn_callers_away(&mut self, out: &mut Out<Self>) {
         self.memory.serving = false;
-        for ticket in core::mem::take(&mut self.sessions).into_keys() {
+        for ticket in self.callers.turn_away() {
             out.answer(ticket, Answer::Rejected(Rejection::NotServing));
         }
     }
 
     fn asked(&mut self, ticket: Ticket, by: Mono, ask: Ask, now: Now, out: &mut Out<Self>) {
-        let rejection = if !self.memory.serves(now) {
-            Some(Rejection::NotServing)
-        } else if self.sessions.len() >= SESSIONS_MAX {
-            Some(Rejection::Busy)
-        } else {
-            None
-        };
-        match rejection {
-            Some(rejection) => {
-                out.notice(Notice::Rejected { identity: None, ask, rejection });
-                out.answer(ticket, Answer::Rejected(rejection));
-            }
-            None => self.conclude(ticket, Session::begin(ticket, by, ask), now, out),
+        if !self.memory.serves(now) {
+            return callers::reject(ticket, ask, Rejection::NotServing, out);
         }
+        self.attend(now, out, |callers, view, out| callers.asked(ticket, by, ask, view, out));
     }
 
-    /// Carries out what a session decided.
-    fn conclude(&mut self, ticket: Ticket, verdict: SessionVerdict, now: Now, out: &mut Out<Self>) {
-        match verdict {
-            SessionVerdict::Ask(mut session) => {
-                let (call, by) = session.ask(&self.view(now));
-                session.await_call(out.call_for(ticket, by, call));
-                self.sessions.insert(ticket, session);
-            }
-            SessionVerdict::Answer(answer, notice) => {
-                out.notice(notice);
-                out.answer(ticket, answer);
-            }
-        }
-    }
-
-    fn view(&self, now: Now) -> View<'_> {
-        let keys = self.memory.keys.as_ref().expect("nobody is served before everything is configured");
-        View { config: &self.config, keys, seed: self.seed, now }
+    /// Turns to the callers. There are none before everything is configured.
+    fn attend(
+        &mut self,
+        now: Now,
+        out: &mut Out<Self>,
+        act: impl FnOnce(&mut Callers, &View<'_>, &mut Out<Self>),
+    ) {
+        let Self { config, seed, memory, callers, .. } = self;
+        let Some(keys) = &memory.keys else { return };
+        act(callers, &View { config, keys, seed: *seed, now, serves: memory.serves(now) }, out);
     }
 
     fn with_context<T>(

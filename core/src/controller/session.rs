@@ -1,7 +1,7 @@
 //! Serving one question: who asks is proved twice, and everything is read and issued with the caller's own authority.
 //!
 //! ```text
-//! ReadingApiToken → Reviewing → ExchangingToken
+//! ReadingApiToken → Reviewing → ExchangingToken, or the token of an earlier login
 //!   NATS:       → ReadingJwt ×3 → IssuingNats → answer
 //!   component:  → ReadingUserKey → SigningUser → IssuingComponent → IssuingRuntime → answer
 //!                   ^  └ absent → WritingUserKey ─┐
@@ -10,10 +10,13 @@
 //!                   └ no such key → ReadingUserKey (as above) → SigningNonce
 //! ```
 //!
-//! The identity comes from the controller's own review and from Vault's login, never from the question; the two must
-//! agree. The caller's batch token stays here. The one thing signed with the controller's authority is the user's
+//! If Vault refuses the token of an earlier login, the session begins afresh with a review.
+//!
+//! The identity comes from the controller's own review and from Vault's login, never from the question; both must agree
+//! with the token's signed claims. The caller's batch token stays here. The one thing signed with the controller's authority is the user's
 //! JWT, by a scoped signing key that grants only what its template says.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -21,10 +24,11 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::{Answer, Ask, Call, Config, NatsKeys, Notice, Reply};
 use crate::bootstrap::{ComponentDocuments, NatsDocuments, Rejection};
+use crate::caller::Caller;
 use crate::documents::certificate::{request, ttl_s};
 use crate::documents::jwt::{self, Unsigned};
 use crate::documents::nkey::{Prefix, PublicKey};
-use crate::kubernetes::{self, Review};
+use crate::kubernetes::{self, Pod, Review};
 use crate::machine::{CallId, Outcome, Refusal, Seed, Ticket};
 use crate::names::{Identity, Nonce, caller_audience};
 use crate::retry::{Stream, draw};
@@ -48,8 +52,12 @@ pub(super) struct Session {
     ticket: Ticket,
     by: Mono,
     ask: Ask,
-    /// Who asks, once the API server has said so.
+    /// Who asks, as the API server has signed it.
+    caller: Caller,
+    /// Who asks, once the API server has said so of a pod that lives.
     identity: Option<Identity>,
+    /// The question whose login filled the slot of Vault's token.
+    login: Ticket,
     state: State,
     call: Option<CallId>,
 }
@@ -89,8 +97,21 @@ struct User {
 pub(super) enum Verdict {
     /// Ask on.
     Ask(Session),
+    /// The same, and it is a login.
+    LogIn(Session),
+    /// The same, and the slot of Vault's token is filled for so many seconds.
+    LoggedIn(Session, u64),
+    /// The same, and the token of that login is worth nothing any more.
+    Afresh(Session, Ticket),
     /// Answer, and tell.
-    Answer(Answer, Notice),
+    Answer(Box<Answered>),
+}
+
+/// A session at its end.
+pub(super) struct Answered {
+    pub(super) session: Session,
+    pub(super) answer: Answer,
+    pub(super) notice: Notice,
 }
 
 /// What a session may look at.
@@ -99,11 +120,53 @@ pub(super) struct View<'a> {
     pub(super) keys: &'a NatsKeys,
     pub(super) seed: Seed,
     pub(super) now: Now,
+    /// Whether callers are served at this moment.
+    pub(super) serves: bool,
+}
+
+/// Vault's role that answers a question.
+pub(super) const fn role(ask: &Ask) -> AuthRole {
+    match ask {
+        Ask::Nats => AuthRole::Nats,
+        Ask::Component | Ask::SignNonce { .. } => AuthRole::Component,
+    }
 }
 
 impl Session {
-    pub(super) const fn begin(ticket: Ticket, by: Mono, ask: Ask) -> Verdict {
-        Verdict::Ask(Self { ticket, by, ask, identity: None, state: State::ReadingApiToken, call: None })
+    /// Begins with the token of that earlier login of the same caller, or with a review.
+    pub(super) fn begin(
+        ticket: Ticket,
+        by: Mono,
+        ask: Ask,
+        caller: Caller,
+        login: Option<Ticket>,
+    ) -> Verdict {
+        let state = State::ReadingApiToken;
+        let session = Self { ticket, by, ask, caller, identity: None, login: ticket, state, call: None };
+        match login {
+            Some(login) => {
+                let identity = Some(session.caller.identity.clone());
+                Self { identity, login, ..session }.read_documents()
+            }
+            None => Verdict::Ask(session),
+        }
+    }
+
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub(super) const fn asks(&self) -> &Ask {
+        &self.ask
+    }
+
+    pub(super) fn is_of(&self, pod: &Pod) -> bool {
+        self.caller.pod.uid == pod.uid
+    }
+
+    /// Whether it uses the Vault token of that login.
+    pub(super) fn logged_in_as(&self, login: Ticket) -> bool {
+        self.login == login
     }
 
     pub(super) fn awaits(&self, id: CallId) -> bool {
@@ -117,7 +180,7 @@ impl Session {
     /// The request whose answer is awaited, and until when.
     pub(super) fn ask(&self, view: &View<'_>) -> (Call, Mono) {
         let by = self.by.min(view.now.in_ms(REQUEST_MS));
-        let (jwt, token) = (self.slot(Asker::CallerJwt), self.slot(Asker::CallerToken));
+        let (jwt, token) = (self.slot(Asker::CallerJwt), self.token());
         let call = match &self.state {
             State::ReadingApiToken => {
                 Call::Volume(volume::Call::ReadToken { token: Token::Api, into: Secret::Own(Own::ApiJwt) })
@@ -126,7 +189,9 @@ impl Session {
                 let audience = caller_audience(&view.config.installation);
                 Call::Kubernetes(kubernetes::Call::ReviewToken { token: jwt, audience })
             }
-            State::ExchangingToken => Call::Vault(vault::Call::Login { role: self.role(), jwt, into: token }),
+            State::ExchangingToken => {
+                Call::Vault(vault::Call::Login { role: role(&self.ask), jwt, into: token })
+            }
             State::ReadingJwt(read) => {
                 Call::Vault(vault::Call::ReadJwt { token, jwt: StoredJwt::ALL[read.len()] })
             }
@@ -193,11 +258,12 @@ impl Session {
                 identity,
                 pod,
             }))) => {
-                self.identity = Some(identity);
-                match pod {
-                    Some(_) => self.then(State::ExchangingToken),
-                    None => self.reject(Rejection::TokenUnbound),
+                // A review that differs from the signed claims is of another token.
+                if identity != self.caller.identity || pod.as_ref() != Some(&self.caller.pod) {
+                    return self.reject(Rejection::TokenRefused);
                 }
+                self.identity = Some(identity);
+                Verdict::LogIn(Self { state: State::ExchangingToken, call: None, ..self })
             }
             Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(Review::Refused))) => {
                 self.reject(Rejection::TokenRefused)
@@ -213,19 +279,26 @@ impl Session {
                 if login.identity != *self.known_identity() {
                     return self.reject(Rejection::NotEntitled);
                 }
-                match &self.ask {
-                    Ask::Nats => self.then(State::ReadingJwt(Vec::new())),
-                    Ask::Component => self.then(State::ReadingUserKey { written: false }),
-                    Ask::SignNonce { nonce } => {
-                        let nonce = nonce.clone();
-                        self.then(State::SigningNonce { nonce, key_ensured: false })
-                    }
-                }
+                Verdict::LoggedIn(self.at_documents(), login.lease_s)
             }
             Outcome::Refused(Refusal::Denied) => self.reject(Rejection::NotEntitled),
             Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::VaultUnavailable),
             Outcome::Ok(reply) => panic!("the driver answered ExchangingToken with {reply:?}"),
         }
+    }
+
+    fn read_documents(self) -> Verdict {
+        Verdict::Ask(self.at_documents())
+    }
+
+    /// Vault's token is there: what is asked for comes next.
+    fn at_documents(self) -> Self {
+        let state = match &self.ask {
+            Ask::Nats => State::ReadingJwt(Vec::new()),
+            Ask::Component => State::ReadingUserKey { written: false },
+            Ask::SignNonce { nonce } => State::SigningNonce { nonce: nonce.clone(), key_ensured: false },
+        };
+        Self { state, call: None, ..self }
     }
 
     fn read_jwt(self, mut read: Vec<String>, outcome: Outcome<Reply>) -> Verdict {
@@ -345,10 +418,22 @@ impl Session {
     /// Vault did not do what the caller's own token asked it to.
     fn refused_by_vault(self, outcome: Outcome<Reply>) -> Verdict {
         match outcome {
+            // It may be the token that is refused, and not what was asked with it.
+            Outcome::Refused(Refusal::Denied | Refusal::Unauthenticated | Refusal::Unclear)
+                if self.login != self.ticket =>
+            {
+                self.begin_afresh()
+            }
             Outcome::Refused(Refusal::Denied) => self.reject(Rejection::NotEntitled),
             Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::VaultUnavailable),
             Outcome::Ok(reply) => panic!("the driver answered {:?} with {reply:?}", self.state),
         }
+    }
+
+    fn begin_afresh(self) -> Verdict {
+        let (login, ticket) = (self.login, self.ticket);
+        let state = State::ReadingApiToken;
+        Verdict::Afresh(Self { login: ticket, identity: None, state, call: None, ..self }, login)
     }
 
     fn then(self, state: State) -> Verdict {
@@ -356,26 +441,25 @@ impl Session {
     }
 
     fn answer(self, answer: Answer) -> Verdict {
-        let identity = self.known_identity().clone();
-        Verdict::Answer(answer, Notice::Served { identity, ask: self.ask })
+        let notice = Notice::Served { identity: self.known_identity().clone(), ask: self.ask.clone() };
+        Verdict::Answer(Box::new(Answered { session: self, answer, notice }))
     }
 
     fn reject(self, rejection: Rejection) -> Verdict {
-        let notice = Notice::Rejected { identity: self.identity, ask: self.ask, rejection };
-        Verdict::Answer(Answer::Rejected(rejection), notice)
+        let notice = Notice::Rejected { identity: self.identity.clone(), ask: self.ask.clone(), rejection };
+        let answer = Answer::Rejected(rejection);
+        Verdict::Answer(Box::new(Answered { session: self, answer, notice }))
     }
 
     fn issue(&self, role: PkiRole, into: Asker, view: &View<'_>) -> Call {
         let request = request(role, self.known_identity(), &view.config.trust_domain, ttl_s(role));
-        let token = self.slot(Asker::CallerToken);
+        let token = self.token();
         Call::Vault(vault::Call::Issue { token, request, into: self.slot(into) })
     }
 
-    const fn role(&self) -> AuthRole {
-        match self.ask {
-            Ask::Nats => AuthRole::Nats,
-            Ask::Component | Ask::SignNonce { .. } => AuthRole::Component,
-        }
+    /// The slot of Vault's token.
+    const fn token(&self) -> Secret {
+        Secret::Caller(self.login)
     }
 
     fn user_key_setting(&self) -> Setting {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod begin;
+mod callers;
 mod certify;
 mod configure;
 mod doubts;
@@ -9,6 +10,7 @@ mod first_start;
 mod fixtures;
 mod histories;
 mod initialize;
+mod lies;
 mod login;
 mod phases;
 mod recover;

@@ -67,12 +67,21 @@ pub(crate) fn is_usable(certificate: &Certificate, ca: &Pem, now: Now) -> bool {
 /// What a no of the controller means for whoever wants to start.
 pub(crate) fn rejected<T>(rejection: Rejection) -> Verdict<T> {
     match rejection {
-        Rejection::NotServing
+        Rejection::KeyUnknown
+        | Rejection::NotServing
         | Rejection::ReviewUnavailable
         | Rejection::VaultUnavailable
         | Rejection::Busy => Verdict::Again(Wait::Rejected(rejection)),
         Rejection::TokenMalformed => Verdict::Stop(Fatal::TokenMalformed),
-        Rejection::TokenRefused | Rejection::TokenUnbound => Verdict::Stop(Fatal::TokenRefused),
+        Rejection::TokenUnsigned
+        | Rejection::TokenForged
+        | Rejection::IssuerForeign
+        | Rejection::AudienceForeign
+        | Rejection::TokenLongLived
+        | Rejection::TokenNotYetValid
+        | Rejection::TokenExpired
+        | Rejection::TokenRefused
+        | Rejection::TokenUnbound => Verdict::Stop(Fatal::TokenRefused),
         Rejection::NotEntitled => Verdict::Stop(Fatal::NotEntitled),
         // No nonce was sent: the controller speaks about another request than ours.
         Rejection::NonceMalformed => Verdict::Stop(Fatal::DocumentsMalformed),

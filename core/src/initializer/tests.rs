@@ -114,12 +114,21 @@ fn a_no_of_the_controller_is_for_now_or_for_good() {
         let mut bench = Bench::at(Phase::Bootstrapping);
         let effects = bench.done(2, rejected_with(rejection));
         let standing = match rejection {
-            Rejection::NotServing
+            Rejection::KeyUnknown
+            | Rejection::NotServing
             | Rejection::ReviewUnavailable
             | Rejection::VaultUnavailable
             | Rejection::Busy => Standing::Starting,
             Rejection::TokenMalformed => Standing::Stopped(Fatal::TokenMalformed),
-            Rejection::TokenRefused | Rejection::TokenUnbound => Standing::Stopped(Fatal::TokenRefused),
+            Rejection::TokenUnsigned
+            | Rejection::TokenForged
+            | Rejection::IssuerForeign
+            | Rejection::AudienceForeign
+            | Rejection::TokenLongLived
+            | Rejection::TokenNotYetValid
+            | Rejection::TokenExpired
+            | Rejection::TokenRefused
+            | Rejection::TokenUnbound => Standing::Stopped(Fatal::TokenRefused),
             Rejection::NotEntitled => Standing::Stopped(Fatal::NotEntitled),
             Rejection::NonceMalformed => Standing::Stopped(Fatal::DocumentsMalformed),
         };

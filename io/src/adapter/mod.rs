@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod envelope;
 pub mod kubernetes;
 pub mod role;
+pub mod service_account;
 pub mod state;
 pub mod storage;
 pub mod vault;

@@ -22,7 +22,7 @@ use crate::door::{Door, Unanswered};
 const OWN: Secret = Secret::Own(Own::ControllerToken);
 const FIRST: Ticket = Ticket(1);
 /// A slot of the first question.
-const TOKEN: Secret = Secret::Of(FIRST, Asker::CallerToken);
+const TOKEN: Secret = Secret::Of(FIRST, Asker::IssuedKey);
 /// What the first question's asker showed.
 const JWT: Secret = Secret::Of(FIRST, Asker::CallerJwt);
 const LONG: Duration = Duration::from_secs(60);
@@ -465,7 +465,7 @@ impl Adapter<Toy> for ToyAdapter {
 
     fn render(&mut self, ticket: Ticket, (): (), slots: &dyn Slots) -> String {
         let slot = |name| String::from_utf8_lossy(slots.expose(Secret::Of(ticket, name)).unwrap_or_default());
-        format!("{} and {}", slot(Asker::CallerJwt), slot(Asker::CallerToken))
+        format!("{} and {}", slot(Asker::CallerJwt), slot(Asker::IssuedKey))
     }
 }
 

@@ -20,7 +20,7 @@ impl Keyring {
     /// Forgets everything that belongs to a question.
     pub fn close(&mut self, ticket: Ticket) {
         self.0.retain(|name, _| match name {
-            Secret::Own(_) => true,
+            Secret::Own(_) | Secret::Caller(_) => true,
             Secret::Of(owner, _) => *owner != ticket,
         });
     }

@@ -5,6 +5,8 @@
 //! is what a controller lives in, [`pod`] how all of it but the volume is made again; [`explore`] tries every fate of every call.
 
 mod boot_state;
+#[cfg(test)]
+mod callers;
 pub mod closure;
 pub mod explore;
 mod few;

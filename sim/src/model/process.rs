@@ -1,13 +1,15 @@
 //! One machine as a process of the model: what the real driver does, step by step, with every call's fate in
 //! somebody's hand.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use kubefox_core::machine::{CallId, Effect, Event, Lost, Machine, Out, Outcome, Seed};
+use kubefox_core::machine::{CallId, Effect, Event, Lost, Machine, Out, Outcome, Seed, Ticket};
+use kubefox_core::secret::{Asker, Secret};
 use kubefox_core::time::{Mono, Now};
-use kubefox_io::adapter::{Adapter, Encoded, Entropy};
+use kubefox_io::adapter::{Adapter, Encoded, Entropy, Slots as _};
 use kubefox_io::exchange::{Request, Response};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::keyring::Keyring;
 
@@ -20,12 +22,15 @@ pub struct Process<M: Machine, A> {
     keyring: Keyring,
     calls: VecDeque<Pending<M>>,
     notices: Vec<M::Notice>,
+    answers: BTreeMap<Ticket, M::Answer>,
+    tickets: u64,
 }
 
 #[derive(Clone)]
 struct Pending<M: Machine> {
     id: CallId,
     by: Mono,
+    behalf: Option<Ticket>,
     call: M::Call,
 }
 
@@ -41,6 +46,8 @@ impl<M: Machine, A: Adapter<M>> Process<M, A> {
             keyring: Keyring::default(),
             calls: VecDeque::new(),
             notices: Vec::new(),
+            answers: BTreeMap::new(),
+            tickets: 0,
         };
         process.settle();
         process
@@ -59,6 +66,23 @@ impl<M: Machine, A: Adapter<M>> Process<M, A> {
     /// What it has told since the last time.
     pub fn take_notices(&mut self) -> Vec<M::Notice> {
         std::mem::take(&mut self.notices)
+    }
+
+    /// Somebody asks, and listens until `by`.
+    pub fn ask(&mut self, now: Now, by: Mono, ask: M::Ask, secrets: &[(Asker, &[u8])]) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        for (name, bytes) in secrets {
+            self.keyring.fill(Secret::Of(ticket, *name), Zeroizing::new(bytes.to_vec()));
+        }
+        self.machine.handle_event(now, Event::Asked { ticket, by, ask }, &mut self.out);
+        self.settle();
+        ticket
+    }
+
+    /// The answer to a question, once.
+    pub fn take_answer(&mut self, ticket: Ticket) -> Option<M::Answer> {
+        self.answers.remove(&ticket)
     }
 
     /// The call whose fate is next to be decided.
@@ -133,8 +157,14 @@ impl<M: Machine, A: Adapter<M>> Process<M, A> {
     fn settle(&mut self) {
         for effect in self.out.take() {
             match effect {
-                Effect::Call { id, by, behalf: _, call } => self.calls.push_back(Pending { id, by, call }),
-                Effect::Answer { ticket, answer: _ } => self.keyring.close(ticket),
+                Effect::Call { id, by, behalf, call } => {
+                    self.calls.push_back(Pending { id, by, behalf, call });
+                }
+                Effect::Answer { ticket, answer } => {
+                    self.calls.retain(|pending| pending.behalf != Some(ticket));
+                    self.keyring.close(ticket);
+                    self.answers.insert(ticket, answer);
+                }
                 Effect::Notice(notice) => self.notices.push(notice),
             }
         }

@@ -456,7 +456,7 @@ impl World {
         self.now.unix = Unix(EPOCH.0 + self.now.mono.0 / 1_000);
     }
 
-    fn listen(&mut self) {
+    pub(super) fn listen(&mut self) {
         self.notices.extend(self.process.take_notices());
     }
 
@@ -607,7 +607,7 @@ fn create(kubernetes: &mut Kubernetes, now: Unix, path: &str, body: &Value) -> V
     answer
 }
 
-fn administer(
+pub(super) fn administer(
     kubernetes: &mut Kubernetes,
     now: Unix,
     method: Method,

@@ -125,6 +125,25 @@ impl Bench {
         self.event(Event::Asked { ticket: Ticket(ticket), by, ask })
     }
 
+    /// The same, and what is examined before anybody outside is asked on the caller's behalf is in order.
+    pub(super) fn let_in(&mut self, ticket: u64, by: Mono, ask: Ask) -> Vec<Told> {
+        self.ask(ticket, by, ask);
+        self.step_shared();
+        self.step_for(Ticket(ticket))
+    }
+
+    /// The world answers what the callers share, for as long as they ask for it.
+    pub(super) fn step_shared(&mut self) -> Vec<Told> {
+        let mut told = Vec::new();
+        while let Some(id) = self.machine.callers.shared_calls().next() {
+            let flight = self.flights.iter().find(|flight| flight.id == id).expect("it is in flight");
+            let call = flight.call.clone();
+            let outcome = self.world.answer(&call, self.now);
+            told.extend(self.answer(id, outcome));
+        }
+        told
+    }
+
     pub(super) fn stop(&mut self) -> Vec<Told> {
         self.event(Event::Signal(Signal::Stop))
     }

@@ -6,11 +6,10 @@ use proptest::collection::vec as many;
 use proptest::prelude::*;
 
 use super::fixtures::*;
-use crate::kubernetes::Review;
+use super::lies::lie;
 use crate::names::Nonce;
 use crate::state::{Opened, State};
-use crate::vault::{AuthRole, Generation, Health, InitStatus, Setting};
-use crate::volume::{SealKeyFile, TokenFile};
+use crate::vault::{AuthRole, Health};
 
 /// More steps than any way to the end has once the world is well.
 const HEALING_STEPS_MAX: usize = 2_000;
@@ -187,9 +186,9 @@ impl History {
     }
 
     fn answer_session(&mut self, how: How) {
-        let Some(flight) = self.bench.flights.iter().find(|flight| flight.behalf.is_some()).cloned() else {
-            return;
-        };
+        let shared: BTreeSet<CallId> = self.bench.machine.callers.shared_calls().collect();
+        let is_callers = |flight: &&Flight| flight.behalf.is_some() || shared.contains(&flight.id);
+        let Some(flight) = self.bench.flights.iter().find(is_callers).cloned() else { return };
         let outcome = self.end(&flight.call, how);
         let told = self.bench.answer(flight.id, outcome);
         self.check(&told);
@@ -230,7 +229,8 @@ impl History {
             let told = match flight {
                 Some(flight) => {
                     let lost = Outcome::Unknown(Lost::Deadline);
-                    if flight.behalf.is_none() {
+                    let shared = self.bench.machine.callers.shared_calls().any(|id| id == flight.id);
+                    if flight.behalf.is_none() && !shared {
                         self.heard.push((flight.call, lost.clone()));
                     }
                     self.bench.answer(flight.id, lost)
@@ -253,6 +253,9 @@ impl History {
         self.next_ticket += 1;
         self.open.insert(Ticket(ticket));
         let by = self.bench.now.in_ms(1 + u64::from(kind) * 40);
+        // Of every four questions one comes from the pod of all the others, and the keys change now and then.
+        self.bench.world.one_pod = kind.is_multiple_of(4);
+        self.bench.world.signer = 1 + u8::from(kind > 200);
         let told = self.bench.ask(ticket, by, ask);
         self.check(&told);
     }
@@ -265,7 +268,7 @@ impl History {
         let told = self.bench.event(Event::Withdrawn { ticket });
         self.bench.flights.retain(|flight| flight.behalf != Some(ticket));
         self.bench.slots.close(ticket);
-        assert_eq!(told, []);
+        self.check(&told);
     }
 
     /// What was in flight may still arrive; the disk's part has either happened or not.
@@ -291,6 +294,9 @@ impl History {
             }
             if self.bench.flights.iter().any(|flight| flight.behalf.is_some()) {
                 self.answer_session(How::Well);
+            } else if self.bench.machine.callers.shared_calls().next().is_some() {
+                let told = self.bench.step_shared();
+                self.check(&told);
             } else if self.bench.boot_flight().is_some() {
                 self.answer_boot(How::Well);
             } else {
@@ -345,7 +351,9 @@ impl History {
             | Boot::Finished
             | Boot::Stopped(_) => None,
         };
-        let boot = self.bench.flights.iter().filter(|flight| flight.behalf.is_none()).map(|flight| flight.id);
+        let shared: BTreeSet<CallId> = machine.callers.shared_calls().collect();
+        let unowned = self.bench.flights.iter().filter(|flight| flight.behalf.is_none());
+        let boot = unowned.map(|flight| flight.id).filter(|id| !shared.contains(id));
         let ended = matches!(machine.standing(), Standing::Finished | Standing::Stopped(_));
         if !ended {
             assert_eq!(
@@ -353,10 +361,11 @@ impl History {
                 awaited.into_iter().collect::<Vec<_>>(),
                 "one call at a time"
             );
-            assert_eq!(
-                awaited.is_none(),
-                machine.poll_timeout().is_some(),
-                "a call is in flight, or a time is"
+            let timeout = machine.poll_timeout();
+            assert!(awaited.is_some() || timeout.is_some(), "a call is in flight, or a time is waited for");
+            assert!(
+                awaited.is_none() || timeout.map(|(at, _)| at) == machine.callers.poll_timeout(),
+                "the boot waits for one thing at a time"
             );
         }
         assert!(!machine.waits_for().is_empty());
@@ -364,16 +373,34 @@ impl History {
         let leases = machine.memory.token.is_some() && machine.memory.certificate.is_some();
         assert!(!ready || leases, "nobody is served without a token and a certificate that live");
         assert!(machine.phase() != "Serving" || ready);
-        let served: BTreeSet<Ticket> = machine.sessions.keys().copied().collect();
-        assert_eq!(served, self.open, "every question has its session");
-        for ticket in served {
-            let calls = self.bench.flights.iter().filter(|flight| flight.behalf == Some(ticket)).count();
-            assert_eq!(calls, 1, "every session awaits one call");
+        assert_eq!(machine.callers.tickets(), self.open, "no question is lost");
+        for ticket in &self.open {
+            let calls = self.bench.flights.iter().filter(|flight| flight.behalf == Some(*ticket)).count();
+            let waits = machine.callers.is_waiting(*ticket);
+            assert_eq!(calls, usize::from(!waits), "whoever does not wait for others awaits one call");
         }
+        let late = machine.callers.poll_timeout().is_some_and(|at| at < self.bench.now.mono);
+        assert!(!late, "whose time is up was told");
+        self.check_callers();
         if machine.poll_timeout().is_none_or(|(at, _)| self.bench.now.mono < at) {
             let (mut early, mut out) = (machine.clone(), Out::default());
             early.handle_timeout(self.bench.now, &mut out);
             assert_eq!((&early, out.take()), (machine, vec![]), "a timeout that comes early changes nothing");
+        }
+    }
+
+    /// One session at a time for each pod, and no token of Vault's that the machine does not know of.
+    fn check_callers(&self) {
+        let callers = &self.bench.machine.callers;
+        let mut pods: Vec<&str> =
+            callers.sessions().values().map(|session| session.caller().pod.uid.as_str()).collect();
+        pods.sort_unstable();
+        let sessions = pods.len();
+        pods.dedup();
+        assert_eq!(pods.len(), sessions, "one session for each pod");
+        assert!(sessions <= SESSIONS_MAX);
+        for login in self.bench.slots.logins() {
+            assert!(callers.knows_token(login), "{login:?} is nobody's");
         }
     }
 
@@ -484,113 +511,5 @@ fn assert_keys_are_new(heard: &[(Call, Outcome<Reply>)]) {
     for (call, outcome) in &heard[given + 1..] {
         assert!(matches!(call, Call::State(state::Call::WriteEnvelope { .. } | state::Call::Open { .. })));
         assert_ne!(*outcome, read_back, "what was read back is not written again");
-    }
-}
-
-/// An answer of the right kind that need not be true; `None` where there is only one.
-fn lie(call: &Call, pick: u8) -> Option<Outcome<Reply>> {
-    let one = |of: &[Outcome<Reply>]| Some(of[usize::from(pick) % of.len()].clone());
-    match call {
-        Call::State(state::Call::Inspect) => {
-            one(&[state(state::Reply::Directory { mount_point: pick > 40 })])
-        }
-        Call::State(state::Call::Read) => {
-            let states = [
-                State::Absent,
-                State::Intent { life: life() },
-                State::Sent { life: life(), attempt: u32::from(pick), recoveries: 0 },
-                State::Envelope { life: life(), generation: 1, key: key_id(1) },
-                State::Envelope { life: other_life(), generation: 1, key: key_id(2) },
-            ];
-            one(&states.map(|found| state(state::Reply::State(found))))
-        }
-        Call::State(state::Call::Open { .. }) => {
-            let opened = [
-                Opened::Keys { root: true },
-                Opened::Keys { root: false },
-                Opened::OtherKey,
-                Opened::NoEnvelope,
-            ];
-            one(&opened.map(|opened| state(state::Reply::Opened(opened))))
-        }
-        Call::State(state::Call::ReadHold) => one(&[state(state::Reply::Hold(pick > 200))]),
-        Call::Volume(volume::Call::ReadToken { .. }) => {
-            one(&[TokenFile::Read, TokenFile::Missing, TokenFile::Empty, TokenFile::Malformed]
-                .map(token_file))
-        }
-        Call::Volume(volume::Call::ReadSealKey { .. }) => {
-            let files =
-                [SealKeyFile::Absent, SealKeyFile::Present(key_id(1)), SealKeyFile::Present(key_id(2))];
-            one(&files.map(|file| Outcome::Ok(Reply::Volume(volume::Reply::SealKey(file)))))
-        }
-        Call::Kubernetes(kubernetes::Call::ReviewToken { .. }) => {
-            one(&[kubernetes(kubernetes::Reply::Review(Review::Refused))])
-        }
-        Call::Kubernetes(kubernetes::Call::ReadSealKey) => {
-            one(&[kubernetes(kubernetes::Reply::SealKey(None))])
-        }
-        Call::Kubernetes(kubernetes::Call::ReadCommitted) => {
-            one(&[kubernetes(kubernetes::Reply::Committed(None))])
-        }
-        Call::Kubernetes(kubernetes::Call::ReadTrust) => one(&[kubernetes(kubernetes::Reply::Trust(None))]),
-        Call::Vault(call) => vault_lie(call, pick),
-        Call::Listener(listener::Call::Probe { .. }) => {
-            one(&[Outcome::Ok(Reply::Listener(listener::Reply::Probed { shown: false }))])
-        }
-        Call::Kubernetes(_)
-        | Call::State(_)
-        | Call::Volume(_)
-        | Call::Keys(_)
-        | Call::Listener(listener::Call::Present { .. }) => None,
-    }
-}
-
-fn vault_lie(call: &vault::Call, pick: u8) -> Option<Outcome<Reply>> {
-    let one = |of: &[vault::Reply]| Some(vault(of[usize::from(pick) % of.len()].clone()));
-    match call {
-        vault::Call::InitStatus => one(&[
-            vault::Reply::InitStatus(InitStatus::Uninitialized),
-            vault::Reply::InitStatus(InitStatus::Initialized),
-            vault::Reply::InitStatus(InitStatus::NoSealConfiguration),
-        ]),
-        vault::Call::Health => one(&[
-            vault::Reply::Health(Health::Active),
-            vault::Reply::Health(Health::Standby),
-            vault::Reply::Health(Health::Sealed),
-        ]),
-        vault::Call::Initialize => {
-            one(&[vault::Reply::Initialized, vault::Reply::AlreadyInitialized, vault::Reply::HalfInitialized])
-        }
-        vault::Call::Unseal { .. } => one(&[vault::Reply::Unsealed, vault::Reply::WrongKey]),
-        vault::Call::LookupSelf { .. } => one(&[vault::Reply::Token(super::world::root_token())]),
-        vault::Call::LookupAccessor { .. } => {
-            one(&[vault::Reply::NoToken, vault::Reply::Token(super::world::root_token())])
-        }
-        vault::Call::ListAccessors { .. } => {
-            one(&[vault::Reply::Accessors(vec![accessor("one"), accessor("two")])])
-        }
-        vault::Call::Read { setting, .. } if *setting != Setting::KubernetesAuth => {
-            one(&[vault::Reply::Setting(None)])
-        }
-        vault::Call::ReadJwt { .. } => {
-            one(&[vault::Reply::Jwt(None), vault::Reply::Jwt(Some("no.jwt.at-all".into()))])
-        }
-        vault::Call::ReadGeneration { .. } => {
-            let kept = |generation| Some(Generation { version: 1, generation });
-            one(&[None, kept(1), kept(2), kept(3)].map(vault::Reply::Generation))
-        }
-        vault::Call::ReadAccount { .. } => one(&[vault::Reply::Account { exists: pick > 100 }]),
-        vault::Call::Sign { .. } => one(&[vault::Reply::Signature(vec![0; usize::from(pick)])]),
-        vault::Call::SealStatus
-        | vault::Call::RevokeSelf { .. }
-        | vault::Call::RevokeAccessor { .. }
-        | vault::Call::Login { .. }
-        | vault::Call::Read { .. }
-        | vault::Call::Write { .. }
-        | vault::Call::WriteJwt { .. }
-        | vault::Call::GeneratePassword { .. }
-        | vault::Call::WriteAccount { .. }
-        | vault::Call::WriteGeneration { .. }
-        | vault::Call::Issue { .. } => None,
     }
 }

@@ -1,15 +1,16 @@
-//! Serving one question: whole lists of calls, every way to be turned away, and who may come.
+//! Serving one question: whole lists of calls, and every way to be turned away. Who is let in is in `callers.rs`.
 
 use serde_json::json;
 
 use super::fixtures::*;
+use super::world::pod;
 use crate::bootstrap::{ComponentDocuments, NatsDocuments};
 use crate::controller::NatsKeys;
 use crate::documents::certificate::{COMPONENT_TTL_S, SERVER_TTL_S, request};
 use crate::documents::jwt;
 use crate::documents::nkey::{Prefix, PublicKey};
-use crate::kubernetes::{Pod, Review};
-use crate::names::{Nonce, Uid};
+use crate::kubernetes::Review;
+use crate::names::Nonce;
 use crate::retry::{Stream, draw};
 use crate::vault::{AuthRole, Certificate, Login, NatsKey, PkiRole, Setting, StoredJwt};
 use crate::volume::{Token, TokenFile};
@@ -17,12 +18,14 @@ use crate::volume::{Token, TokenFile};
 const TICKET: Ticket = Ticket(7);
 /// Long after everything serves.
 const BY: Mono = Mono(3_000);
+/// The slot of Vault's token for the caller.
+const TOKEN: Secret = Secret::Caller(TICKET);
 
 #[test]
 fn nats_gets_its_documents_with_its_own_authority() {
     let mut bench = serving("kubefox", "nats");
-    let token = slot(Asker::CallerToken);
-    assert_eq!(bench.ask(7, BY, Ask::Nats), [asks(reads_api_token())]);
+    let token = TOKEN;
+    assert_eq!(bench.let_in(7, BY, Ask::Nats), [asks(reads_api_token())]);
     assert_eq!(bench.step_for(TICKET), [asks(reviews())]);
     assert_eq!(bench.step_for(TICKET), [asks(logs_in(AuthRole::Nats))]);
     for jwt in StoredJwt::ALL {
@@ -39,17 +42,17 @@ fn nats_gets_its_documents_with_its_own_authority() {
         certificate: certificate("nats 2", SERVER_TTL_S),
     });
     assert_eq!(bench.step_for(TICKET), served(Ask::Nats, answer, &bench));
-    assert!(bench.machine.sessions.is_empty());
+    assert!(bench.machine.callers.tickets().is_empty());
 }
 
 #[test]
 fn a_component_gets_a_key_a_user_and_two_certificates() {
     let mut bench = serving("team0", "app");
     let setting = user_key();
-    let token = slot(Asker::CallerToken);
+    let token = TOKEN;
     let read = Call::Vault(vault::Call::Read { token, setting: setting.clone() });
     let body = json!({"type": "ed25519"});
-    assert_eq!(bench.ask(7, BY, Ask::Component), [asks(reads_api_token())]);
+    assert_eq!(bench.let_in(7, BY, Ask::Component), [asks(reads_api_token())]);
     assert_eq!(bench.step_for(TICKET), [asks(reviews())]);
     assert_eq!(bench.step_for(TICKET), [asks(logs_in(AuthRole::Component))]);
     assert_eq!(bench.step_for(TICKET), [asks(read.clone())]);
@@ -90,7 +93,7 @@ fn a_users_jwt_lives_an_hour_give_or_take_a_tenth() {
 fn a_nonce_is_signed_with_the_callers_own_key() {
     let mut bench = serving("team0", "app");
     bench.world.settings.insert(user_key(), json!({}));
-    assert_eq!(bench.ask(7, BY, nonce()), [asks(reads_api_token())]);
+    assert_eq!(bench.let_in(7, BY, nonce()), [asks(reads_api_token())]);
     bench.step_for(TICKET);
     assert_eq!(bench.step_for(TICKET), [asks(logs_in(AuthRole::Component))]);
     assert_eq!(bench.step_for(TICKET), [asks(signs_nonce())]);
@@ -101,7 +104,7 @@ fn a_nonce_is_signed_with_the_callers_own_key() {
 fn a_key_that_is_missing_at_the_nonce_is_ensured_once() {
     let mut bench = bench_at(nonce(), 3);
     let told = bench.step_for(TICKET);
-    let token = slot(Asker::CallerToken);
+    let token = TOKEN;
     assert_eq!(told, [asks(Call::Vault(vault::Call::Read { token, setting: user_key() }))]);
     bench.step_for(TICKET);
     bench.step_for(TICKET);
@@ -118,7 +121,7 @@ fn a_key_that_was_written_and_is_not_seen_is_not_written_again() {
             bench.done_for(TICKET, Outcome::Refused(Refusal::Invalid));
         }
         let none = || vault(vault::Reply::Setting(None));
-        let token = slot(Asker::CallerToken);
+        let token = TOKEN;
         let body = json!({"type": "ed25519"});
         let write = Call::Vault(vault::Call::Write { token, setting: user_key(), body });
         assert_eq!(bench.done_for(TICKET, none()), [asks(write)]);
@@ -153,8 +156,12 @@ fn every_doubt_about_a_caller_has_its_rejection() {
                     _ => Rejection::VaultUnavailable,
                 };
                 let told = bench.done_for(TICKET, outcome.clone());
-                assert_eq!(told, rejected(identity, ask.clone(), rejection), "{steps} {outcome:?}");
-                assert!(bench.machine.sessions.is_empty());
+                let mut expected = rejected(identity, ask.clone(), rejection).to_vec();
+                if steps == 2 {
+                    expected.push(forgets());
+                }
+                assert_eq!(told, expected, "{steps} {outcome:?}");
+                assert!(bench.machine.callers.tickets().is_empty());
             }
         }
     }
@@ -181,22 +188,26 @@ fn what_vault_denies_to_the_callers_token_the_caller_may_not_have() {
 }
 
 #[test]
-fn a_caller_is_who_both_the_api_server_and_vault_say() {
-    let pod = Pod { name: PodName::parse("app-1").expect("a name"), uid: Uid::parse("1-2").expect("a uid") };
-    for (review, identity, rejection) in [
-        (Review::Refused, None, Rejection::TokenRefused),
-        (Review::Authenticated { identity: app(), pod: None }, Some(app()), Rejection::TokenUnbound),
+fn a_caller_is_who_its_token_the_api_server_and_vault_all_say() {
+    let (own, other) = (pod(7), pod(8));
+    let review = |identity, pod| Review::Authenticated { identity, pod };
+    for review in [
+        Review::Refused,
+        review(app(), None),
+        review(app(), Some(other)),
+        review(identity("team0", "other"), Some(own.clone())),
     ] {
         let mut bench = bench_at(Ask::Component, 1);
-        let told = bench.done_for(TICKET, kubernetes(kubernetes::Reply::Review(review)));
-        assert_eq!(told, rejected(identity, Ask::Component, rejection));
+        let told = bench.done_for(TICKET, kubernetes(kubernetes::Reply::Review(review.clone())));
+        assert_eq!(told, rejected(None, Ask::Component, Rejection::TokenRefused), "{review:?}");
     }
     let mut bench = bench_at(Ask::Component, 1);
-    let review = Review::Authenticated { identity: app(), pod: Some(pod) };
-    bench.done_for(TICKET, kubernetes(kubernetes::Reply::Review(review)));
+    bench.done_for(TICKET, kubernetes(kubernetes::Reply::Review(review(app(), Some(own)))));
     let login = Login { identity: identity("team0", "other"), lease_s: 120 };
     let told = bench.done_for(TICKET, vault(vault::Reply::LoggedIn(login)));
-    assert_eq!(told, rejected(Some(app()), Ask::Component, Rejection::NotEntitled));
+    let mut expected = rejected(Some(app()), Ask::Component, Rejection::NotEntitled).to_vec();
+    expected.push(forgets());
+    assert_eq!(told, expected, "what the login has filled is wiped");
 }
 
 #[test]
@@ -225,27 +236,9 @@ fn a_request_of_a_session_ends_with_the_caller_and_after_five_seconds_at_most() 
     for (by, expected) in [(Mono(200), Mono(200)), (Mono(1_000_000), Mono(5_000))] {
         let mut bench = serving("team0", "app");
         assert_eq!(bench.now.mono, Mono(0));
-        let told = bench.ask(7, by, Ask::Component);
+        let told = bench.let_in(7, by, Ask::Component);
         assert_eq!(told, [Told::AsksFor(TICKET, expected, reads_api_token())]);
     }
-}
-
-#[test]
-fn whoever_comes_while_as_many_as_possible_are_served_is_told_to_come_back() {
-    let mut bench = serving("team0", "app");
-    for ticket in 0..SESSIONS_MAX as u64 {
-        assert_eq!(bench.ask(ticket, BY, Ask::Component).len(), 1);
-    }
-    assert_eq!(
-        bench.ask(900, BY, Ask::Component),
-        [
-            Told::Notes(Notice::Rejected { identity: None, ask: Ask::Component, rejection: Rejection::Busy }),
-            Told::Answers(Ticket(900), Answer::Rejected(Rejection::Busy)),
-        ]
-    );
-    bench.event(Event::Withdrawn { ticket: Ticket(0) });
-    let told = bench.ask(901, BY, Ask::Component);
-    assert_eq!(told, [Told::AsksFor(Ticket(901), BY, reads_api_token())]);
 }
 
 #[test]
@@ -264,7 +257,7 @@ fn a_question_that_was_withdrawn_gets_no_answer() {
     let mut bench = bench_at(Ask::Component, 4);
     let id = bench.flights.last().expect("a call").id;
     assert_eq!(bench.event(Event::Withdrawn { ticket: TICKET }), []);
-    assert!(bench.machine.sessions.is_empty());
+    assert!(bench.machine.callers.tickets().is_empty());
     assert_eq!(bench.answer(id, vault(vault::Reply::Written)), []);
 }
 
@@ -275,10 +268,10 @@ fn questions_do_not_wait_for_each_other_nor_for_the_boot() {
     assert_eq!(bench.machine.phase(), "Watch::ReadingSealStatus");
     let by = bench.now.in_ms(2_000);
     for ticket in [1, 2] {
-        bench.ask(ticket, by, Ask::Component);
+        bench.let_in(ticket, by, Ask::Component);
     }
     for ticket in [2, 1] {
-        while bench.machine.sessions.contains_key(&Ticket(ticket)) {
+        while bench.machine.callers.sessions().contains_key(&Ticket(ticket)) {
             bench.step_for(Ticket(ticket));
         }
     }
@@ -293,14 +286,19 @@ fn serving(namespace: &str, service_account: &str) -> Bench {
     bench
 }
 
+/// The slots of this session's login are wiped.
+fn forgets() -> Told {
+    Told::Asks(2_000, Call::Keys(keys::Call::Forget { names: vec![TOKEN] }))
+}
+
 /// A session of `team0/app` after so many good answers.
 fn bench_at(ask: Ask, steps: usize) -> Bench {
     let mut bench = serving("team0", "app");
-    bench.ask(7, BY, ask);
+    bench.let_in(7, BY, ask);
     for _ in 0..steps {
         bench.step_for(TICKET);
     }
-    assert!(bench.machine.sessions.contains_key(&TICKET));
+    assert!(bench.machine.callers.sessions().contains_key(&TICKET));
     bench
 }
 
@@ -334,18 +332,18 @@ fn reviews() -> Call {
 }
 
 const fn logs_in(role: AuthRole) -> Call {
-    Call::Vault(vault::Call::Login { role, jwt: slot(Asker::CallerJwt), into: slot(Asker::CallerToken) })
+    Call::Vault(vault::Call::Login { role, jwt: slot(Asker::CallerJwt), into: TOKEN })
 }
 
 fn issues(role: PkiRole, into: Asker, bench: &Bench) -> Call {
     let ttl_s = crate::documents::certificate::ttl_s(role);
     let request = request(role, &bench.world.caller, &config().trust_domain, ttl_s);
-    Call::Vault(vault::Call::Issue { token: slot(Asker::CallerToken), request, into: slot(into) })
+    Call::Vault(vault::Call::Issue { token: TOKEN, request, into: slot(into) })
 }
 
 fn signs_nonce() -> Call {
     let input = b"abcDEF012345-_x".to_vec();
-    Call::Vault(vault::Call::Sign { token: slot(Asker::CallerToken), key: NatsKey::User(app()), input })
+    Call::Vault(vault::Call::Sign { token: TOKEN, key: NatsKey::User(app()), input })
 }
 
 fn user_jwt(bench: &Bench) -> (jwt::Unsigned, Unix) {

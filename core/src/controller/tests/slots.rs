@@ -43,9 +43,18 @@ impl Slots {
     pub(super) fn own(&self) -> Vec<Own> {
         let own = self.0.iter().filter_map(|name| match name {
             Secret::Own(own) => Some(*own),
-            Secret::Of(..) => None,
+            Secret::Of(..) | Secret::Caller(_) => None,
         });
         own.collect()
+    }
+
+    /// The questions whose logins have left a token of Vault's here.
+    pub(super) fn logins(&self) -> Vec<Ticket> {
+        let logins = self.0.iter().filter_map(|name| match name {
+            Secret::Caller(login) => Some(*login),
+            Secret::Own(_) | Secret::Of(..) => None,
+        });
+        logins.collect()
     }
 }
 
@@ -63,6 +72,7 @@ fn read_by(call: &Call) -> Vec<Secret> {
                 | kubernetes::Call::ReadTrust
                 | kubernetes::Call::CreateTrust { .. }
                 | kubernetes::Call::UpdateTrust { .. }
+                | kubernetes::Call::ReadSigners
                 | kubernetes::Call::DeletePod { .. } => {}
             }
             names
@@ -73,6 +83,7 @@ fn read_by(call: &Call) -> Vec<Secret> {
         }
         Call::State(state::Call::Open { key }) => vec![*key],
         Call::Listener(listener::Call::Present { key, .. }) => vec![*key],
+        Call::Keys(keys::Call::Examine { token, like, .. }) => vec![*token, *like],
         Call::State(_) | Call::Volume(_) | Call::Keys(_) | Call::Listener(listener::Call::Probe { .. }) => {
             vec![]
         }

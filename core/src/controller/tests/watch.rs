@@ -219,7 +219,7 @@ fn nobody_is_served_from_the_moment_on_that_the_certificate_or_the_token_ends() 
             bench.machine.memory.token = bench.machine.memory.certificate;
         }
         bench.ask(1, bench.now.in_ms(1_000), Ask::Nats);
-        assert_eq!(bench.machine.sessions.len(), 1, "it lives to the last moment");
+        assert_eq!(bench.machine.callers.tickets().len(), 1, "it lives to the last moment");
         bench.pass_to(end);
         let told = bench.ask(2, bench.now.in_ms(1_000), Ask::Nats);
         assert_eq!(told[1], Told::Answers(Ticket(2), Answer::Rejected(Rejection::NotServing)));

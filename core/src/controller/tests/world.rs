@@ -7,9 +7,10 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use super::fixtures::*;
+use crate::caller::{Claims, Examined, Signer, SignerKey};
 use crate::documents::setting::ROOT_ISSUER;
 use crate::kubernetes::{Marked, Pod, PublishedTrust, Review, SealKeyObject};
-use crate::names::{ResourceVersion, Uid};
+use crate::names::{ResourceVersion, TokenDigest, Uid};
 use crate::state::{Opened, State};
 use crate::vault::{
     Account, Certificate, Generation, Health, InitStatus, Login, NatsKey, SealStatus, Setting, StoredJwt,
@@ -42,6 +43,10 @@ pub(super) struct World {
     pub(super) generation: Option<Generation>,
     /// Whose token the callers show.
     pub(super) caller: Identity,
+    /// The one pod of all callers, which show the same token again and again; otherwise each is a pod of its own.
+    pub(super) one_pod: bool,
+    /// What the API server signs tokens with.
+    pub(super) signer: u8,
     /// What changed something, proved somebody or showed itself, in order.
     pub(super) deeds: Vec<String>,
     pub(super) minted: u64,
@@ -71,6 +76,8 @@ impl Default for World {
             accounts: BTreeSet::new(),
             generation: None,
             caller: identity("team0", "app"),
+            one_pod: false,
+            signer: 1,
             deeds: Vec::new(),
             minted: 0,
             versions: 0,
@@ -108,6 +115,13 @@ impl World {
                 Outcome::Ok(Reply::Listener(listener::Reply::Probed { shown: true }))
             }
             Call::Keys(keys::Call::Forget { .. }) => Outcome::Ok(Reply::Keys(keys::Reply::Forgotten)),
+            Call::Keys(keys::Call::Examine { token, signers, .. }) => {
+                let examined = match signers.contains(&signer(self.signer)) {
+                    true => Examined::Genuine(self.claims(*token, now)),
+                    false => Examined::UnknownKey,
+                };
+                Outcome::Ok(Reply::Keys(keys::Reply::Examined(examined)))
+            }
             Call::Keys(keys::Call::MintSealKey { .. }) => panic!("not a key of the controller: {call:?}"),
         }
     }
@@ -214,10 +228,10 @@ impl World {
             }
             kubernetes::Call::DeletePod { .. } => kubernetes::Reply::PodDeleted,
             kubernetes::Call::ReviewToken { token, .. } => {
-                let uid = Uid::parse("3f1c").expect("a uid");
-                let pod = Some(Pod { name: PodName::parse("some-pod").expect("a pod name"), uid });
-                kubernetes::Reply::Review(Review::Authenticated { identity: self.owner(*token), pod })
+                let (identity, pod) = (self.owner(*token), Some(self.pod(*token)));
+                kubernetes::Reply::Review(Review::Authenticated { identity, pod })
             }
+            kubernetes::Call::ReadSigners => kubernetes::Reply::Signers(vec![signer(self.signer)]),
         })
     }
 
@@ -227,11 +241,38 @@ impl World {
         self.trust = Some(PublishedTrust { life: Some(life.clone()), version, trust: Some(trust.clone()) });
     }
 
+    /// The pod that a token is bound to.
+    pub(super) fn pod(&self, token: Secret) -> Pod {
+        let number = match token {
+            Secret::Of(ticket, _) if !self.one_pod => ticket.0,
+            Secret::Of(..) | Secret::Own(_) | Secret::Caller(_) => 0,
+        };
+        pod(number)
+    }
+
+    /// What a token says of itself.
+    pub(super) fn claims(&self, token: Secret, now: Now) -> Claims {
+        let pod = self.pod(token);
+        let digest = format!("{:0>64}", pod.uid.as_str().trim_start_matches("pod-"));
+        Claims {
+            own_issuer: true,
+            audiences: vec!["kubefox.blue".into()],
+            issued: now.unix,
+            not_before: now.unix,
+            expires: Unix(now.unix.0 + 600),
+            identity: Some(self.owner(token)),
+            pod: Some(pod),
+            digest: TokenDigest::parse(&digest).expect("digits"),
+        }
+    }
+
     fn owner(&self, token: Secret) -> Identity {
         match token {
             Secret::Own(Own::VaultJwt | Own::SetupJwt) => identity("kubefox", "kubefox"),
             Secret::Of(_, Asker::CallerJwt) => self.caller.clone(),
-            Secret::Own(_) | Secret::Of(..) => panic!("not a service account's token: {token:?}"),
+            Secret::Own(_) | Secret::Of(..) | Secret::Caller(_) => {
+                panic!("not a service account's token: {token:?}")
+            }
         }
     }
 
@@ -379,6 +420,17 @@ impl World {
     }
 }
 
+/// The pod of that number.
+pub(super) fn pod(number: u64) -> Pod {
+    let (name, uid) = (format!("app-{number}"), format!("pod-{number}"));
+    Pod { name: PodName::parse(&name).expect("a pod name"), uid: Uid::parse(&uid).expect("a uid") }
+}
+
+/// The key of that number.
+pub(super) fn signer(number: u8) -> Signer {
+    Signer { id: format!("key-{number}"), key: SignerKey::P256(vec![number; 65]) }
+}
+
 pub(super) fn root_token() -> TokenFacts {
     TokenFacts { path: "auth/token/root".into(), policies: vec!["root".into()] }
 }
@@ -450,8 +502,12 @@ fn deed(call: &Call) -> Option<String> {
         Call::Listener(listener::Call::Present { .. }) => "Present".into(),
         Call::Listener(listener::Call::Probe { .. }) => "Probe".into(),
         Call::Kubernetes(
-            kubernetes::Call::ReadSealKey | kubernetes::Call::ReadCommitted | kubernetes::Call::ReadTrust,
+            kubernetes::Call::ReadSealKey
+            | kubernetes::Call::ReadCommitted
+            | kubernetes::Call::ReadTrust
+            | kubernetes::Call::ReadSigners,
         )
+        | Call::Keys(keys::Call::Examine { .. })
         | Call::State(state::Call::Inspect | state::Call::Read | state::Call::ReadHold)
         | Call::Volume(_) => return None,
     })

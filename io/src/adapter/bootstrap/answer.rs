@@ -15,9 +15,6 @@ use super::DOMAIN;
 use crate::adapter::Slots;
 use crate::exchange::BootstrapResponse;
 
-/// After what time a caller that met a busy controller tries again.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// The response to a question. The keys that belong to it are in its ticket's slots.
 ///
 /// # Errors
@@ -62,17 +59,26 @@ fn with_key(certificate: &Certificate, key: Secret, slots: &dyn Slots) -> Result
 pub fn rejected(rejection: Rejection) -> Status {
     let code = match rejection {
         Rejection::TokenMalformed | Rejection::NonceMalformed => Code::InvalidArgument,
-        Rejection::TokenRefused | Rejection::TokenUnbound => Code::Unauthenticated,
+        Rejection::TokenUnsigned
+        | Rejection::TokenForged
+        | Rejection::IssuerForeign
+        | Rejection::AudienceForeign
+        | Rejection::TokenLongLived
+        | Rejection::TokenNotYetValid
+        | Rejection::TokenExpired
+        | Rejection::TokenRefused
+        | Rejection::TokenUnbound => Code::Unauthenticated,
         Rejection::NotEntitled => Code::PermissionDenied,
-        Rejection::NotServing | Rejection::ReviewUnavailable | Rejection::VaultUnavailable => {
-            Code::Unavailable
-        }
+        Rejection::KeyUnknown
+        | Rejection::NotServing
+        | Rejection::ReviewUnavailable
+        | Rejection::VaultUnavailable => Code::Unavailable,
         Rejection::Busy => Code::ResourceExhausted,
     };
     let metadata = HashMap::from([("remedy".to_owned(), rejection.remedy().to_owned())]);
     let mut details = ErrorDetails::with_error_info(rejection.reason(), DOMAIN, metadata);
-    if rejection == Rejection::Busy {
-        details.set_retry_info(Some(RETRY));
+    if let Some(retry_ms) = rejection.retry_ms() {
+        details.set_retry_info(Some(Duration::from_millis(retry_ms)));
     }
     Status::with_error_details(code, rejection.cause(), details)
 }
@@ -86,6 +92,14 @@ mod tests {
     fn a_rejection_is_a_code_a_cause_a_reason_and_a_remedy() {
         let codes = [
             (Rejection::TokenMalformed, Code::InvalidArgument),
+            (Rejection::TokenUnsigned, Code::Unauthenticated),
+            (Rejection::TokenForged, Code::Unauthenticated),
+            (Rejection::KeyUnknown, Code::Unavailable),
+            (Rejection::IssuerForeign, Code::Unauthenticated),
+            (Rejection::AudienceForeign, Code::Unauthenticated),
+            (Rejection::TokenLongLived, Code::Unauthenticated),
+            (Rejection::TokenNotYetValid, Code::Unauthenticated),
+            (Rejection::TokenExpired, Code::Unauthenticated),
             (Rejection::TokenRefused, Code::Unauthenticated),
             (Rejection::TokenUnbound, Code::Unauthenticated),
             (Rejection::NotEntitled, Code::PermissionDenied),
@@ -106,7 +120,9 @@ mod tests {
             assert_eq!((info.reason.as_str(), info.domain.as_str()), (rejection.reason(), "kubefox.io"));
             assert_eq!(info.metadata["remedy"], rejection.remedy());
             let delay = details.retry_info().and_then(|retry| retry.retry_delay);
-            assert_eq!(delay, (rejection == Rejection::Busy).then_some(RETRY));
+            assert_eq!(delay, rejection.retry_ms().map(Duration::from_millis));
+            let for_now = matches!(code, Code::Unavailable | Code::ResourceExhausted);
+            assert_eq!(delay.is_some(), for_now, "{rejection:?}: whoever may come again is told when");
         }
     }
 

@@ -7,9 +7,9 @@
 //! | reason | code |
 //! |---|---|
 //! | `TOKEN_MALFORMED`, `NONCE_MALFORMED` | `INVALID_ARGUMENT` |
-//! | `TOKEN_REFUSED`, `TOKEN_UNBOUND` | `UNAUTHENTICATED` |
+//! | `TOKEN_UNSIGNED`, `TOKEN_FORGED`, `ISSUER_FOREIGN`, `AUDIENCE_FOREIGN`, `TOKEN_LONG_LIVED`, `TOKEN_NOT_YET_VALID`, `TOKEN_EXPIRED`, `TOKEN_REFUSED`, `TOKEN_UNBOUND` | `UNAUTHENTICATED` |
 //! | `NOT_ENTITLED` | `PERMISSION_DENIED` |
-//! | `NOT_SERVING`, `REVIEW_UNAVAILABLE`, `VAULT_UNAVAILABLE` | `UNAVAILABLE` |
+//! | `KEY_UNKNOWN`, `NOT_SERVING`, `REVIEW_UNAVAILABLE`, `VAULT_UNAVAILABLE` | `UNAVAILABLE`, with `RetryInfo` |
 //! | `BUSY` | `RESOURCE_EXHAUSTED`, with `RetryInfo` |
 //!
 //! A caller takes a status *with* a reason of the domain for `Ok(Rejected)`. One *without* comes from a

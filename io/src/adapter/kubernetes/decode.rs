@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{CA_MEMBER, CERTIFICATE_MEMBER};
 use crate::adapter::envelope::{self, SEAL_KEY_BYTES};
+use crate::adapter::service_account;
 
 /// Extra attributes of a token that is bound to a pod.
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
@@ -49,6 +50,9 @@ pub fn decode(call: &Call, response: Response<Vec<u8>>) -> Outcome<Reply> {
         Call::ReadTrust => {
             answer.found().and_then(|secret| secret.map(published).transpose()).map(Reply::Trust)
         }
+        Call::ReadSigners => answer
+            .accepted()
+            .and_then(|()| service_account::signers(&answer.body).map(Reply::Signers).ok_or(GARBLED)),
         Call::ReviewToken { token: _, audience } => {
             answer.object().and_then(|reviewed| review(reviewed, audience)).map(Reply::Review)
         }
@@ -195,6 +199,7 @@ fn pod_of(user: &UserInfo) -> Result<Option<Pod>, No> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kubefox_core::caller::{Signer, SignerKey};
     use kubefox_core::names::{KeyId, Namespace, ServiceAccount};
     use kubefox_core::secret::{Own, Secret};
     use proptest::prelude::*;
@@ -317,6 +322,26 @@ mod tests {
             (create(), 503, json!(null), Outcome::Unknown(Lost::ServerError)),
             (create(), 504, json!(null), Outcome::Unknown(Lost::ServerError)),
             (create(), 302, json!(null), Outcome::Unknown(Lost::Garbled)),
+        ]);
+    }
+
+    #[test]
+    fn the_keys_that_sign_tokens_are_a_key_set_or_there_is_an_outage() {
+        let set = json!({"keys": [{"use": "sig", "kty": "RSA", "kid": "a", "alg": "RS256", "n": "AQAB", "e": "Aw"}]});
+        let key = SignerKey::Rsa { modulus: vec![1, 0, 1], exponent: vec![3] };
+        let signers = vec![Signer { id: "a".to_owned(), key }];
+        check(&[
+            (Call::ReadSigners, 200, set, Outcome::Ok(Reply::Signers(signers))),
+            (Call::ReadSigners, 200, json!({"keys": []}), Outcome::Ok(Reply::Signers(vec![]))),
+            (Call::ReadSigners, 200, json!({"key": []}), Outcome::Unknown(Lost::Garbled)),
+            (
+                Call::ReadSigners,
+                403,
+                status(403, "Forbidden", "cannot get path"),
+                Outcome::Refused(Refusal::Denied),
+            ),
+            (Call::ReadSigners, 404, json!({}), Outcome::Refused(Refusal::Invalid)),
+            (Call::ReadSigners, 503, json!({}), Outcome::Unknown(Lost::ServerError)),
         ]);
     }
 

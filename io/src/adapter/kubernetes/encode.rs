@@ -25,6 +25,10 @@ use crate::adapter::{Slots, Unencodable, text};
 /// Every request is authorized with this token.
 const CREDENTIAL: Secret = Secret::Own(Own::ApiJwt);
 const UNBUILDABLE: Unencodable = Unencodable::Unbuildable("Kubernetes' request types refused the call");
+/// Where the API server shows the keys that sign service-account tokens, whatever its discovery document says.
+/// Source: <https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/>, "Service account issuer
+/// discovery".
+const SIGNERS_PATH: &str = "/openid/v1/jwks";
 /// Room for the largest body, two certificates, so that none is copied, unwiped, while it grows.
 const BODY_BYTES: usize = 16 * 1024;
 
@@ -65,6 +69,9 @@ pub fn encode(call: &Call, context: &Context, slots: &dyn Slots) -> Result<Reque
             let uid = Some(pod.uid.as_str().to_owned());
             let preconditions = Some(Preconditions { uid, resource_version: None });
             pods.delete(pod.name.as_str(), &DeleteParams { preconditions, ..DeleteParams::default() })
+        }
+        Call::ReadSigners => {
+            return authorize(Request::get(SIGNERS_PATH).body(Vec::new()).map_err(|_| UNBUILDABLE)?, slots);
         }
         Call::ReviewToken { token, audience } => {
             let mut object = review(&text(*token, slots)?, audience);
@@ -182,6 +189,7 @@ mod tests {
                 Call::DeletePod { pod: Pod { name: PodName::parse("kubefox-0").expect("a pod name"), uid: Uid::parse("3f1c").expect("a uid") } },
                 r#"DELETE /api/v1/namespaces/kubefox/pods/kubefox-0? {"preconditions":{"uid":"3f1c"}}"#.to_owned(),
             ),
+            (Call::ReadSigners, "GET /openid/v1/jwks".to_owned()),
             (
                 Call::ReviewToken { token: JWT, audience: "kubefox.kubefox".to_owned() },
                 r#"POST /apis/authentication.k8s.io/v1/tokenreviews? {"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","metadata":{},"spec":{"audiences":["kubefox.kubefox"],"token":"a.b.c"}}"#.to_owned(),

@@ -2,13 +2,14 @@
 
 use kubefox_core::controller::{Answer, Call, Controller, Reply};
 use kubefox_core::keys;
-use kubefox_core::machine::{Lost, Outcome, Ticket};
+use kubefox_core::machine::{Lost, Outcome, Refusal, Ticket};
 use kubefox_core::names::{Installation, Namespace};
 use zeroize::Zeroizing;
 
 use super::listener::{listener_outcome, listener_request};
 use crate::adapter::{
-    Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, envelope, kubernetes, state, vault, volume,
+    Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, envelope, kubernetes, service_account, state,
+    vault, volume,
 };
 use crate::exchange::{BootstrapResponse, Request, Response};
 
@@ -51,6 +52,13 @@ impl Adapter<Controller> for ControllerAdapter {
             Call::Keys(keys::Call::Forget { names }) => {
                 names.iter().for_each(|name| slots.forget(*name));
                 return Ok(Encoded::Done(Outcome::Ok(Reply::Keys(keys::Reply::Forgotten))));
+            }
+            Call::Keys(keys::Call::Examine { token, like, signers }) => {
+                let examined = service_account::examine(slots.expose(*token)?, slots.expose(*like)?, signers);
+                return Ok(Encoded::Done(match examined {
+                    Ok(examined) => Outcome::Ok(Reply::Keys(keys::Reply::Examined(examined))),
+                    Err(service_account::OwnTokenMalformed) => Outcome::Refused(Refusal::Local),
+                }));
             }
             Call::Listener(call) => Request::Listener(listener_request(call, slots)?),
         };

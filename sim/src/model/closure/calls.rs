@@ -60,6 +60,7 @@ kinds! {
     ReadTrust: Call::Kubernetes(kubernetes::Call::ReadTrust),
     CreateTrust: Call::Kubernetes(kubernetes::Call::CreateTrust { .. }),
     UpdateTrust: Call::Kubernetes(kubernetes::Call::UpdateTrust { .. }),
+    ReadSigners: Call::Kubernetes(kubernetes::Call::ReadSigners),
     ReviewToken: Call::Kubernetes(kubernetes::Call::ReviewToken { .. }),
     DeletePod: Call::Kubernetes(kubernetes::Call::DeletePod { .. }),
     InspectState: Call::State(state::Call::Inspect),
@@ -78,6 +79,7 @@ kinds! {
     WriteBundle: Call::Volume(volume::Call::WriteBundle { .. }),
     MintSealKey: Call::Keys(keys::Call::MintSealKey { .. }),
     Forget: Call::Keys(keys::Call::Forget { .. }),
+    Examine: Call::Keys(keys::Call::Examine { .. }),
     Present: Call::Listener(listener::Call::Present { .. }),
     Probe: Call::Listener(listener::Call::Probe { .. }),
 }
@@ -164,8 +166,8 @@ impl Kind {
             | Self::Present
             | Self::Probe => Way::Machine,
             Self::MintSealKey | Self::Forget => Way::Process,
-            // Those of initializers and brokers.
-            Self::ReadMountedTrust | Self::WriteBundle => Way::Nowhere,
+            // Those of initializers and brokers, and those that only callers cause.
+            Self::ReadMountedTrust | Self::WriteBundle | Self::ReadSigners | Self::Examine => Way::Nowhere,
         }
     }
 
