@@ -13,42 +13,42 @@ use serde_json::{Value, json};
 use crate::manifest::{Object, objects};
 
 /// The API server's own audience.
-pub(super) const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
+pub const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 /// Life of a projected token, the shortest that the API server grants.
-pub(super) const TOKEN_LIFE: Duration = Duration::from_secs(600);
+pub const TOKEN_LIFE: Duration = Duration::from_secs(600);
 /// An API server on this machine answers sooner.
 const REQUEST_WITHIN: Duration = Duration::from_secs(15);
 
 /// An API server with an administrator's credential.
-pub(super) struct Cluster {
+pub struct Cluster {
     http: Http,
     bearer: Option<String>,
     /// How others reach it.
-    pub(super) url: String,
+    pub url: String,
     /// Its certificate authority, PEM.
-    pub(super) ca: String,
+    pub ca: String,
 }
 
 /// A pod that exists.
 #[derive(Clone, Debug)]
-pub(super) struct Pod {
+pub struct Pod {
     /// Under whose ServiceAccount it runs.
-    pub(super) identity: Identity,
+    pub identity: Identity,
     /// Its name.
-    pub(super) name: String,
+    pub name: String,
     /// Its uid.
-    pub(super) uid: String,
+    pub uid: String,
 }
 
 impl Cluster {
     /// With a client that authenticates by itself, or with a bearer token.
     #[must_use]
-    pub(super) const fn new(http: Http, bearer: Option<String>, url: String, ca: String) -> Self {
+    pub const fn new(http: Http, bearer: Option<String>, url: String, ca: String) -> Self {
         Self { http, bearer, url, ca }
     }
 
     /// Creates every object of a YAML text; what exists already stays as it is.
-    pub(super) async fn apply(&self, manifest: &str) -> Result<()> {
+    pub async fn apply(&self, manifest: &str) -> Result<()> {
         for Object { collection, title, body } in objects(manifest)? {
             let (status, answer) = self.request(Method::POST, &collection, Some(&body)).await?;
             if !matches!(status, 201 | 409) {
@@ -59,7 +59,7 @@ impl Cluster {
     }
 
     /// The pod of that name, made if it is not there. Nothing schedules it: it only gives tokens a pod to be bound to.
-    pub(super) async fn pod(&self, identity: &Identity, name: &str) -> Result<Pod> {
+    pub async fn pod(&self, identity: &Identity, name: &str) -> Result<Pod> {
         let path = format!("/api/v1/namespaces/{}/pods", identity.namespace);
         let body = json!({
             "apiVersion": "v1", "kind": "Pod",
@@ -99,7 +99,7 @@ impl Cluster {
     }
 
     /// What the kubelet asks for a projected token.
-    pub(super) async fn token(&self, pod: &Pod, audience: &str) -> Result<String> {
+    pub async fn token(&self, pod: &Pod, audience: &str) -> Result<String> {
         let Identity { namespace, service_account } = &pod.identity;
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
         let body = json!({
@@ -120,7 +120,7 @@ impl Cluster {
     }
 
     /// What a volume of that Secret would show; `None` if there is none.
-    pub(super) async fn secret(
+    pub async fn secret(
         &self,
         namespace: &str,
         name: &str,
@@ -143,7 +143,7 @@ impl Cluster {
 
     /// Deletes an object with whatever finalizers it has, as an administrator does who wants a new life. That it is
     /// not there is as good.
-    pub(super) async fn delete(&self, namespace: &str, plural: &str, name: &str) -> Result<()> {
+    pub async fn delete(&self, namespace: &str, plural: &str, name: &str) -> Result<()> {
         let path = format!("/api/v1/namespaces/{namespace}/{plural}/{name}");
         let without_finalizers = json!({"metadata": {"finalizers": null}});
         let (status, answer) = self.request(Method::PATCH, &path, Some(&without_finalizers)).await?;
@@ -160,12 +160,16 @@ impl Cluster {
     }
 
     /// What the server says its version is.
-    pub(super) async fn version(&self) -> Result<String> {
+    pub async fn version(&self) -> Result<String> {
         let (_, answer) = self.request(Method::GET, "/version", None).await?;
         Ok(answer.get("gitVersion").and_then(Value::as_str).unwrap_or("unknown").to_owned())
     }
 
-    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+    /// Asks the API server, as the administrator: status, and the body or null.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
         let mut request =
             Request::builder().method(&method).uri(path).header(header::ACCEPT, "application/json");
         if body.is_some() {

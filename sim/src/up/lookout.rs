@@ -4,21 +4,21 @@ use tokio::sync::mpsc;
 
 /// Gives the alarm.
 #[derive(Clone)]
-pub(super) struct Lookout(mpsc::UnboundedSender<String>);
+pub struct Lookout(mpsc::UnboundedSender<String>);
 
 /// Hears it.
-pub(super) struct Alarms(mpsc::UnboundedReceiver<String>);
+pub struct Alarms(mpsc::UnboundedReceiver<String>);
 
 /// Both ends.
 #[must_use]
-pub(super) fn new() -> (Lookout, Alarms) {
+pub fn new() -> (Lookout, Alarms) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (Lookout(sender), Alarms(receiver))
 }
 
 impl Lookout {
     /// Something has failed, for this reason.
-    pub(super) fn alarm(&self, reason: String) {
+    pub fn alarm(&self, reason: String) {
         // While everything is being stopped nobody listens any more.
         let _ = self.0.send(reason);
     }
@@ -26,7 +26,7 @@ impl Lookout {
 
 impl Alarms {
     /// The next failure; without one, for ever.
-    pub(super) async fn next(&mut self) -> String {
+    pub async fn next(&mut self) -> String {
         match self.0.recv().await {
             Some(reason) => reason,
             None => std::future::pending().await,

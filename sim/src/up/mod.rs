@@ -5,15 +5,15 @@
 //! order in which pods start, and who puts a new pod in the place of a deleted one.
 
 mod clock;
-mod cluster;
+pub mod cluster;
 mod embedded;
 mod guard;
 mod kill;
 mod kubelet;
-mod lookout;
+pub mod lookout;
 mod platform;
 mod process;
-mod real;
+pub mod real;
 mod report;
 mod runtime;
 mod sentence;

@@ -35,15 +35,17 @@ mkdir -p /var/run/secrets/kubernetes.io/serviceaccount &&
 mount --bind "$0" /var/run/secrets/kubernetes.io/serviceaccount && exec "$@""#;
 
 /// Where the programs are.
-pub(super) struct Peers {
+pub struct Peers {
     kube: PathBuf,
     bao: PathBuf,
     nats: PathBuf,
+    /// The program whose `role guard` ends the servers with it.
+    up: PathBuf,
 }
 
 impl Peers {
     /// Looks into `folder`, or where `tests/peers/build` puts them. A program that is not there is an error.
-    pub(super) fn find(folder: Option<PathBuf>) -> Result<Self> {
+    pub fn find(folder: Option<PathBuf>) -> Result<Self> {
         let folder = match folder {
             Some(folder) => folder,
             None => cache()?.join("bin"),
@@ -58,7 +60,32 @@ impl Peers {
             }
             Ok(path)
         };
-        Ok(Self { kube: program("kube")?, bao: program("bao")?, nats: program("nats-server")? })
+        Ok(Self { kube: program("kube")?, bao: program("bao")?, nats: program("nats-server")?, up: std::env::current_exe()? })
+    }
+
+    /// For a program other than `up`: the servers are guarded by that `up`.
+    #[must_use]
+    pub fn guarded_by(self, up: PathBuf) -> Self {
+        Self { up, ..self }
+    }
+
+    /// With another OpenBao of the same folder, by the name of its program.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn with_vault(self, name: &str) -> Result<Self> {
+        let bao = self.bao.with_file_name(name);
+        if !bao.is_file() {
+            bail!("there is no {}: run tests/peers/build", bao.display());
+        }
+        Ok(Self { bao, ..self })
+    }
+
+    /// `up role guard`, to which a program and its arguments are to be added.
+    fn guarded(&self) -> Command {
+        let mut command = Command::new(&self.up);
+        command.args(["role", "guard", "--"]);
+        command
     }
 }
 
@@ -72,7 +99,7 @@ fn cache() -> Result<PathBuf> {
 }
 
 /// The running servers.
-pub(super) struct Servers {
+pub struct Servers {
     peers: Peers,
     directory: PathBuf,
     lookout: Lookout,
@@ -82,12 +109,12 @@ pub(super) struct Servers {
     vault_ports: Option<(u16, u16)>,
     nats: Option<Process>,
     /// The API server.
-    pub(super) cluster: Arc<Cluster>,
+    pub cluster: Arc<Cluster>,
 }
 
 impl Servers {
     /// Starts the control plane of Kubernetes; its state is kept in `directory`.
-    pub(super) async fn start(peers: Peers, directory: &Path, lookout: Lookout) -> Result<Self> {
+    pub async fn start(peers: Peers, directory: &Path, lookout: Lookout) -> Result<Self> {
         let data = directory.join("kube");
         super::kubelet::make(&data)?;
         let mut command = Command::new(&peers.kube);
@@ -104,7 +131,7 @@ impl Servers {
 
     /// Starts OpenBao as a container of the pod whose tokens are in `service_account`, with its storage in `data`. Answers
     /// its URL.
-    pub(super) async fn start_vault(&mut self, service_account: &Path, data: &Path) -> Result<String> {
+    pub async fn start_vault(&mut self, service_account: &Path, data: &Path) -> Result<String> {
         let folder = self.directory.join("vault");
         super::kubelet::make(&folder)?;
         let configured = folder.join("bao.hcl");
@@ -115,7 +142,7 @@ impl Servers {
             };
             let url = format!("http://127.0.0.1:{port}");
             std::fs::write(&configured, configuration(port, cluster_port))?;
-            let mut command = guarded()?;
+            let mut command = self.peers.guarded();
             // Its storage is called by a name without a path, which needs no escaping in its configuration.
             command.current_dir(data);
             command.args(["unshare", "--map-root-user", "--mount", "sh", "-c", IN_POD]);
@@ -145,15 +172,15 @@ impl Servers {
     }
 
     /// SIGKILLs OpenBao, and returns when nothing of it is left.
-    pub(super) async fn kill_vault(&mut self) {
+    pub async fn kill_vault(&mut self) {
         if let Some(vault) = self.vault.take() {
             vault.kill().await;
         }
     }
 
     /// Starts nats-server on the volume that the initializer wrote. Answers its address.
-    pub(super) async fn start_nats(&mut self, volume: &Path, ports: &Path) -> Result<String> {
-        let mut command = guarded()?;
+    pub async fn start_nats(&mut self, volume: &Path, ports: &Path) -> Result<String> {
+        let mut command = self.peers.guarded();
         command.current_dir(volume).arg(&self.peers.nats).args(["-c", "nats.conf"]);
         let process = Process::start("nats", command, &self.directory.join("logs/nats.log"))?;
         let process = self.nats.insert(process);
@@ -169,7 +196,7 @@ impl Servers {
     }
 
     /// Name and version of each server.
-    pub(super) async fn versions(&self) -> Result<[(&'static str, String); 3]> {
+    pub async fn versions(&self) -> Result<[(&'static str, String); 3]> {
         let version = async |program: &Path, argument: &str| -> Result<String> {
             let output = Command::new(program).arg(argument).kill_on_drop(true).output().await?;
             let said = String::from_utf8_lossy(&output.stdout);
@@ -184,19 +211,12 @@ impl Servers {
     }
 
     /// Stops all of them, the last one first.
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         for process in [self.nats, self.vault].into_iter().flatten() {
             process.stop().await;
         }
         self.kube.stop().await;
     }
-}
-
-/// `up role guard`, to which a program and its arguments are to be added.
-fn guarded() -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["role", "guard", "--"]);
-    Ok(command)
 }
 
 /// The first word that looks like `v1.2.3`.

@@ -1,0 +1,99 @@
+//! What differs from run to run, masked: accessors, uids, keys, certificates, versions. What they say is kept.
+
+use std::cmp::Reverse;
+
+use kubefox_core::kubernetes;
+use kubefox_core::machine::Outcome;
+use kubefox_core::vault::{Certificate, Reply};
+use kubefox_io::adapter::certificate;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Texts of this run, with the names that stand for them.
+#[derive(Default)]
+pub(crate) struct Masks(Vec<(String, String)>);
+
+impl Masks {
+    /// From now on `text` is shown as `name`. One text keeps its first name.
+    pub(crate) fn mask(&mut self, text: &str, name: &str) {
+        assert!(!text.is_empty(), "{name} is empty");
+        if !self.0.iter().any(|(known, _)| known == text) {
+            self.0.push((text.to_owned(), name.to_owned()));
+            // One text may be part of another.
+            self.0.sort_by_key(|(text, _)| Reverse(text.len()));
+        }
+    }
+
+    /// An outcome of Vault's adapter.
+    pub(crate) fn vault(&self, outcome: &Outcome<Reply>) -> String {
+        self.shown(&match outcome.clone() {
+            Outcome::Ok(reply) => json!({ "Ok": vault_reply(reply) }),
+            refused @ (Outcome::Refused(_) | Outcome::Unknown(_)) => value(&refused),
+        })
+    }
+
+    /// An outcome of Kubernetes' adapter.
+    pub(crate) fn kubernetes(&self, outcome: &Outcome<kubernetes::Reply>) -> String {
+        self.shown(&value(outcome))
+    }
+
+    /// Any other answer.
+    pub(crate) fn shown(&self, answer: &Value) -> String {
+        let mut text = answer.to_string();
+        for (known, name) in &self.0 {
+            // As it stands in JSON, without the quotes.
+            let quoted = Value::from(known.as_str()).to_string();
+            text = text.replace(quoted.trim_matches('"'), name);
+        }
+        text
+    }
+}
+
+fn vault_reply(reply: Reply) -> Value {
+    match reply {
+        Reply::SealStatus(mut status) => {
+            status.version = "VERSION".to_owned();
+            value(&Reply::SealStatus(status))
+        }
+        Reply::Accessors(accessors) => json!({ "Accessors": accessors.len() }),
+        Reply::Setting(Some(mut setting)) => {
+            if let Some(key) = setting.get_mut("public_key").filter(|key| key.is_string()) {
+                *key = "PUBLIC KEY".into();
+            }
+            json!({ "Setting": setting })
+        }
+        Reply::Certificate(certificate) => json!({ "Certificate": facts(&certificate) }),
+        Reply::Signature(bytes) => json!({ "Signature": bytes.len() }),
+        other @ (Reply::InitStatus(_)
+        | Reply::Health(_)
+        | Reply::Initialized
+        | Reply::AlreadyInitialized
+        | Reply::HalfInitialized
+        | Reply::Unsealed
+        | Reply::WrongKey
+        | Reply::Token(_)
+        | Reply::NoToken
+        | Reply::Revoked
+        | Reply::LoggedIn(_)
+        | Reply::Setting(None)
+        | Reply::Written
+        | Reply::Jwt(_)
+        | Reply::Account { .. }
+        | Reply::Password
+        | Reply::Generation(_)) => value(&other),
+    }
+}
+
+/// What a certificate says. Its life counts from the backdating on, so that the moment of the request is left out.
+fn facts(certificate: &Certificate) -> Value {
+    let chain = certificate::verify_chain(&certificate.leaf, &certificate.ca).expect("the adapter verified it");
+    json!({
+        "dns_names": chain.leaf.dns_names, "uris": chain.leaf.uris,
+        "life_s": chain.leaf.not_after.0 - chain.leaf.not_before.0,
+        "outlives_ca": chain.leaf.not_after > chain.ca.not_after,
+    })
+}
+
+fn value(data: &impl Serialize) -> Value {
+    serde_json::to_value(data).expect("the contract's types are data")
+}
