@@ -9,6 +9,7 @@
 
 mod cases;
 mod fakes;
+mod kubernetes;
 mod masks;
 mod real;
 mod record;

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use kubefox_core::kubernetes;
 use kubefox_core::machine::Outcome;
+use kubefox_core::names::ResourceVersion;
 use kubefox_core::vault::{Certificate, Reply};
 use kubefox_io::adapter::certificate;
 use serde::Serialize;
@@ -11,16 +12,19 @@ use serde_json::{Value, json};
 
 /// Texts of this run, with the names that stand for them.
 #[derive(Default)]
-pub(crate) struct Masks(Vec<(String, String)>);
+pub(crate) struct Masks {
+    texts: Vec<(String, String)>,
+    versions: Vec<ResourceVersion>,
+}
 
 impl Masks {
     /// From now on `text` is shown as `name`. One text keeps its first name.
     pub(crate) fn mask(&mut self, text: &str, name: &str) {
         assert!(!text.is_empty(), "{name} is empty");
-        if !self.0.iter().any(|(known, _)| known == text) {
-            self.0.push((text.to_owned(), name.to_owned()));
+        if !self.texts.iter().any(|(known, _)| known == text) {
+            self.texts.push((text.to_owned(), name.to_owned()));
             // One text may be part of another.
-            self.0.sort_by_key(|(text, _)| Reverse(text.len()));
+            self.texts.sort_by_key(|(text, _)| Reverse(text.len()));
         }
     }
 
@@ -32,18 +36,27 @@ impl Masks {
         })
     }
 
-    /// An outcome of Kubernetes' adapter.
-    pub(crate) fn kubernetes(&self, outcome: &Outcome<kubernetes::Reply>) -> String {
-        self.shown(&value(outcome))
+    /// An outcome of Kubernetes' adapter. Resource versions are numbered in the order in which they appear.
+    pub(crate) fn kubernetes(&mut self, outcome: &Outcome<kubernetes::Reply>) -> String {
+        let mut shown = value(outcome);
+        if let Outcome::Ok(kubernetes::Reply::Trust(Some(trust))) = outcome {
+            let known = self.versions.iter().position(|known| *known == trust.version);
+            let number = known.unwrap_or(self.versions.len());
+            if known.is_none() {
+                self.versions.push(trust.version.clone());
+            }
+            shown["Ok"]["Trust"]["version"] = format!("VERSION {number}").into();
+        }
+        self.shown(&shown)
     }
 
     /// Any other answer.
     pub(crate) fn shown(&self, answer: &Value) -> String {
         let mut text = answer.to_string();
-        for (known, name) in &self.0 {
+        for (known, name) in &self.texts {
             // As it stands in JSON, without the quotes.
             let quoted = Value::from(known.as_str()).to_string();
-            text = text.replace(quoted.trim_matches('"'), name);
+            text = text.replace(&quoted[1..quoted.len() - 1], name);
         }
         text
     }

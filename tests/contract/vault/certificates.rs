@@ -13,11 +13,6 @@ use crate::stage::{PLATFORM, ROOT, Stage, TENANT, caller, identity, namespace};
 const KEY: Secret = Secret::Own(Own::ServingKey);
 const OTHER: Secret = caller(4);
 
-/// `openssl req -new -newkey rsa:2048 -subj /CN=x`.
-const RSA_CSR: &str = include_str!("rsa.csr");
-/// The same with `ec` and `prime256v1`.
-const EC_CSR: &str = include_str!("ec.csr");
-
 pub(super) fn each_role(stage: &mut Stage<'_>) {
     let platform = set_up(stage);
     issue(stage, "the controller's own", CONTROLLER, own(&platform, PkiRole::Controller, &identity(PLATFORM, "kubefox")));
@@ -80,15 +75,9 @@ pub(super) fn of_others(stage: &mut Stage<'_>) {
     });
 }
 
-/// What no adapter asks for: keys from outside, revocation, the CA itself.
+/// What no adapter asks for: revocation, the CA itself.
 pub(super) fn by_hand(stage: &mut Stage<'_>) {
-    let platform = set_up(stage);
-    let mine = own(&platform, PkiRole::Component, &component());
-    let sign = |csr: &str| json!({"csr": csr, "uri_sans": mine.uri, "ttl": "1h", "format": "pem"});
-    stage.other("an RSA key", "POST", "pki/sign/component", COMPONENT, &sign(RSA_CSR));
-    stage.other("no CSR", "POST", "pki/sign/component", COMPONENT, &sign("nothing"));
-    let (_, signed) = stage.other("a key from the pod", "POST", "pki/sign/component", COMPONENT, &sign(EC_CSR));
-    stage.saw("it has no key in it", &json!(signed["data"]["certificate"].is_string() && signed["data"]["private_key"].is_null()));
+    set_up(stage);
     stage.other("an unknown role", "POST", "pki/issue/nobody", ROOT, &json!({"common_name": "x"}));
     stage.other("without a token", "GET", "pki/ca/pem", super::platform::DEAD, &json!(null));
     for path in ["pki/root", "pki/roles/component", "pki/issuer/root-1"] {

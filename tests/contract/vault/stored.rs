@@ -58,6 +58,14 @@ pub(super) fn generation(stage: &mut Stage<'_>) {
     stage.vault("from the future", &write(5, 7));
     stage.vault("written", &Call::ReadGeneration { token: CONTROLLER });
     stage.vault("setup", &Call::ReadGeneration { token: SETUP });
+    stage.as_root("DELETE", "systems/data/kubefox/boot", &Value::Null);
+    stage.vault("somebody deleted it", &Call::ReadGeneration { token: CONTROLLER });
+    stage.vault("create after the deletion", &write(0, 3));
+    stage.vault("update after the deletion", &write(2, 3));
+    stage.vault("written again", &Call::ReadGeneration { token: CONTROLLER });
+    stage.as_root("DELETE", "systems/metadata/kubefox/boot", &Value::Null);
+    stage.vault("somebody destroyed it", &Call::ReadGeneration { token: CONTROLLER });
+    stage.vault("first after the destruction", &write(0, 1));
 }
 
 /// Values of systems and environments are put in by an administrator; a component reads what is its namespace's.

@@ -26,6 +26,8 @@ pub(super) enum Answer {
     File { content_type: &'static str, body: Vec<u8> },
     /// 404 with an envelope: the path is not one of this engine's, and the warning says which would be.
     Misplaced { warning: &'static str },
+    /// 404 with `data` in the envelope: what was there is deleted.
+    Gone(Value),
 }
 
 impl Answer {
@@ -69,6 +71,7 @@ impl Answer {
                 respond(StatusCode::NO_CONTENT, content_type, body)
             }
             Self::File { content_type, body } => respond(StatusCode::OK, content_type, body),
+            Self::Gone(data) => respond_json(StatusCode::NOT_FOUND, &Envelope { data, ..envelope }),
             Self::Misplaced { warning } => {
                 let warnings = Some(vec![warning.to_owned()]);
                 respond_json(StatusCode::NOT_FOUND, &Envelope { warnings, ..envelope })

@@ -136,7 +136,7 @@ fn role(method: &mut Shared<KubernetesAuth>, request: &Request, name: &str) -> H
 /// `POST auth/<mount>/login`; `mount` ends in a slash.
 pub(super) fn log_in(storage: &mut Storage, request: &Request, mount: &str, host: &mut Host<'_>) -> Handled {
     let Some(AuthMount { description, method: Method::Kubernetes(method) }) = storage.auth.get(mount) else {
-        return request.not_implemented();
+        unreachable!("the request was routed to this mount");
     };
     if request.operation != Operation::Update {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "unsupported operation"));

@@ -36,12 +36,19 @@ struct Secret {
 struct Version {
     data: Map<String, Value>,
     created: Unix,
+    /// When somebody deleted it; it could be brought back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted: Option<Unix>,
 }
 
 impl Version {
+    fn deletion_time(&self) -> String {
+        self.deleted.map(rfc3339).unwrap_or_default()
+    }
+
     fn describe(&self, number: u64) -> Value {
         json!({
-            "created_time": rfc3339(self.created), "custom_metadata": null, "deletion_time": "",
+            "created_time": rfc3339(self.created), "custom_metadata": null, "deletion_time": self.deletion_time(),
             "destroyed": false, "version": number,
         })
     }
@@ -93,13 +100,14 @@ pub(super) fn handle(kv: &mut Shared<Kv>, request: &Request, rest: &str) -> Hand
             Operation::Read => read(kv, request, path),
             Operation::Create | Operation::Update => write(kv, request, path),
             Operation::List => request.unsupported(),
-            Operation::Delete => request.not_implemented(),
+            Operation::Delete => Ok(delete(kv, request, path)),
         };
     }
     if let Some(path) = rest.strip_prefix("metadata/") {
         return match request.operation {
             Operation::List => list(kv, path),
             Operation::Read => read_metadata(kv, path),
+            Operation::Delete if !path.is_empty() => Ok(destroy(kv, path)),
             Operation::Create | Operation::Update | Operation::Delete => request.not_implemented(),
         };
     }
@@ -133,7 +141,26 @@ fn read(kv: &Kv, request: &Request, path: &str) -> Handled {
         secret.versions.get(&number).map(|version| (number, version))
     });
     let (number, version) = found.ok_or_else(Refusal::not_found)?;
+    if version.deleted.is_some() {
+        return Ok(Answer::Gone(json!({ "data": null, "metadata": version.describe(number) })));
+    }
     Ok(Answer::data(json!({ "data": version.data, "metadata": version.describe(number) })))
+}
+
+/// Deletes the last version, which still counts for compare-and-set. That there is none is as good.
+fn delete(kv: &mut Shared<Kv>, request: &Request, path: &str) -> Answer {
+    if let Some(secret) = kv.own().secrets.get_mut(path)
+        && let Some(version) = secret.versions.get_mut(&secret.current)
+    {
+        version.deleted.get_or_insert(request.now);
+    }
+    Answer::done()
+}
+
+/// Removes every version and the number of the last one.
+fn destroy(kv: &mut Shared<Kv>, path: &str) -> Answer {
+    kv.own().secrets.remove(path);
+    Answer::done()
 }
 
 fn write(kv: &mut Shared<Kv>, request: &Request, path: &str) -> Handled {
@@ -147,7 +174,7 @@ fn write(kv: &mut Shared<Kv>, request: &Request, path: &str) -> Handled {
     }
 
     let now = request.now;
-    let version = Version { data: data.clone(), created: now };
+    let version = Version { data: data.clone(), created: now, deleted: None };
     let number = current + 1;
     let answer = version.describe(number);
     let new = || Secret { current: 0, created: now, versions: BTreeMap::new() };
@@ -171,7 +198,7 @@ fn read_metadata(kv: &Kv, path: &str) -> Handled {
     let secret = kv.secrets.get(path).ok_or_else(Refusal::not_found)?;
     let version = |(number, version): (&u64, &Version)| {
         let facts =
-            json!({"created_time": rfc3339(version.created), "deletion_time": "", "destroyed": false});
+            json!({"created_time": rfc3339(version.created), "deletion_time": version.deletion_time(), "destroyed": false});
         (number.to_string(), facts)
     };
     let updated = secret.versions.last_key_value().map_or(secret.created, |(_, version)| version.created);

@@ -24,7 +24,7 @@ pub(super) fn route(
     host: &mut Host<'_>,
     upgrading: u8,
 ) -> Routed {
-    if let Some(mount) = login_mount(&request) {
+    if let Some(mount) = login_mount(storage, &request) {
         return Routed::Answered(kubernetes_auth::log_in(storage, &request, &mount, host));
     }
     if is_public(storage, &request) {
@@ -47,9 +47,10 @@ pub(super) fn route(
 }
 
 /// The mount whose login this is; needs no token.
-fn login_mount(request: &Request) -> Option<String> {
+fn login_mount(storage: &Storage, request: &Request) -> Option<String> {
     let mount = request.path.strip_prefix("auth/")?.strip_suffix("login")?;
-    (mount.ends_with('/') && mount != "token/").then(|| mount.to_owned())
+    let method = &storage.auth.get(mount)?.method;
+    matches!(method, Method::Kubernetes(_)).then(|| mount.to_owned())
 }
 
 fn is_public(storage: &Storage, request: &Request) -> bool {

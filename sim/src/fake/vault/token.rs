@@ -225,6 +225,9 @@ pub(super) fn handle(storage: &mut Storage, request: &Request, rest: &str, calle
             Ok(look_up_self(storage, request, caller))
         }
         "revoke-self" if writes => revoke_self(storage, caller),
+        "renew-self" if writes && storage.tokens.batch.contains_key(&caller.id) => {
+            Err(Refusal::invalid("batch tokens cannot be renewed"))
+        }
         "accessors/" if request.operation == Operation::List => list_accessors(storage),
         "lookup-accessor" if writes => look_up_accessor(storage, request),
         "revoke-accessor" if writes => revoke_accessor(storage, request),

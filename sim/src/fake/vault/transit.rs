@@ -95,8 +95,15 @@ pub(super) fn handle(transit: &mut Shared<Transit>, request: &Request, rest: &st
             Operation::Read => read(transit, name),
             Operation::Update => create(transit, request, name),
             Operation::List | Operation::Create => request.unsupported(),
-            Operation::Delete => request.not_implemented(),
+            Operation::Delete => delete(transit, request, name),
         };
+    }
+    if let Some(name) = name("export/signing-key/")
+        && request.operation == Operation::Read
+        && transit.keys.contains_key(name)
+    {
+        // Every key of the fake is so.
+        return Err(Refusal::invalid("private key material is not exportable"));
     }
     if let Some(name) = name("sign/") {
         return match request.operation {
@@ -112,6 +119,15 @@ pub(super) fn handle(transit: &mut Shared<Transit>, request: &Request, rest: &st
 fn read(transit: &Transit, name: &str) -> Handled {
     let key = transit.keys.get(name).ok_or_else(Refusal::not_found)?;
     Ok(Answer::data(key.describe(name)))
+}
+
+/// No key of the fake may be deleted: that would have to be configured first.
+fn delete(transit: &Transit, request: &Request, name: &str) -> Handled {
+    if !transit.keys.contains_key(name) {
+        return request.not_implemented();
+    }
+    let why = format!("error deleting policy {name}: deletion is not allowed for this key");
+    Err(Refusal::invalid(why))
 }
 
 /// Creating what exists changes nothing, whatever is asked for.

@@ -1,0 +1,94 @@
+//! Reviews of service-account tokens.
+
+use data_encoding::BASE64URL_NOPAD;
+use http::Method;
+use kubefox_core::kubernetes::Call;
+use kubefox_core::secret::{Own, Secret};
+use serde_json::{Value, json};
+
+use crate::stage::{API_AUDIENCE, PLATFORM, Pod, Stage, TENANT, identity};
+
+pub(super) const API_JWT: Secret = Secret::Own(Own::ApiJwt);
+const JWT: Secret = Secret::Own(Own::CallerJwt);
+const AUDIENCE: &str = "kubefox.kubefox";
+/// For how long the API server remembers that a token was genuine, and a moment more, in seconds.
+const TOKEN_CACHE_S: u64 = 12;
+
+/// The controller's pod; its token is the one that requests are made with.
+pub(super) fn controller(stage: &mut Stage<'_>) -> Pod {
+    let pod = stage.pod(&identity(PLATFORM, "kubefox"), "kubefox-0");
+    let token = stage.token(&pod, API_AUDIENCE);
+    stage.fill(API_JWT, &token);
+    pod
+}
+
+pub(super) fn of_tokens(stage: &mut Stage<'_>) {
+    controller(stage);
+    let app = identity(TENANT, "component-a");
+    let pod = stage.pod(&app, "app-0");
+    let token = stage.token(&pod, AUDIENCE);
+    review(stage, "of a component", &token, AUDIENCE);
+    review(stage, "for another audience", &token, "kubefox.other");
+    review(stage, "for the API server", &token, API_AUDIENCE);
+    let api = stage.token(&pod, API_AUDIENCE);
+    review(stage, "a token for the API server", &api, AUDIENCE);
+    let unbound = unbound_token(stage, AUDIENCE);
+    review(stage, "bound to no pod", &unbound, AUDIENCE);
+
+    let (claims, signature) = token.rsplit_once('.').expect("a JWT");
+    let (_, other_signature) = api.rsplit_once('.').expect("a JWT");
+    review(stage, "a signature of other claims", &format!("{claims}.{other_signature}"), AUDIENCE);
+    review(stage, "without a signature", claims, AUDIENCE);
+    review(stage, "an empty signature", &format!("{claims}."), AUDIENCE);
+    let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    let (_, payload) = claims.split_once('.').expect("a JWT");
+    for algorithm in ["none", "HS256", "RS256"] {
+        let forged = format!("{}.{payload}.{signature}", part(&json!({"alg": algorithm})));
+        review(stage, &format!("with the algorithm {algorithm}"), &forged, AUDIENCE);
+    }
+    review(stage, "no JWT", "nothing", AUDIENCE);
+    review(stage, "no claims", "e30.e30.c2ln", AUDIENCE);
+
+    let doomed = stage.pod(&app, "app-1");
+    let of_doomed = stage.token(&doomed, AUDIENCE);
+    let replaced = stage.pod(&app, "app-2");
+    let of_replaced = stage.token(&replaced, AUDIENCE);
+    let accounts = format!("/api/v1/namespaces/{TENANT}/serviceaccounts");
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "brief", "namespace": TENANT}});
+    assert_eq!(stage.administrate(Method::POST, &accounts, Some(&account)).0, 201);
+    let brief = stage.pod(&identity(TENANT, "brief"), "brief-0");
+    let of_brief = stage.token(&brief, AUDIENCE);
+    for (title, token) in [("a pod", &of_doomed), ("another pod", &of_replaced), ("an account", &of_brief)] {
+        review(stage, &format!("{title} that lives"), token, AUDIENCE);
+    }
+    for path in [
+        format!("/api/v1/namespaces/{TENANT}/pods/app-1"),
+        format!("/api/v1/namespaces/{TENANT}/pods/app-2"),
+        format!("{accounts}/brief"),
+    ] {
+        let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
+        assert_eq!(stage.administrate(Method::DELETE, &path, Some(&now)).0, 200, "{path}");
+    }
+    stage.pod(&app, "app-2");
+    stage.wait(TOKEN_CACHE_S);
+    review(stage, "a pod that is deleted", &of_doomed, AUDIENCE);
+    review(stage, "a pod that was made again", &of_replaced, AUDIENCE);
+    review(stage, "an account that is deleted", &of_brief, AUDIENCE);
+}
+
+fn review(stage: &mut Stage<'_>, title: &str, token: &str, audience: &str) {
+    stage.fill(JWT, token);
+    stage.kubernetes(title, &Call::ReviewToken { token: JWT, audience: audience.to_owned() });
+}
+
+/// A token of the component that no pod holds, as an administrator may make one.
+fn unbound_token(stage: &mut Stage<'_>, audience: &str) -> String {
+    let path = format!("/api/v1/namespaces/{TENANT}/serviceaccounts/component-a/token");
+    let body = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {"audiences": [audience], "expirationSeconds": 600},
+    });
+    let (status, answer) = stage.administrate(Method::POST, &path, Some(&body));
+    assert_eq!(status, 201, "{answer}");
+    answer["status"]["token"].as_str().expect("an answer with a token").to_owned()
+}
