@@ -99,7 +99,8 @@ fn vault_reply(reply: Reply) -> Value {
 
 /// What a certificate says. Its life counts from the backdating on, so that the moment of the request is left out.
 fn facts(certificate: &Certificate) -> Value {
-    let chain = certificate::verify_chain(&certificate.leaf, &certificate.ca).expect("the adapter verified it");
+    let chain =
+        certificate::verify_chain(&certificate.leaf, &certificate.ca).expect("the adapter verified it");
     json!({
         "dns_names": chain.leaf.dns_names, "uris": chain.leaf.uris,
         "life_s": chain.leaf.not_after.0 - chain.leaf.not_before.0,

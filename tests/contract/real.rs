@@ -27,7 +27,7 @@ pub(crate) struct Real {
     runtime: Runtime,
     servers: Option<Servers>,
     cluster: Arc<Cluster>,
-    kubernetes: Http,
+    kubernetes: Target,
     vault: Option<Http>,
     folder: TempDir,
 }
@@ -47,8 +47,7 @@ impl Real {
         let cluster = Arc::clone(&servers.cluster);
         let ca = Pem::parse(&cluster.ca).expect("PEM");
         let config = tls::kubernetes(&ca).expect("an authority");
-        let target = Target::kubernetes(&cluster.url, config).expect("a URL with https");
-        let kubernetes = runtime.block_on(async { Http::new(Arc::new(RealHost), target) });
+        let kubernetes = Target::kubernetes(&cluster.url, config).expect("a URL with https");
         Self { runtime, servers: Some(servers), cluster, kubernetes, vault: None, folder }
     }
 
@@ -85,8 +84,12 @@ impl Real {
         self.carry(&vault, request)
     }
 
+    /// Each request has a connection of its own: the API server closes one on which it answered 401, and a request that
+    /// leaves on it meanwhile is lost.
     pub(crate) fn kubernetes(&self, request: Request<Vec<u8>>) -> Response<Vec<u8>> {
-        self.carry(&self.kubernetes, request)
+        let target = self.kubernetes.clone();
+        let http = self.runtime.block_on(async { Http::new(Arc::new(RealHost), target) });
+        self.carry(&http, request)
     }
 
     /// Asks with the administrator's certificate.

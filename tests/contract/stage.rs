@@ -90,11 +90,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Asks the API server what the product would ask, and records what came of it.
-    pub(crate) fn kubernetes(
-        &mut self,
-        title: &str,
-        call: &kubernetes::Call,
-    ) -> Outcome<kubernetes::Reply> {
+    pub(crate) fn kubernetes(&mut self, title: &str, call: &kubernetes::Call) -> Outcome<kubernetes::Reply> {
         let outcome = self.ask_kubernetes(call);
         let shown = self.masks.kubernetes(&outcome);
         self.record.case(kubernetes_row(call), title, shown);
@@ -102,7 +98,14 @@ impl<'a> Stage<'a> {
     }
 
     /// Asks Vault what no adapter can say, and records status and errors.
-    pub(crate) fn other(&mut self, title: &str, method: &str, path: &str, token: Secret, body: &Value) -> (u16, Value) {
+    pub(crate) fn other(
+        &mut self,
+        title: &str,
+        method: &str,
+        path: &str,
+        token: Secret,
+        body: &Value,
+    ) -> (u16, Value) {
         let (status, answer) = self.send(method, path, token, body);
         let said = answer.get("errors").cloned().unwrap_or(Value::Null);
         self.record.case("other", title, self.masks.shown(&json!([status, said])));
@@ -143,7 +146,13 @@ impl<'a> Stage<'a> {
     }
 
     /// One request to the API server that no adapter makes.
-    pub(crate) fn send_kubernetes(&mut self, method: Method, path: &str, token: Secret, body: &Value) -> (u16, Value) {
+    pub(crate) fn send_kubernetes(
+        &mut self,
+        method: Method,
+        path: &str,
+        token: Secret,
+        body: &Value,
+    ) -> (u16, Value) {
         let token = self.slots.expose(token).expect("the story filled it");
         let bearer = format!("Bearer {}", String::from_utf8_lossy(token));
         let mut request = Request::builder().method(method).uri(path).header(header::AUTHORIZATION, bearer);
@@ -278,9 +287,10 @@ impl<'a> Stage<'a> {
     /// How Vault reaches the API server, and that one's authority.
     pub(crate) fn api_server(&self) -> (String, String) {
         match &self.servers {
-            Servers::Fake(_) => {
-                ("https://kubernetes.default.svc".to_owned(), "-----BEGIN CERTIFICATE-----\n".to_owned())
-            }
+            Servers::Fake(_) => (
+                "https://kubernetes.default.svc".to_owned(),
+                "-----BEGIN CERTIFICATE-----\nof the fake\n".to_owned(),
+            ),
             Servers::Real(real) => (real.cluster().url.clone(), real.cluster().ca.clone()),
         }
     }

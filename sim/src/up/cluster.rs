@@ -120,11 +120,7 @@ impl Cluster {
     }
 
     /// What a volume of that Secret would show; `None` if there is none.
-    pub async fn secret(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
+    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>> {
         let path = format!("/api/v1/namespaces/{namespace}/secrets/{name}");
         let (status, answer) = self.request(Method::GET, &path, None).await?;
         match status {

@@ -60,7 +60,12 @@ impl Peers {
             }
             Ok(path)
         };
-        Ok(Self { kube: program("kube")?, bao: program("bao")?, nats: program("nats-server")?, up: std::env::current_exe()? })
+        Ok(Self {
+            kube: program("kube")?,
+            bao: program("bao")?,
+            nats: program("nats-server")?,
+            up: std::env::current_exe()?,
+        })
     }
 
     /// For a program other than `up`: the servers are guarded by that `up`.

@@ -15,7 +15,12 @@ const OTHER: Secret = caller(4);
 
 pub(super) fn each_role(stage: &mut Stage<'_>) {
     let platform = set_up(stage);
-    issue(stage, "the controller's own", CONTROLLER, own(&platform, PkiRole::Controller, &identity(PLATFORM, "kubefox")));
+    issue(
+        stage,
+        "the controller's own",
+        CONTROLLER,
+        own(&platform, PkiRole::Controller, &identity(PLATFORM, "kubefox")),
+    );
     for (auth, pki) in [
         (AuthRole::Nats, PkiRole::Nats),
         (AuthRole::Opensearch, PkiRole::Opensearch),
@@ -25,7 +30,12 @@ pub(super) fn each_role(stage: &mut Stage<'_>) {
         let who = platform_identity(auth, &namespace(PLATFORM)).expect("it has an account");
         caller_logs_in(stage, &platform, auth, &who, &format!("{}-9", auth.as_str()), OTHER);
         issue(stage, &format!("{pki:?}, its own"), OTHER, own(&platform, pki, &who));
-        issue(stage, &format!("{pki:?}, a component's"), OTHER, own(&platform, PkiRole::Component, &component()));
+        issue(
+            stage,
+            &format!("{pki:?}, a component's"),
+            OTHER,
+            own(&platform, PkiRole::Component, &component()),
+        );
         issue(stage, &format!("{pki:?}, the controller's"), OTHER, own(&platform, PkiRole::Controller, &who));
     }
     for role in [PkiRole::Component, PkiRole::Runtime] {
@@ -41,7 +51,9 @@ pub(super) fn of_others(stage: &mut Stage<'_>) {
     let platform = set_up(stage);
     let role = PkiRole::Component;
     let mine = own(&platform, role, &component());
-    for who in [identity(TENANT, "component-b"), identity("team1", "component-a"), identity(PLATFORM, "kubefox")] {
+    for who in
+        [identity(TENANT, "component-b"), identity("team1", "component-a"), identity(PLATFORM, "kubefox")]
+    {
         issue(stage, &format!("as {who}"), COMPONENT, own(&platform, role, &who));
     }
     let variants: [(&str, fn(&mut CertificateRequest)); 9] = [
@@ -64,15 +76,30 @@ pub(super) fn of_others(stage: &mut Stage<'_>) {
     of_runtime.role = PkiRole::Runtime;
     of_runtime.dns_names.clear();
     issue(stage, "its own name for its runtime", COMPONENT, of_runtime);
-    issue(stage, "a role that it may not", COMPONENT, own(&platform, PkiRole::Nats, &identity(PLATFORM, "nats")));
-    issue(stage, "the controller with another common name", CONTROLLER, CertificateRequest {
-        common_name: Some("nats.kubefox.svc".to_owned()),
-        ..own(&platform, PkiRole::Controller, &identity(PLATFORM, "kubefox"))
-    });
-    issue(stage, "the controller without one", CONTROLLER, CertificateRequest {
-        common_name: None,
-        ..own(&platform, PkiRole::Controller, &identity(PLATFORM, "kubefox"))
-    });
+    issue(
+        stage,
+        "a role that it may not",
+        COMPONENT,
+        own(&platform, PkiRole::Nats, &identity(PLATFORM, "nats")),
+    );
+    issue(
+        stage,
+        "the controller with another common name",
+        CONTROLLER,
+        CertificateRequest {
+            common_name: Some("nats.kubefox.svc".to_owned()),
+            ..own(&platform, PkiRole::Controller, &identity(PLATFORM, "kubefox"))
+        },
+    );
+    issue(
+        stage,
+        "the controller without one",
+        CONTROLLER,
+        CertificateRequest {
+            common_name: None,
+            ..own(&platform, PkiRole::Controller, &identity(PLATFORM, "kubefox"))
+        },
+    );
 }
 
 /// What no adapter asks for: revocation, the CA itself.
@@ -83,7 +110,12 @@ pub(super) fn by_hand(stage: &mut Stage<'_>) {
     for path in ["pki/root", "pki/roles/component", "pki/issuer/root-1"] {
         stage.other(&format!("a component deletes {path}"), "DELETE", path, COMPONENT, &json!(null));
     }
-    for path in ["pki/revoke", "pki/root/sign-intermediate", "pki/sign-verbatim/component", "pki/root/generate/internal"] {
+    for path in [
+        "pki/revoke",
+        "pki/root/sign-intermediate",
+        "pki/sign-verbatim/component",
+        "pki/root/generate/internal",
+    ] {
         stage.other(&format!("a component at {path}"), "POST", path, COMPONENT, &json!({}));
         stage.other(&format!("the controller at {path}"), "POST", path, CONTROLLER, &json!({}));
     }

@@ -25,7 +25,12 @@ pub(super) fn each_role(stage: &mut Stage<'_>) {
         log_in(stage, &format!("{role:?}"), role, &token);
     }
     for role in [AuthRole::Nats, AuthRole::Opensearch, AuthRole::Collector, AuthRole::Agent] {
-        let token = token_of(stage, &platform, &identity(PLATFORM, role.as_str()), &format!("{role:?}-1").to_lowercase());
+        let token = token_of(
+            stage,
+            &platform,
+            &identity(PLATFORM, role.as_str()),
+            &format!("{role:?}-1").to_lowercase(),
+        );
         log_in(stage, &format!("{role:?}"), role, &token);
     }
     let token = token_of(stage, &platform, &component(), "app-1");
@@ -52,19 +57,29 @@ pub(super) fn of_others(stage: &mut Stage<'_>) {
         log_in(stage, title, AuthRole::Component, &forge(&header, &claims));
     }
     log_in(stage, "a signature of other claims", AuthRole::Component, &swapped(&app, &nats));
-    stage.other("unknown role", "POST", "auth/kubernetes/login", ROOT, &json!({"role": "nobody", "jwt": app}));
+    stage.other(
+        "unknown role",
+        "POST",
+        "auth/kubernetes/login",
+        ROOT,
+        &json!({"role": "nobody", "jwt": app}),
+    );
     stage.other("no role", "POST", "auth/kubernetes/login", ROOT, &json!({"jwt": app}));
     stage.other("no token", "POST", "auth/kubernetes/login", ROOT, &json!({"role": "component"}));
-    stage.other("no such login", "POST", "auth/nobody/login", ROOT, &json!({"role": "component", "jwt": app}));
+    stage.other(
+        "no such login",
+        "POST",
+        "auth/nobody/login",
+        ROOT,
+        &json!({"role": "component", "jwt": app}),
+    );
 }
 
 /// Whose pod or account is gone. The API server remembers for some seconds that a token was genuine; whoever asks it
 /// sooner is told so once more, which is left out here because the fake forgets at once.
 pub(super) fn of_the_gone(stage: &mut Stage<'_>) {
     let platform = set_up(stage);
-    let account = |name: &str| {
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": TENANT}})
-    };
+    let account = |name: &str| json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": TENANT}});
     let accounts = format!("/api/v1/namespaces/{TENANT}/serviceaccounts");
     let (lost, replaced) = (identity(TENANT, "lost"), identity(TENANT, "replaced"));
     for who in [&lost, &replaced] {

@@ -2,7 +2,8 @@
 
 use kubefox_core::documents::policy::policy;
 use kubefox_core::documents::setting::{
-    AUDIENCE_CONTROLLER, AUDIENCE_SETUP, Plan, bootstrap_settings, platform_identity, platform_settings, wanted,
+    AUDIENCE_CONTROLLER, AUDIENCE_SETUP, Plan, bootstrap_settings, platform_identity, platform_settings,
+    wanted,
 };
 use kubefox_core::machine::Outcome;
 use kubefox_core::names::{Accessor, Identity, Installation, TrustDomain, caller_audience};

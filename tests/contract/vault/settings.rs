@@ -5,7 +5,7 @@ use kubefox_core::vault::{AuthRole, Call, Mount, NatsKey, PkiRole, Setting};
 use serde_json::{Value, json};
 
 use super::platform::{
-    CONTROLLER, COMPONENT, DEAD, Platform, SETUP, bootstrapped, must_write, read_accessor, set_up, unsealed,
+    COMPONENT, CONTROLLER, DEAD, Platform, SETUP, bootstrapped, must_write, read_accessor, set_up, unsealed,
 };
 use crate::stage::{ROOT, Stage, accessor};
 
@@ -82,8 +82,16 @@ pub(super) fn malformed(stage: &mut Stage<'_>) {
     let policy = Setting::Policy(AuthRole::Component);
     let cases = [
         ("another kind of login", Setting::KubernetesAuth, json!({"type": "nobody-knows"})),
-        ("no authority", Setting::KubernetesAuthConfig, with(&Setting::KubernetesAuthConfig, "kubernetes_ca_cert", "".into())),
-        ("no host", Setting::KubernetesAuthConfig, without(&Setting::KubernetesAuthConfig, "kubernetes_host")),
+        (
+            "no authority",
+            Setting::KubernetesAuthConfig,
+            with(&Setting::KubernetesAuthConfig, "kubernetes_ca_cert", "".into()),
+        ),
+        (
+            "no host",
+            Setting::KubernetesAuthConfig,
+            without(&Setting::KubernetesAuthConfig, "kubernetes_host"),
+        ),
         ("empty policy", policy.clone(), json!({"policy": ""})),
         ("unknown capability", policy.clone(), json!({"policy": "path \"a\" { capabilities = [\"do\"] }"})),
         ("unknown member", policy.clone(), json!({"policy": "path \"a\" { capabilites = [\"read\"] }"})),

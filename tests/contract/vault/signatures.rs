@@ -25,9 +25,13 @@ pub(super) fn who_signs(stage: &mut Stage<'_>) {
         NatsKey::PlatformSigner,
         NatsKey::User(component()),
     ];
-    for (who, token) in
-        [("setup", SETUP), ("controller", CONTROLLER), ("component", COMPONENT), ("NATS", NATS), ("root", ROOT)]
-    {
+    for (who, token) in [
+        ("setup", SETUP),
+        ("controller", CONTROLLER),
+        ("component", COMPONENT),
+        ("NATS", NATS),
+        ("root", ROOT),
+    ] {
         for key in &keys {
             let outcome = stage.vault(&format!("{who}, {key:?}"), &sign(token, key.clone()));
             if let Outcome::Ok(Reply::Signature(signature)) = outcome {
@@ -63,17 +67,53 @@ pub(super) fn by_hand(stage: &mut Stage<'_>) {
     let key = "user.team0.component-a";
     let input = json!({"input": "eA=="});
     for (who, token) in [("component", COMPONENT), ("root", ROOT)] {
-        stage.other(&format!("{who}, export"), "GET", &format!("nats/export/signing-key/{key}"), token, &Value::Null);
+        stage.other(
+            &format!("{who}, export"),
+            "GET",
+            &format!("nats/export/signing-key/{key}"),
+            token,
+            &Value::Null,
+        );
         stage.other(&format!("{who}, delete"), "DELETE", &format!("nats/keys/{key}"), token, &Value::Null);
         stage.other(&format!("{who}, no input"), "POST", &format!("nats/sign/{key}"), token, &json!({}));
-        stage.other(&format!("{who}, no base64"), "POST", &format!("nats/sign/{key}"), token, &json!({"input": "?"}));
+        stage.other(
+            &format!("{who}, no base64"),
+            "POST",
+            &format!("nats/sign/{key}"),
+            token,
+            &json!({"input": "?"}),
+        );
         stage.other(&format!("{who}, no type"), "POST", &format!("nats/keys/{key}"), token, &json!({}));
-        stage.other(&format!("{who}, another type"), "POST", &format!("nats/keys/{key}"), token, &json!({"type": "aes256-gcm96"}));
+        stage.other(
+            &format!("{who}, another type"),
+            "POST",
+            &format!("nats/keys/{key}"),
+            token,
+            &json!({"type": "aes256-gcm96"}),
+        );
         stage.other(&format!("{who}, no such key"), "POST", "nats/sign/nobody", token, &input);
-        stage.other(&format!("{who}, unknown type"), "POST", "nats/keys/fresh", token, &json!({"type": "dsa"}));
+        stage.other(
+            &format!("{who}, unknown type"),
+            "POST",
+            "nats/keys/fresh",
+            token,
+            &json!({"type": "dsa"}),
+        );
     }
-    stage.other("component, exportable", "POST", &format!("nats/keys/{key}"), COMPONENT, &json!({"type": "ed25519", "exportable": true}));
-    stage.other("component, config", "POST", &format!("nats/keys/{key}/config"), COMPONENT, &json!({"exportable": true}));
+    stage.other(
+        "component, exportable",
+        "POST",
+        &format!("nats/keys/{key}"),
+        COMPONENT,
+        &json!({"type": "ed25519", "exportable": true}),
+    );
+    stage.other(
+        "component, config",
+        "POST",
+        &format!("nats/keys/{key}/config"),
+        COMPONENT,
+        &json!({"exportable": true}),
+    );
     stage.other("component, rotate", "POST", &format!("nats/keys/{key}/rotate"), COMPONENT, &json!({}));
     stage.other("component, list", "LIST", "nats/keys", COMPONENT, &Value::Null);
 }
@@ -82,7 +122,8 @@ fn is_valid(stage: &mut Stage<'_>, key: &NatsKey, signature: &[u8]) -> bool {
     let Outcome::Ok(Reply::Setting(Some(read))) = stage.ask_vault(&read(ROOT, key.clone())) else {
         panic!("the key that signed is there")
     };
-    let public = BASE64.decode(read["public_key"].as_str().expect("a public key").as_bytes()).expect("base64");
+    let public =
+        BASE64.decode(read["public_key"].as_str().expect("a public key").as_bytes()).expect("base64");
     let public = VerifyingKey::from_bytes(&public.try_into().expect("32 bytes")).expect("a key");
     let signature = Signature::from_slice(signature).expect("64 bytes");
     public.verify_strict(INPUT, &signature).is_ok()

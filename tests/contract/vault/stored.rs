@@ -4,9 +4,7 @@ use kubefox_core::secret::{Own, Secret};
 use kubefox_core::vault::{Account, AuthRole, Call, StoredJwt};
 use serde_json::{Value, json};
 
-use super::platform::{
-    COMPONENT, CONTROLLER, NATS, SETUP, bootstrapped, caller_logs_in, set_up,
-};
+use super::platform::{COMPONENT, CONTROLLER, NATS, SETUP, bootstrapped, caller_logs_in, set_up};
 use crate::stage::{ROOT, Stage, TENANT, caller, identity};
 
 const PASSWORD: Secret = Secret::Own(Own::Password);
@@ -18,11 +16,19 @@ pub(super) fn documents_of_nats(stage: &mut Stage<'_>) {
         stage.vault(&format!("{jwt:?}, absent"), &Call::ReadJwt { token: CONTROLLER, jwt });
         stage.vault(&format!("{jwt:?}, first"), &write("a.b.c"));
         stage.vault(&format!("{jwt:?}, second"), &write("d.e.f"));
-        stage.vault(&format!("{jwt:?}, second by root"), &Call::WriteJwt { token: ROOT, jwt, text: "g.h.i".to_owned() });
-        for (who, token) in [("setup", SETUP), ("controller", CONTROLLER), ("NATS", NATS), ("component", COMPONENT)] {
+        stage.vault(
+            &format!("{jwt:?}, second by root"),
+            &Call::WriteJwt { token: ROOT, jwt, text: "g.h.i".to_owned() },
+        );
+        for (who, token) in
+            [("setup", SETUP), ("controller", CONTROLLER), ("NATS", NATS), ("component", COMPONENT)]
+        {
             stage.vault(&format!("{jwt:?}, {who}"), &Call::ReadJwt { token, jwt });
         }
-        stage.vault(&format!("{jwt:?}, by the controller"), &Call::WriteJwt { token: CONTROLLER, jwt, text: "j".to_owned() });
+        stage.vault(
+            &format!("{jwt:?}, by the controller"),
+            &Call::WriteJwt { token: CONTROLLER, jwt, text: "j".to_owned() },
+        );
     }
 }
 
@@ -83,8 +89,13 @@ pub(super) fn systems_and_environments(stage: &mut Stage<'_>) {
         "systems/data/kubefox/boot",
         "systems/data/shop/checkout",
     ];
-    let callers =
-        [("component", COMPONENT), ("another of its namespace", OTHER), ("NATS", NATS), ("controller", CONTROLLER), ("setup", SETUP)];
+    let callers = [
+        ("component", COMPONENT),
+        ("another of its namespace", OTHER),
+        ("NATS", NATS),
+        ("controller", CONTROLLER),
+        ("setup", SETUP),
+    ];
     for path in paths {
         for (who, token) in callers {
             stage.other(&format!("{who} reads {path}, absent"), "GET", path, token, &Value::Null);
@@ -107,8 +118,20 @@ pub(super) fn systems_and_environments(stage: &mut Stage<'_>) {
     }
     let (_, listed) = stage.other("root lists", "LIST", "environments/metadata/team0", ROOT, &Value::Null);
     stage.saw("it sees", &listed["data"]["keys"]);
-    let (_, old) = stage.other("an earlier version", "GET", "environments/data/team0/dev?version=1", COMPONENT, &Value::Null);
+    let (_, old) = stage.other(
+        "an earlier version",
+        "GET",
+        "environments/data/team0/dev?version=1",
+        COMPONENT,
+        &Value::Null,
+    );
     stage.saw("it reads", &old["data"]["data"]);
-    stage.other("a version that is none", "GET", "environments/data/team0/dev?version=9", COMPONENT, &Value::Null);
+    stage.other(
+        "a version that is none",
+        "GET",
+        "environments/data/team0/dev?version=9",
+        COMPONENT,
+        &Value::Null,
+    );
     stage.other("root writes no data", "POST", "environments/data/team0/dev", ROOT, &json!({"options": {}}));
 }

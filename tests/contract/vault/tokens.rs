@@ -8,7 +8,9 @@ use kubefox_core::vault::{
 };
 use serde_json::json;
 
-use super::platform::{COMPONENT, CONTROLLER, DEAD, NATS, SETUP, caller_logs_in, component, set_up, unsealed};
+use super::platform::{
+    COMPONENT, CONTROLLER, DEAD, NATS, SETUP, caller_logs_in, component, set_up, unsealed,
+};
 use crate::stage::{ROOT, Stage, accessor, caller};
 
 /// A token that root makes for the occasion.
@@ -69,7 +71,10 @@ pub(super) fn batch(stage: &mut Stage<'_>) {
     let platform = set_up(stage);
     stage.vault("without the default policy", &Call::LookupSelf { token: COMPONENT });
     stage.vault("without the default policy", &Call::RevokeSelf { token: COMPONENT });
-    stage.vault("batch tokens have no accessor: root and nobody else", &Call::ListAccessors { token: CONTROLLER });
+    stage.vault(
+        "batch tokens have no accessor: root and nobody else",
+        &Call::ListAccessors { token: CONTROLLER },
+    );
 
     let all = "path \"auth/token/*\" { capabilities = [\"create\", \"update\", \"read\", \"sudo\"] }";
     stage.as_root("POST", "sys/policies/acl/tokens", &json!({"policy": all}));

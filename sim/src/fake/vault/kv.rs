@@ -197,8 +197,7 @@ fn list(kv: &Kv, path: &str) -> Handled {
 fn read_metadata(kv: &Kv, path: &str) -> Handled {
     let secret = kv.secrets.get(path).ok_or_else(Refusal::not_found)?;
     let version = |(number, version): (&u64, &Version)| {
-        let facts =
-            json!({"created_time": rfc3339(version.created), "deletion_time": version.deletion_time(), "destroyed": false});
+        let facts = json!({"created_time": rfc3339(version.created), "deletion_time": version.deletion_time(), "destroyed": false});
         (number.to_string(), facts)
     };
     let updated = secret.versions.last_key_value().map_or(secret.created, |(_, version)| version.created);
