@@ -1,8 +1,10 @@
 //! Vault: the stories, and the two ways to run them.
 
 mod certificates;
+mod evaluation;
 mod login;
 mod platform;
+mod policies;
 mod seal;
 mod settings;
 mod signatures;

@@ -77,11 +77,14 @@ impl Acl {
     fn find(&self, operation: Operation, path: &str) -> Option<&Permissions> {
         let exact = |path: &str| self.rules.get(path).filter(|_| !is_pattern(path));
         let listed = || exact(path.trim_end_matches('/')).filter(|_| operation == Operation::List);
-        exact(path).or_else(listed).or_else(|| {
-            let patterns =
-                self.rules.iter().filter(|(pattern, _)| is_pattern(pattern) && matches(pattern, path));
-            patterns.max_by_key(|(pattern, _)| rank(pattern)).map(|(_, permissions)| permissions)
-        })
+        let trimmed = || self.find_pattern(path.trim_end_matches('/')).filter(|_| operation == Operation::List);
+        exact(path).or_else(listed).or_else(|| self.find_pattern(path)).or_else(trimmed)
+    }
+
+    fn find_pattern(&self, path: &str) -> Option<&Permissions> {
+        let patterns =
+            self.rules.iter().filter(|(pattern, _)| is_pattern(pattern) && matches(pattern, path));
+        patterns.max_by_key(|(pattern, _)| rank(pattern)).map(|(_, permissions)| permissions)
     }
 }
 

@@ -70,9 +70,17 @@ impl Kv {
         rewritten.map(|(path, _)| path.clone()).collect()
     }
 
-    /// Whether a write to the path would be an update. `None` for paths that are only ever updated.
-    pub(super) fn exists(&self, rest: &str) -> Option<bool> {
-        rest.strip_prefix("data/").map(|path| self.secrets.contains_key(path))
+    /// Whether a write to the path would be an update. `None` for paths that are only ever updated. The real server
+    /// reads the parameters to find out, so that malformed ones are refused whoever sends them.
+    pub(super) fn exists(&self, request: &Request, rest: &str) -> Result<Option<bool>, Refusal> {
+        let is_data = rest.starts_with("data/");
+        if is_data {
+            let fields = Fields(&request.data);
+            fields.object("options")?;
+            fields.object("data")?;
+        }
+        let path = rest.strip_prefix("data/").or_else(|| rest.strip_prefix("metadata/"));
+        Ok(path.map(|path| self.secrets.contains_key(path)))
     }
 }
 

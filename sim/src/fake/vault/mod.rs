@@ -46,6 +46,7 @@ mod token;
 mod transit;
 
 pub use self::mint::SECRET_MARK;
+pub use self::policy_parse::{Capability, Parameters, Policy, Rule, Unparsable};
 
 #[cfg(test)]
 mod confinement;

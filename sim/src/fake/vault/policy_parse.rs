@@ -14,8 +14,9 @@ use super::hcl::{self, Content, Item};
 use super::identity;
 
 /// What a rule lets its bearer do with a path.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Capability {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "they are the words of the language")]
+pub enum Capability {
     Deny,
     Create,
     Read,
@@ -27,29 +28,35 @@ pub(super) enum Capability {
 }
 
 /// One `path` block.
-#[derive(Clone)]
-pub(super) struct Rule {
+#[derive(Clone, Debug)]
+pub struct Rule {
     /// As written, without a leading slash; may hold templates, `+` segments and a `*` at the end.
-    pub(super) path: String,
-    pub(super) capabilities: BTreeSet<Capability>,
-    pub(super) allowed: Parameters,
-    pub(super) denied: Parameters,
-    pub(super) required: Vec<String>,
+    pub path: String,
+    /// `capabilities`; [`Capability::Deny`] stands alone.
+    pub capabilities: BTreeSet<Capability>,
+    /// `allowed_parameters`; empty if any may be given.
+    pub allowed: Parameters,
+    /// `denied_parameters`.
+    pub denied: Parameters,
+    /// `required_parameters`.
+    pub required: Vec<String>,
 }
 
 /// Names of parameters in small letters, with the values that count; none means any.
-pub(super) type Parameters = BTreeMap<String, Vec<Value>>;
+pub type Parameters = BTreeMap<String, Vec<Value>>;
 
 /// A parsed policy; stored as its text.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(super) struct Policy {
+pub struct Policy {
     pub(super) text: String,
-    pub(super) rules: Vec<Rule>,
+    /// In their order.
+    pub rules: Vec<Rule>,
 }
 
 /// Why a text is no policy.
-pub(super) enum Unparsable {
+#[derive(Debug)]
+pub enum Unparsable {
     /// The real server would refuse it, too.
     Malformed(String),
     /// The real server knows it, the fake does not.
@@ -57,7 +64,11 @@ pub(super) enum Unparsable {
 }
 
 impl Policy {
-    pub(super) fn parse(text: &str) -> Result<Self, Unparsable> {
+    /// Reads the language of policies: <https://openbao.org/docs/concepts/policies/>.
+    ///
+    /// # Errors
+    /// [`Unparsable`] says whether the real server would refuse it, too.
+    pub fn parse(text: &str) -> Result<Self, Unparsable> {
         if text.trim_start().starts_with('{') {
             return Err(Unparsable::NotImplemented("policies as JSON".into()));
         }

@@ -34,8 +34,12 @@ pub(super) fn route(
     let Some(caller) = caller else {
         return Routed::Answered(Err(Refusal::unknown_caller()));
     };
-    if request.operation == Operation::Update && exists(storage, &request.path) == Some(false) {
-        request.operation = Operation::Create;
+    if request.operation == Operation::Update {
+        match exists(storage, &request) {
+            Err(refusal) => return Routed::Answered(Err(refusal)),
+            Ok(Some(false)) => request.operation = Operation::Create,
+            Ok(Some(true) | None) => {}
+        }
     }
     if !is_allowed(storage, &request, &caller) {
         return Routed::Answered(Err(Refusal::denied()));
@@ -64,18 +68,22 @@ fn is_public(storage: &Storage, request: &Request) -> bool {
 }
 
 /// Whether a write would meet something, where the real server looks.
-fn exists(storage: &Storage, path: &str) -> Option<bool> {
-    if let Some(rest) = path.strip_prefix("auth/") {
-        let (mount, rest) = rest.split_once('/')?;
-        return match &storage.auth.get(&format!("{mount}/"))?.method {
-            Method::Kubernetes(method) => method.exists(rest),
-            Method::Token => None,
+fn exists(storage: &Storage, request: &Request) -> Result<Option<bool>, Refusal> {
+    if let Some(rest) = request.path.strip_prefix("auth/") {
+        let below = rest.split_once('/').and_then(|(mount, rest)| {
+            Some((&storage.auth.get(&format!("{mount}/"))?.method, rest))
+        });
+        return match below {
+            Some((Method::Kubernetes(method), rest)) => Ok(method.exists(rest)),
+            Some((Method::Token, _)) | None => Ok(None),
         };
     }
-    let (mount, rest) = split_mount(storage, path)?;
+    let Some((mount, rest)) = split_mount(storage, &request.path) else {
+        return Ok(None);
+    };
     match &storage.mounts[mount].engine {
-        Engine::Kv(kv) => kv.exists(rest),
-        Engine::Pki(_) | Engine::Transit(_) | Engine::Opaque => None,
+        Engine::Kv(kv) => kv.exists(request, rest),
+        Engine::Pki(_) | Engine::Transit(_) | Engine::Opaque => Ok(None),
     }
 }
 
