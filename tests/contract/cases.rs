@@ -1,7 +1,7 @@
 //! How many cases each request has. A call without a row does not compile; a row whose number is not the number of its
 //! cases fails.
 
-use kubefox_core::{kubernetes, vault};
+use kubefox_core::{kubernetes, nats, vault};
 use vault::Setting;
 
 macro_rules! rows {
@@ -73,4 +73,11 @@ rows! { KUBERNETES, kubernetes_row(kubernetes::Call) {
     "ReviewToken": kubernetes::Call::ReviewToken { .. } => 24,
 } beside {
     "other" => 22,
+} }
+
+rows! { NATS, nats_row(nats::Call) {
+    "Connect": nats::Call::Connect { .. } => 5,
+    "Publish": nats::Call::Publish { .. } => 4,
+} beside {
+    "lines" => 68,
 } }

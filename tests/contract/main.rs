@@ -11,6 +11,7 @@ mod cases;
 mod fakes;
 mod kubernetes;
 mod masks;
+mod nats;
 mod real;
 mod record;
 mod stage;

@@ -130,6 +130,17 @@ impl Real {
         }
     }
 
+    /// Starts nats-server on what is in that folder. Answers its address.
+    pub(crate) fn start_nats(&mut self, folder: &Path) -> String {
+        let servers = self.servers.as_mut().expect("it runs until this is dropped");
+        self.runtime.block_on(servers.start_nats(folder, &folder.join("ports"))).expect("nats-server starts")
+    }
+
+    /// Waits for a story that talks to a server by itself.
+    pub(crate) fn wait_for<T>(&self, story: impl Future<Output = T>) -> T {
+        self.runtime.block_on(story)
+    }
+
     /// Name and version of each server.
     pub(crate) fn versions(&self) -> [(&'static str, String); 3] {
         self.runtime.block_on(self.servers().versions()).expect("each tells its version")

@@ -69,7 +69,11 @@ fn real_openbao_evaluates_policies_as_the_fake() {
         for (fake, real) in fakes.iter().zip(&reals) {
             assert_eq!(fake.question, real.question, "a seed asks both the same");
             if fake.is_allowed != real.is_allowed {
-                let _ = writeln!(unlike, "{}\n  the fake allows: {}, {who}: {}", fake.question, fake.is_allowed, real.is_allowed);
+                let _ = writeln!(
+                    unlike,
+                    "{}\n  the fake allows: {}, {who}: {}",
+                    fake.question, fake.is_allowed, real.is_allowed
+                );
             }
         }
         report(&format!("{who}: {} decisions on random policies compared", reals.len()));
@@ -90,8 +94,10 @@ fn decide(stage: &mut Stage<'_>, seed: u64) -> Vec<Decision> {
     let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
     let mut decisions = Vec::new();
     for _ in 0..ROUNDS {
-        let rules: [Vec<String>; 2] = [(); 2].map(|()| (0..=dice.below(3)).map(|_| dice.path(true)).collect());
-        let texts = rules.each_ref().map(|paths| paths.iter().map(|path| dice.rule(path)).collect::<String>());
+        let rules: [Vec<String>; 2] =
+            [(); 2].map(|()| (0..=dice.below(3)).map(|_| dice.path(true)).collect());
+        let texts =
+            rules.each_ref().map(|paths| paths.iter().map(|path| dice.rule(path)).collect::<String>());
         for (name, text) in ["p", "q"].into_iter().zip(&texts) {
             let text = text.replace("ACCESSOR", &accessor);
             stage.as_root("POST", &format!("sys/policies/acl/{name}"), &json!({"policy": text}));
@@ -147,7 +153,8 @@ impl Dice {
         if is_pattern && self.one_in(8) {
             return self.pick(&SERVER).1.to_owned();
         }
-        let mut path = if is_pattern && self.one_in(8) { "+".to_owned() } else { self.pick(&PREFIXES).to_owned() };
+        let mut path =
+            if is_pattern && self.one_in(8) { "+".to_owned() } else { self.pick(&PREFIXES).to_owned() };
         for _ in 0..=self.below(3) {
             let segment = match self.below(if is_pattern { 6 } else { 4 }) {
                 5 => "+",

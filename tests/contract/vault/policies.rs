@@ -100,7 +100,12 @@ fn check(who: &str, stage: &mut Stage<'_>) {
         }
     }
     report(&format!("{who}: {} checks of 7 policies", counts.iter().map(|(_, count)| count).sum::<usize>()));
-    assert!(failures.is_empty(), "{who}: {} answers are unlike the policies:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{who}: {} answers are unlike the policies:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
     assert_eq!(counts, CHECKS, "{who}: checks by role");
 }
 
@@ -117,8 +122,12 @@ fn run(stage: &mut Stage<'_>, role: AuthRole, check: &Check) -> Option<String> {
         assert!(says_policy, "{role:?} {} {}: {answer}", check.method, check.path);
     }
     (is_refused == check.is_allowed).then(|| {
-        let (Check { method, path, .. }, expected) = (check, if check.is_allowed { "allowed" } else { "refused" });
-        format!("{role:?} {method} {path} {body}, present {:?}: {status}, should be {expected}", check.present)
+        let (Check { method, path, .. }, expected) =
+            (check, if check.is_allowed { "allowed" } else { "refused" });
+        format!(
+            "{role:?} {method} {path} {body}, present {:?}: {status}, should be {expected}",
+            check.present
+        )
     })
 }
 
@@ -230,9 +239,12 @@ fn universe(accessor: &Accessor) -> BTreeSet<String> {
 
 /// A role's rules, as Vault fills them for who logs in as that.
 fn rules(role: AuthRole, accessor: &Accessor) -> Vec<Rule> {
-    let mut rules = Policy::parse(&policy(role, accessor, &namespace(PLATFORM))).expect("it is a policy").rules;
+    let mut rules =
+        Policy::parse(&policy(role, accessor, &namespace(PLATFORM))).expect("it is a policy").rules;
     let Identity { namespace, service_account } = who(role);
-    let of = |member: &str| format!("{{{{identity.entity.aliases.{accessor}.metadata.service_account_{member}}}}}");
+    let of = |member: &str| {
+        format!("{{{{identity.entity.aliases.{accessor}.metadata.service_account_{member}}}}}")
+    };
     for rule in &mut rules {
         rule.path = rule.path.replace(&of("namespace"), namespace.as_str());
         rule.path = rule.path.replace(&of("name"), service_account.as_str());
@@ -261,9 +273,11 @@ fn log_in(stage: &mut Stage<'_>, platform: &Platform, role: AuthRole) {
     let audience = match role {
         AuthRole::ControllerSetup => AUDIENCE_SETUP.to_owned(),
         AuthRole::Controller => AUDIENCE_CONTROLLER.to_owned(),
-        AuthRole::Nats | AuthRole::Opensearch | AuthRole::Collector | AuthRole::Agent | AuthRole::Component => {
-            caller_audience(&platform.plan.installation)
-        }
+        AuthRole::Nats
+        | AuthRole::Opensearch
+        | AuthRole::Collector
+        | AuthRole::Agent
+        | AuthRole::Component => caller_audience(&platform.plan.installation),
     };
     let pod = stage.pod(&who(role), &format!("policy-of-{}", role.as_str()));
     let token = stage.token(&pod, &audience);

@@ -77,13 +77,13 @@ impl Acl {
     fn find(&self, operation: Operation, path: &str) -> Option<&Permissions> {
         let exact = |path: &str| self.rules.get(path).filter(|_| !is_pattern(path));
         let listed = || exact(path.trim_end_matches('/')).filter(|_| operation == Operation::List);
-        let trimmed = || self.find_pattern(path.trim_end_matches('/')).filter(|_| operation == Operation::List);
+        let trimmed =
+            || self.find_pattern(path.trim_end_matches('/')).filter(|_| operation == Operation::List);
         exact(path).or_else(listed).or_else(|| self.find_pattern(path)).or_else(trimmed)
     }
 
     fn find_pattern(&self, path: &str) -> Option<&Permissions> {
-        let patterns =
-            self.rules.iter().filter(|(pattern, _)| is_pattern(pattern) && matches(pattern, path));
+        let patterns = self.rules.iter().filter(|(pattern, _)| is_pattern(pattern) && matches(pattern, path));
         patterns.max_by_key(|(pattern, _)| rank(pattern)).map(|(_, permissions)| permissions)
     }
 }
@@ -140,11 +140,12 @@ fn merge(into: &mut Parameters, from: &Parameters) {
     }
 }
 
-/// Whether the value is in the list; a text there may begin or end with `*`. An empty list has everything.
+/// Whether the value is in the list; a text there may begin or end with `*`. An empty list has everything. A number is
+/// in no list: the real server reads those of a policy and those of a request as different types.
 fn is_among(value: &Value, list: &[Value]) -> bool {
     let is = |wanted: &Value| match (value.as_str(), wanted.as_str()) {
         (Some(value), Some(pattern)) => glob(pattern, value),
-        (_, _) => value == wanted,
+        (_, _) => value == wanted && !value.is_number(),
     };
     list.is_empty() || list.iter().any(is)
 }
@@ -289,6 +290,23 @@ mod tests {
                 && !update(json!({"derived": false}))
                 && !update(json!({"exportable": true}))
         );
+    }
+
+    #[test]
+    fn a_number_is_in_no_list() {
+        let allowed = "path \"a\" { capabilities = [\"update\"] allowed_parameters = { \"ttl\" = [1] } }";
+        let denied = "path \"a\" { capabilities = [\"update\"] denied_parameters = { \"ttl\" = [1] } }";
+
+        assert!(!allows(allowed, Operation::Update, "a", &json!({"ttl": 1})));
+        assert!(allows(denied, Operation::Update, "a", &json!({"ttl": 1})));
+    }
+
+    #[test]
+    fn a_list_may_fit_a_wildcard_without_its_trailing_slash() {
+        let policy = "path \"a/+\" { capabilities = [\"list\", \"read\"] }";
+
+        assert!(allows(policy, Operation::List, "a/b/", &json!({})));
+        assert!(!allows(policy, Operation::Read, "a/b/", &json!({})));
     }
 
     #[test]

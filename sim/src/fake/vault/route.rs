@@ -70,9 +70,9 @@ fn is_public(storage: &Storage, request: &Request) -> bool {
 /// Whether a write would meet something, where the real server looks.
 fn exists(storage: &Storage, request: &Request) -> Result<Option<bool>, Refusal> {
     if let Some(rest) = request.path.strip_prefix("auth/") {
-        let below = rest.split_once('/').and_then(|(mount, rest)| {
-            Some((&storage.auth.get(&format!("{mount}/"))?.method, rest))
-        });
+        let below = rest
+            .split_once('/')
+            .and_then(|(mount, rest)| Some((&storage.auth.get(&format!("{mount}/"))?.method, rest)));
         return match below {
             Some((Method::Kubernetes(method), rest)) => Ok(method.exists(rest)),
             Some((Method::Token, _)) | None => Ok(None),
