@@ -61,7 +61,7 @@ fn real_openbao_evaluates_policies_as_the_fake() {
     let seed = std::env::var("KUBEFOX_CONTRACT_SEED").map_or(SEED, |seed| seed.parse().expect("a number"));
     let mut record = Record::default();
     let fakes = decide(&mut Stage::fake(&mut record), seed);
-    for bao in ["bao", "bao-2.6"] {
+    for bao in ["bao", "bao-before"] {
         let mut real = Real::start(bao);
         let who = real.versions()[0].1.clone();
         let reals = decide(&mut Stage::real(&mut real, &mut record), seed);

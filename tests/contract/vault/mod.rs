@@ -65,7 +65,7 @@ fn real_openbao_answers_as_committed() {
 #[test]
 #[ignore = "needs the servers of tests/peers/build"]
 fn real_openbao_of_the_release_before_answers_as_committed() {
-    compare("bao-2.6", "OpenBao v2.6.2");
+    compare("bao-before", "OpenBao v2.6.2");
 }
 
 fn compare(bao: &str, version: &str) {

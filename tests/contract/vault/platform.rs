@@ -128,7 +128,8 @@ pub(super) fn read_accessor(stage: &mut Stage<'_>) -> Accessor {
     stage.masks.mask(text, "ACCESSOR");
     let accessor = accessor(text);
     for role in AuthRole::ALL {
-        stage.masks.mask(&policy(role, &accessor, &namespace(PLATFORM)), "THE-POLICY-OF-THIS-ROLE");
+        let text = policy(role, &accessor, &namespace(PLATFORM));
+        stage.masks.mask(&text, &format!("THE-POLICY-OF-{}", role.as_str()));
     }
     accessor
 }

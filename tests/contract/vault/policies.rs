@@ -78,7 +78,7 @@ fn policies_are_kept_by_the_fake_vault() {
 #[test]
 #[ignore = "needs the servers of tests/peers/build"]
 fn real_openbao_keeps_the_policies() {
-    for bao in ["bao", "bao-2.6"] {
+    for bao in ["bao", "bao-before"] {
         let mut real = Real::start(bao);
         let mut record = Record::default();
         check(&real.versions()[0].1.clone(), &mut Stage::real(&mut real, &mut record));
