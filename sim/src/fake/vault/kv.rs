@@ -291,7 +291,38 @@ mod tests {
         assert_eq!(status, 404);
         let warning = answer["warnings"][0].as_str().unwrap_or_default();
         assert!(warning.starts_with("Invalid path for a versioned K/V secrets engine."), "{warning}");
-        assert_eq!(trial.status("DELETE", "systems/data/a", &root, &json!({})), 501);
+        assert_eq!(trial.status("POST", "systems/delete/a", &root, &json!({})), 501);
+    }
+
+    #[test]
+    fn what_is_deleted_still_counts_and_what_is_destroyed_does_not() {
+        let (mut trial, root) = with_kv();
+        let (data, metadata) = ("systems/data/a", "systems/metadata/a");
+        let write = |cas: u64| json!({"data": {"x": cas}, "options": {"cas": cas}});
+        trial.must("POST", data, &root, &write(0));
+
+        trial.must("DELETE", data, &root, &json!({}));
+
+        let (status, answer) = trial.call("GET", data, Some(&root), &json!({}));
+        assert_eq!((status, &answer["data"]["data"]), (404, &Value::Null));
+        assert_eq!(answer["data"]["metadata"]["deletion_time"], rfc3339(trial.now));
+        assert_eq!(trial.status("POST", data, &root, &write(0)), 400);
+        assert_eq!(trial.status("POST", data, &root, &write(1)), 200);
+        trial.must("DELETE", metadata, &root, &json!({}));
+        assert_eq!(trial.refused("GET", data, &root, &json!({})), (404, String::new()));
+        assert_eq!(trial.status("POST", data, &root, &write(0)), 200);
+    }
+
+    #[test]
+    fn malformed_parameters_are_refused_before_policies_are_asked() {
+        let (mut trial, root) = with_kv();
+        let token = trial.token_with_policy(&root, "# nothing");
+        let mut write = |body: Value| trial.status("POST", "systems/data/a", &token, &body);
+
+        assert_eq!(
+            (write(json!({"options": 1})), write(json!({"data": "x"})), write(json!({}))),
+            (400, 400, 403)
+        );
     }
 
     #[test]

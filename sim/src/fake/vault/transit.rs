@@ -236,13 +236,15 @@ mod tests {
     fn what_would_take_a_key_out_is_not_there() {
         let (mut trial, root) = with_transit();
         trial.must("POST", "nats/keys/x", &root, &json!({"type": "ed25519"}));
-        let requests = [
-            ("GET", "nats/export/signing-key/x"),
-            ("GET", "nats/backup/x"),
-            ("POST", "nats/keys/x/config"),
-            ("POST", "nats/keys/x/rotate"),
-            ("DELETE", "nats/keys/x"),
+        let refusals = [
+            ("GET", "nats/export/signing-key/x", "private key material is not exportable"),
+            ("DELETE", "nats/keys/x", "error deleting policy x: deletion is not allowed for this key"),
         ];
+        for (method, path, why) in refusals {
+            assert_eq!(trial.refused(method, path, &root, &json!({})), (400, why.into()), "{method} {path}");
+        }
+        let requests =
+            [("GET", "nats/backup/x"), ("POST", "nats/keys/x/config"), ("POST", "nats/keys/x/rotate")];
         for (method, path) in requests {
             assert_eq!(trial.status(method, path, &root, &json!({})), 501, "{method} {path}");
         }
