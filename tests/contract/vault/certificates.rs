@@ -46,6 +46,9 @@ pub(super) fn each_role(stage: &mut Stage<'_>) {
     }
 }
 
+/// What makes a request another one.
+type Change = fn(&mut CertificateRequest);
+
 /// What a component asks for beyond itself.
 pub(super) fn of_others(stage: &mut Stage<'_>) {
     let platform = set_up(stage);
@@ -56,7 +59,7 @@ pub(super) fn of_others(stage: &mut Stage<'_>) {
     {
         issue(stage, &format!("as {who}"), COMPONENT, own(&platform, role, &who));
     }
-    let variants: [(&str, fn(&mut CertificateRequest)); 9] = [
+    let variants: [(&str, Change); 9] = [
         ("with a common name", |asked| asked.common_name = Some("broker.kubefox.internal".to_owned())),
         ("with a foreign name", |asked| asked.dns_names = vec!["kubefox.kubefox.svc".to_owned()]),
         ("with one name more", |asked| asked.dns_names.push("x.kubefox.internal".to_owned())),
@@ -72,7 +75,7 @@ pub(super) fn of_others(stage: &mut Stage<'_>) {
         change(&mut asked);
         issue(stage, title, COMPONENT, asked);
     }
-    let mut of_runtime = mine.clone();
+    let mut of_runtime = mine;
     of_runtime.role = PkiRole::Runtime;
     of_runtime.dns_names.clear();
     issue(stage, "its own name for its runtime", COMPONENT, of_runtime);
