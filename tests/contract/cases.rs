@@ -70,6 +70,7 @@ rows! { KUBERNETES, kubernetes_row(kubernetes::Call) {
     "CreateTrust": kubernetes::Call::CreateTrust { .. } => 7,
     "UpdateTrust": kubernetes::Call::UpdateTrust { .. } => 13,
     "DeletePod": kubernetes::Call::DeletePod { .. } => 11,
+    "ReadSigners": kubernetes::Call::ReadSigners => 3,
     "ReviewToken": kubernetes::Call::ReviewToken { .. } => 24,
 } beside {
     "other" => 22,

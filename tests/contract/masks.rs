@@ -47,6 +47,10 @@ impl Masks {
             }
             shown["Ok"]["Trust"]["version"] = format!("VERSION {number}").into();
         }
+        // Which keys, and of which algorithm, is the cluster's choice.
+        if let Outcome::Ok(kubernetes::Reply::Signers(signers)) = outcome {
+            shown["Ok"]["Signers"] = signers.len().into();
+        }
         self.shown(&shown)
     }
 

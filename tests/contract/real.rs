@@ -54,9 +54,10 @@ impl Real {
     /// A Vault that was never initialized, in place of the one that ran before.
     pub(crate) fn found_vault(&mut self) {
         self.kill_vault();
-        let data = self.servers().vault_data();
+        let data = self.vault_data();
         // It is not there before the first start.
-        let _ = std::fs::remove_dir_all(data);
+        let _ = std::fs::remove_dir_all(&data);
+        std::fs::create_dir(&data).expect("an empty directory");
         self.start_vault();
     }
 
@@ -72,9 +73,9 @@ impl Real {
     }
 
     fn start_vault(&mut self) {
-        let pod = self.pod();
+        let (pod, data) = (self.pod(), self.vault_data());
         let servers = self.servers.as_mut().expect("it runs until this is dropped");
-        let url = self.runtime.block_on(servers.start_vault(&pod)).expect("OpenBao starts");
+        let url = self.runtime.block_on(servers.start_vault(&pod, &data)).expect("OpenBao starts");
         let target = Target::vault(&url).expect("a URL on loopback");
         self.vault = Some(self.runtime.block_on(async { Http::new(Arc::new(RealHost), target) }));
     }
@@ -104,6 +105,11 @@ impl Real {
     /// The directory that Vault finds where its service account's token is.
     pub(crate) fn pod(&self) -> PathBuf {
         self.folder.path().join("pod")
+    }
+
+    /// Vault's storage.
+    fn vault_data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// Deletes every object of that kind in that namespace, whatever its finalizers.

@@ -6,7 +6,7 @@ use http::{Method, Request, Response, header};
 use kubefox_core::kubernetes;
 use kubefox_core::machine::{Outcome, Ticket};
 use kubefox_core::names::{Accessor, Identity, Namespace, ServiceAccount};
-use kubefox_core::secret::{Asker, Own, Secret};
+use kubefox_core::secret::{Own, Secret};
 use kubefox_core::vault;
 use kubefox_io::adapter::{self, Slots as _};
 use kubefox_io::keyring::Keyring;
@@ -347,7 +347,7 @@ pub(crate) fn accessor(text: &str) -> Accessor {
 
 /// The slot of a caller's Vault token.
 pub(crate) const fn caller(number: u64) -> Secret {
-    Secret::Of(Ticket(number), Asker::CallerToken)
+    Secret::Caller(Ticket(number))
 }
 
 pub(crate) const ROOT: Secret = Secret::Own(Own::RootToken);

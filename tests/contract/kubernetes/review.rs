@@ -76,6 +76,18 @@ pub(super) fn of_tokens(stage: &mut Stage<'_>) {
     review(stage, "an account that is deleted", &of_brief, AUDIENCE);
 }
 
+/// Every service account may read them, and nobody else.
+pub(super) fn signers(stage: &mut Stage<'_>) {
+    controller(stage);
+    stage.kubernetes("the controller", &Call::ReadSigners);
+    let pod = stage.pod(&identity(TENANT, "component-a"), "app-0");
+    let token = stage.token(&pod, API_AUDIENCE);
+    stage.fill(API_JWT, &token);
+    stage.kubernetes("a component", &Call::ReadSigners);
+    stage.fill(API_JWT, "nothing");
+    stage.kubernetes("with no token of the cluster", &Call::ReadSigners);
+}
+
 fn review(stage: &mut Stage<'_>, title: &str, token: &str, audience: &str) {
     stage.fill(JWT, token);
     stage.kubernetes(title, &Call::ReviewToken { token: JWT, audience: audience.to_owned() });
