@@ -63,6 +63,13 @@ pub(crate) struct Canonical {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key(u128);
 
+impl Key {
+    /// Whether it is among one in so many.
+    pub(crate) fn is_one_in(self, so_many: u64) -> bool {
+        self.0.is_multiple_of(so_many.into())
+    }
+}
+
 impl Canonical {
     pub(crate) fn at(now: Now) -> Self {
         Self { now, bytes: Vec::with_capacity(4_096), names: Vec::new(), naming: false, clock: None }

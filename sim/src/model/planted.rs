@@ -91,6 +91,11 @@ impl Bug {
     /// Plants the bug and brings the world to where the search begins.
     pub fn plant(self, world: &mut World) {
         world.plant(self);
+        self.begin(world);
+    }
+
+    /// Brings a world to where the search for the bug begins.
+    pub fn begin(self, world: &mut World) {
         if self == Self::OverwritesSecret {
             // It shows when the create that was given up arrives after the one that was repeated.
             world.reach("CreateKey::Creating");

@@ -95,6 +95,12 @@ impl Kubernetes {
         self.store.find(kind, namespace, name).map(Object::render)
     }
 
+    /// Whether there is such an object, read past all access control.
+    #[must_use]
+    pub fn exists(&self, kind: Kind, namespace: &str, name: &str) -> bool {
+        self.store.find(kind, namespace, name).is_some()
+    }
+
     /// All objects of a kind in the order of namespace and name, read past all access control.
     pub fn objects(&self, kind: Kind) -> impl Iterator<Item = Value> {
         self.store.all(kind).map(Object::render)

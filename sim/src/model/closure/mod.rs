@@ -3,13 +3,18 @@
 //! A breadth-first search from empty disks. In each state everything in `step.rs` happens, each time in a world of its
 //! own; worlds with equal keys (`key.rs`) are one state. The search ends when no step leads to a new state.
 //!
+//! That a key stands for everything that counts is itself looked at: worlds that came to one key by different ways must
+//! lead to the same keys by the same steps ([`Limits::compared_every`]).
+//!
 //! A search is deterministic, whatever the number of threads: states are found in the order of their parents.
 
 pub mod calls;
 mod key;
+pub mod searches;
 mod step;
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZero;
 use std::thread;
 
@@ -40,6 +45,8 @@ pub struct Closure {
     pub rests: BTreeMap<Rest, u64>,
     /// States by phase.
     pub phases: BTreeMap<&'static str, u64>,
+    /// Pairs of worlds with one key that were compared by where each of their steps leads.
+    pub compared: u64,
     /// What must never be, and was; the shortest paths first.
     pub broken: Vec<Broken>,
 }
@@ -64,11 +71,14 @@ pub struct Limits {
     pub depth_max: u32,
     /// What is wrong, at most.
     pub broken_max: usize,
+    /// One in so many keys is distrusted: whatever world leads to it is compared with the first that did.
+    pub compared_every: u64,
 }
 
 impl Limits {
     /// Until everything is found, or something is wrong.
-    pub const NONE: Self = Self { states_max: 20_000_000, depth_max: u32::MAX, broken_max: 1 };
+    pub const NONE: Self =
+        Self { states_max: 20_000_000, depth_max: u32::MAX, broken_max: 1, compared_every: 64 };
 }
 
 /// A state that was found.
@@ -89,7 +99,12 @@ struct Edge {
     world: Option<World>,
     /// What is wrong where it leads.
     broken: Result<(), (&'static str, String)>,
+    /// Where everything leads from there, if its key is distrusted and was known before this batch.
+    future: Option<Future>,
 }
+
+/// What stands for every step of a world and the key that it leads to.
+type Future = u64;
 
 /// A state with everything that it leads to.
 struct Expanded {
@@ -98,6 +113,8 @@ struct Expanded {
     phase: &'static str,
     rest: Option<Rest>,
     edges: Vec<Edge>,
+    /// Where everything leads from it, if its key is distrusted.
+    future: Option<(Key, Future)>,
 }
 
 /// States that are expanded before what they led to is collected.
@@ -105,6 +122,8 @@ const BATCH: usize = 2_048;
 const NOWHERE: u32 = u32::MAX;
 /// That a fault-free path leads to rest from every state.
 const COMES_TO_REST: &str = "without further faults it comes to rest";
+/// That the canonical form leaves out nothing that counts.
+const ONE_KEY_ONE_FUTURE: &str = "worlds with one key have one future";
 
 /// Searches from one world until nothing new is found, or a limit is met.
 #[must_use]
@@ -117,6 +136,7 @@ pub fn close(mut first: World, alphabet: Alphabet, limits: Limits) -> Closure {
         closure: Closure::default(),
         known: HashMap::from([(key::key(&first), 0)]),
         found: vec![Found { parent: NOWHERE, step: Step::Restart, onward: NOWHERE, at_rest: false }],
+        futures: HashMap::new(),
     };
     let mut frontier = vec![(0, first)];
     while !frontier.is_empty() && search.closure.depth < limits.depth_max {
@@ -127,7 +147,7 @@ pub fn close(mut first: World, alphabet: Alphabet, limits: Limits) -> Closure {
             if batch.is_empty() {
                 break;
             }
-            for expanded in expand(batch, alphabet, &search.known) {
+            for expanded in expand(batch, alphabet, limits, &search.known) {
                 search.collect(expanded, &mut next);
             }
             if search.found.len() > limits.states_max || search.closure.broken.len() >= limits.broken_max {
@@ -145,17 +165,26 @@ struct Search {
     closure: Closure,
     known: HashMap<Key, u32>,
     found: Vec<Found>,
+    /// Of states whose keys are distrusted.
+    futures: HashMap<Key, Future>,
 }
 
 impl Search {
     fn collect(&mut self, expanded: Expanded, next: &mut Vec<(u32, World)>) {
-        let Expanded { number: from, call, phase, rest, edges } = expanded;
+        let Expanded { number: from, call, phase, rest, edges, future } = expanded;
+        if let Some((key, future)) = future {
+            self.compare(key, future, from, None);
+        }
         *self.closure.phases.entry(phase).or_default() += 1;
         if let Some(rest) = rest {
             self.found[from as usize].at_rest = true;
             *self.closure.rests.entry(rest).or_default() += 1;
         }
-        for Edge { step, key, world, broken } in edges {
+        for Edge { step, key, world, broken, future } in edges {
+            if let Some(future) = future {
+                self.closure.compared += 1;
+                self.compare(key, future, from, Some(step));
+            }
             self.closure.edges += 1;
             match (step, call) {
                 (Step::Call(fate), Some(kind)) => *self.closure.matrix.entry((kind, fate)).or_default() += 1,
@@ -176,6 +205,14 @@ impl Search {
             if from.onward == NOWHERE {
                 from.onward = target;
             }
+        }
+    }
+
+    fn compare(&mut self, key: Key, future: Future, from: u32, step: Option<Step>) {
+        if *self.futures.entry(key).or_insert(future) != future {
+            let (path, how) =
+                (self.path(from).into_iter().chain(step).collect(), "it leads elsewhere".to_owned());
+            self.closure.broken.push(Broken { invariant: ONE_KEY_ONE_FUTURE, how, path });
         }
     }
 
@@ -226,7 +263,12 @@ impl Search {
 }
 
 /// Everything that each of these states leads to, in their order.
-fn expand(batch: Vec<(u32, World)>, alphabet: Alphabet, known: &HashMap<Key, u32>) -> Vec<Expanded> {
+fn expand(
+    batch: Vec<(u32, World)>,
+    alphabet: Alphabet,
+    limits: Limits,
+    known: &HashMap<Key, u32>,
+) -> Vec<Expanded> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let share = batch.len().div_ceil(threads);
     let mut batch = batch.into_iter();
@@ -238,8 +280,9 @@ fn expand(batch: Vec<(u32, World)>, alphabet: Alphabet, known: &HashMap<Key, u32
                 break;
             }
             workers.push(scope.spawn(move || {
-                let expanded =
-                    part.into_iter().map(|(number, world)| expand_one(number, &world, alphabet, known));
+                let expanded = part
+                    .into_iter()
+                    .map(|(number, world)| expand_one(number, &world, alphabet, limits, known));
                 expanded.collect::<Vec<_>>()
             }));
         }
@@ -250,7 +293,13 @@ fn expand(batch: Vec<(u32, World)>, alphabet: Alphabet, known: &HashMap<Key, u32
     })
 }
 
-fn expand_one(number: u32, world: &World, alphabet: Alphabet, known: &HashMap<Key, u32>) -> Expanded {
+fn expand_one(
+    number: u32,
+    world: &World,
+    alphabet: Alphabet,
+    limits: Limits,
+    known: &HashMap<Key, u32>,
+) -> Expanded {
     let rest = match world.standing() {
         Standing::Ready => Some(Rest::Serving),
         Standing::Stopped(fatal) => Some(Rest::Stopped(fatal)),
@@ -263,11 +312,32 @@ fn expand_one(number: u32, world: &World, alphabet: Alphabet, known: &HashMap<Ke
         // A stop is judged at the moment when it comes, by whatever way it is reached.
         let is_new = !known.contains_key(&key);
         let broken = if is_new || fork.has_just_stopped() { always::check(&fork) } else { Ok(()) };
-        Edge { step, key, world: Some(fork).filter(|_| is_new), broken }
+        let future = (!is_new && key.is_one_in(limits.compared_every)).then(|| future(&fork, alphabet));
+        Edge { step, key, world: Some(fork).filter(|_| is_new), broken, future }
     };
-    let edges = step::steps(world, alphabet).into_iter().map(take).collect();
+    let edges: Vec<Edge> = step::steps(world, alphabet).into_iter().map(take).collect();
+    let own = key::key(world);
+    let future = own.is_one_in(limits.compared_every).then(|| {
+        let ends = edges.iter().map(|edge| (edge.step, edge.key));
+        (own, digest(ends))
+    });
     let phase = world.init.as_ref().map_or_else(|| world.phase(), |init| init.machine().phase());
-    Expanded { number, call: world.next_call().map(Kind::of), phase, rest, edges }
+    Expanded { number, call: world.next_call().map(Kind::of), phase, rest, edges, future }
+}
+
+/// Where everything that can happen next leads to.
+fn future(world: &World, alphabet: Alphabet) -> Future {
+    digest(step::steps(world, alphabet).into_iter().map(|step| {
+        let mut fork = world.clone();
+        step::take(&mut fork, step);
+        (step, key::key(&fork))
+    }))
+}
+
+fn digest(ends: impl Iterator<Item = (Step, Key)>) -> Future {
+    let mut hasher = DefaultHasher::new();
+    ends.for_each(|end| end.hash(&mut hasher));
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -277,6 +347,16 @@ mod tests {
 
     /// As far as the answer of the initialization and what can be lost around it.
     const SHALLOW: Limits = Limits { depth_max: 34, ..Limits::NONE };
+
+    #[test]
+    fn worlds_that_came_to_one_key_by_different_ways_have_one_future() {
+        let limits = Limits { compared_every: 1, ..SHALLOW };
+
+        let closure = close(World::frozen(1), Alphabet { time: false, ..Alphabet::FAULTS }, limits);
+
+        assert_eq!(closure.broken, []);
+        assert!(closure.compared > 1_000, "{}", closure.compared);
+    }
 
     #[test]
     fn a_search_finds_the_same_states_again_and_nothing_wrong_in_them() {

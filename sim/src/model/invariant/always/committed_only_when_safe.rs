@@ -5,7 +5,7 @@ use crate::model::boot_state::boot_state;
 use crate::model::world::{PLATFORM, World};
 
 pub(super) fn check(world: &World) -> Result<(), String> {
-    if world.kubernetes.object(Kind::ConfigMap, PLATFORM, "kubefox-committed").is_none() {
+    if !world.kubernetes.exists(Kind::ConfigMap, PLATFORM, "kubefox-committed") {
         return Ok(());
     }
     match boot_state(world) {

@@ -23,7 +23,7 @@ pub(super) fn check(world: &World) -> Result<(), String> {
     if envelope.as_ref().is_some_and(|keys| holds_key(world, keys)) || writes && holds_key(world, memory) {
         return Ok(());
     }
-    let committed = world.kubernetes.object(Kind::ConfigMap, PLATFORM, "kubefox-committed").is_some();
+    let committed = world.kubernetes.exists(Kind::ConfigMap, PLATFORM, "kubefox-committed");
     let sent = matches!(state, State::Sent { .. } | State::Recover { .. });
     if sent && world.vault.is_sealed() && !committed {
         return Ok(());
