@@ -16,10 +16,9 @@ use kubefox_io::adapter::certificate::der;
 use kubefox_io::adapter::role::ControllerAdapter;
 use kubefox_io::disk::Folder;
 use kubefox_io::exchange::{ListenerRequest, Request, Response};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 
+use super::dice::Dice;
 use super::late::LateRequest;
 use super::monitor::Monitor;
 use super::planted::{Bug, Planted};
@@ -27,7 +26,7 @@ use super::pod::Init;
 use super::process::Process;
 use crate::fake::disk::Disk;
 use crate::fake::kubernetes::Kubernetes;
-use crate::fake::vault::{Host, SECRET_MARK, Vault};
+use crate::fake::vault::{Host, Vault};
 use crate::manifest;
 
 /// When the model's clock starts: 2026-01-01T00:00:00Z.
@@ -438,7 +437,7 @@ impl World {
     /// The request of the call under way; `None` if it was answered inside the process.
     pub(super) fn encode(&mut self) -> Option<Request> {
         let mints = matches!(self.process.next_call(), Some(Call::Keys(keys::Call::MintSealKey { .. })));
-        self.dice.marks = mints;
+        self.dice.mark(mints);
         self.process.encode(self.now, &mut self.dice)
     }
 
@@ -529,34 +528,6 @@ impl World {
     #[must_use]
     pub fn published_ca(&self) -> Option<Vec<u8>> {
         self.kubernetes.secret_data(PLATFORM, "kubefox-trust")?.remove("ca.crt")
-    }
-}
-
-/// Randomness that a world carries with it.
-#[derive(Clone)]
-pub(super) struct Dice {
-    generator: ChaCha8Rng,
-    /// What is drawn is a secret, and is marked as one.
-    marks: bool,
-}
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self { generator: ChaCha8Rng::seed_from_u64(seed), marks: false }
-    }
-
-    /// Begins anew: whatever was drawn is drawn again.
-    pub(super) fn rewind(&mut self) {
-        *self = Self::new(0);
-    }
-}
-
-impl Entropy for Dice {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        self.generator.fill_bytes(bytes);
-        if self.marks {
-            bytes[..SECRET_MARK.len()].copy_from_slice(SECRET_MARK);
-        }
     }
 }
 
