@@ -46,6 +46,9 @@ enum Command {
         /// Gives up after so many states, and shows in which phases they are.
         #[arg(long, default_value_t = Limits::NONE.states_max, requires = "closure")]
         states_max: usize,
+        /// Distrusts one key in so many: every world that leads to it is compared with the first that did.
+        #[arg(long, default_value_t = Limits::NONE.compared_every, requires = "closure")]
+        compared_every: u64,
     },
     /// Plants bugs, one after the other, and demands that the search finds each.
     Planted {
@@ -74,9 +77,9 @@ fn names() -> Vec<&'static str> {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Explore { seed, closure: None, .. } => explore(seed),
-        Command::Explore { seed, closure: Some(Closed::Controller), search, states_max } => {
+        Command::Explore { seed, closure: Some(Closed::Controller), search, states_max, compared_every } => {
             let chosen = |one: &&Search| search.as_ref().is_none_or(|name| name == one.name);
-            let limits = Limits { states_max, ..Limits::NONE };
+            let limits = Limits { states_max, compared_every, ..Limits::NONE };
             let sound = searches::ALL.iter().filter(chosen).map(|search| closure(seed, search, limits));
             // Each is shown, also after one that failed.
             if sound.fold(true, |all, one| all & one) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,5 +1,6 @@
 //! The key of a world: its canonical form. What is not written here makes no difference to what the world will do.
 
+use data_encoding::BASE64;
 use http::Method;
 use kubefox_core::secret::{Own, Secret};
 use kubefox_io::adapter::envelope::key_id;
@@ -104,6 +105,18 @@ fn late_request(world: &World, late: &LateRequest, to: &mut Canonical) {
     }
 }
 
+/// The same name as where it is stored; and of a seal key the name by which it is known anywhere else.
+fn datum(name: &str, datum: &Value, to: &mut Canonical) {
+    to.value(&name);
+    let Some(text) = datum.as_str() else { return to.value(datum) };
+    to.name(text.as_bytes());
+    if name == "key"
+        && let Ok(key) = BASE64.decode(text.as_bytes())
+    {
+        to.name(key_id(&key).as_str().as_bytes());
+    }
+}
+
 /// A body, in which whatever is data is a name.
 fn body(value: &Value, to: &mut Canonical) {
     match value {
@@ -112,10 +125,7 @@ fn body(value: &Value, to: &mut Canonical) {
                 to.value(name);
                 match (name.as_str(), member) {
                     ("data", Value::Object(data)) => {
-                        for (name, datum) in data {
-                            to.value(name);
-                            to.name(datum.to_string().as_bytes());
-                        }
+                        data.iter().for_each(|(name, datum)| self::datum(name, datum, to));
                     }
                     ("resourceVersion" | "key", Value::String(text)) => to.name(text.as_bytes()),
                     (_, member) => body(member, to),
