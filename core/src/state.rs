@@ -1,4 +1,5 @@
-//! The controller's one local file, `boot.state`: what is asked of the disk and what it answers, as data.
+//! The state directory with the controller's one local file, `boot.state`: what is asked of the disk and what it answers,
+//! as data.
 //!
 //! ```text
 //! Absent ─> Intent ─> Sent ─> Envelope ─> Envelope, when root is dead
@@ -8,7 +9,9 @@
 //! ```
 //!
 //! Each replaces its predecessor by rename, so that losing the envelope loses the intent too. Every write is one atomic
-//! replacement: doing it twice is doing it once.
+//! replacement: doing it twice is doing it once. A rename compares nothing: two processes that both write would undo each
+//! other's, and `Sent` in the envelope's place is a key lost. So whoever reads or writes there has claimed the directory
+//! first, and keeps it until its process ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +25,9 @@ pub const RECOVERIES_MAX: u32 = 3;
 /// One operation on the state directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Call {
-    /// Whether the directory is there and a volume of its own.
-    Inspect,
+    /// Takes the directory for this process until it ends, unless another one has it, and says whether it is a volume of
+    /// its own. Doing it twice is doing it once.
+    Claim,
     /// Reads `boot.state`; what is encrypted in it stays so.
     Read,
     /// Writes, renames and reads back a file of an envelope's size, kept as `reserve`: a full disk is found now.
@@ -82,11 +86,8 @@ pub enum Call {
 /// What a [`Call`] brought back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reply {
-    /// To [`Call::Inspect`].
-    Directory {
-        /// Whether a file system is mounted exactly there.
-        mount_point: bool,
-    },
+    /// To [`Call::Claim`].
+    Claimed(Claimed),
     /// To [`Call::Read`].
     State(State),
     /// To every write and to [`Call::Rehearse`].
@@ -95,6 +96,20 @@ pub enum Reply {
     Opened(Opened),
     /// To [`Call::ReadHold`].
     Hold(bool),
+}
+
+/// Whose the state directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Claimed {
+    /// This process's: nobody else reads or writes there until it ends.
+    Ours {
+        /// Whether a file system is mounted exactly there.
+        mount_point: bool,
+    },
+    /// Another process's, which lives.
+    Others,
+    /// Nobody's, and it cannot be claimed: its file system knows no locks.
+    Unlockable,
 }
 
 /// What `boot.state` says.

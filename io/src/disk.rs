@@ -1,12 +1,13 @@
 //! Operations on local directories, as data: what they are made of is in [`crate::shell`] and in the simulator.
 
+use kubefox_core::state::Claimed;
 use kubefox_core::storage::Facts;
 use zeroize::Zeroizing;
 
 /// The directories a role knows. Where each is, is configuration of the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Folder {
-    /// The controller's state: `boot.state`, `reserve`, `hold-seal`.
+    /// The controller's state: `boot.state`, `reserve`, `hold-seal`, `lock`.
     State,
     /// Projected service-account tokens.
     Tokens,
@@ -25,8 +26,8 @@ pub const STATE: &str = "kubefox";
 
 /// One operation.
 pub enum Request {
-    /// Is it there, and does a file system begin there?
-    Inspect(Folder),
+    /// Take it for this process until it ends, unless another one has it. Does a file system begin there?
+    Claim(Folder),
     /// Read a file of at most `limit` bytes.
     Read {
         /// Directory.
@@ -84,11 +85,8 @@ pub struct NewFile {
 
 /// How an operation ended.
 pub enum Response {
-    /// The directory is there.
-    Folder {
-        /// Whether a file system is mounted exactly there.
-        mount_point: bool,
-    },
+    /// The directory is there, and this is whose it is.
+    Claimed(Claimed),
     /// What lies on the volume with Vault's data.
     Data(Facts),
     /// The file's content.

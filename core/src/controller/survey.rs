@@ -7,7 +7,8 @@
 //! ```
 //!
 //! * First line: without one of these answers every row waits, and a file that nobody can use stops every row, so it
-//!   decides at once. Only a half-initialized Vault is not asked for its seal: what it is is known.
+//!   decides at once. Where another process has the directory nothing else is asked of anybody: what it says of Vault and
+//!   the cluster is about to change. Only a half-initialized Vault is not asked for its seal: what it is is known.
 //! * Second line: an API server that does not answer one question is not asked the others. `kubefox-committed` comes
 //!   first because it alone matters to every row; `kubefox-trust` matters only where there is no `boot.state`.
 //! * Third line: the mounted key matters once `boot.state` names a life, and before there is an envelope only together
@@ -26,7 +27,7 @@ use super::turn::{Context, Turn};
 use crate::machine::Outcome;
 use crate::phases::phases;
 use crate::secret::{Own, Secret};
-use crate::state::{Opened, State};
+use crate::state::{Claimed, Opened, State};
 use crate::time::{Mono, Now};
 use crate::vault::InitStatus;
 use crate::volume::{SealKeyFile, Token, TokenFile};
@@ -69,7 +70,7 @@ impl Survey {
     /// The request whose answer is awaited.
     pub(super) fn ask(&self) -> (Call, u64) {
         match self.step {
-            Step::InspectingDirectory => (Call::State(state::Call::Inspect), LOCAL_MS),
+            Step::InspectingDirectory => (Call::State(state::Call::Claim), LOCAL_MS),
             Step::ReadingState => (Call::State(state::Call::Read), LOCAL_MS),
             Step::ReadingSealStatus => (Call::Vault(vault::Call::SealStatus), REMOTE_MS),
             Step::ReadingInitStatus => (Call::Vault(vault::Call::InitStatus), REMOTE_MS),
@@ -125,8 +126,8 @@ impl Survey {
         };
         let facts = &mut self.facts;
         match (self.step, reply) {
-            (Step::InspectingDirectory, Reply::State(state::Reply::Directory { mount_point })) => {
-                facts.mount_point = Known::Fact(mount_point);
+            (Step::InspectingDirectory, Reply::State(state::Reply::Claimed(claimed))) => {
+                facts.directory = Known::Fact(claimed);
             }
             (Step::ReadingState, Reply::State(state::Reply::State(state))) => {
                 facts.state = Known::Fact(state)
@@ -162,7 +163,10 @@ impl Survey {
     fn next(&self) -> Option<Step> {
         let facts = &self.facts;
         match self.step {
-            Step::InspectingDirectory => known(&facts.mount_point).then_some(Step::ReadingState),
+            Step::InspectingDirectory => {
+                let ours = matches!(facts.directory, Known::Fact(Claimed::Ours { .. }));
+                ours.then_some(Step::ReadingState)
+            }
             Step::ReadingState => match &facts.state {
                 // Row 3, whatever the rest says.
                 Known::Unknown

@@ -3,7 +3,7 @@
 //!
 //! | row | boot.state | Vault | Secret, committed, key | then |
 //! |---|---|---|---|---|
-//! | 2 | directory unknown / not a mount point | | | wait / `StateNotPersistent` |
+//! | 2 | directory unknown / another process's / without locks / not a mount point | | | wait / wait / wait / `StateNotPersistent` |
 //! | 3 | unknown / unparsable / another installation's / Foreign | | | wait / `EnvelopeCorrupt` / `WrongInstallation` / `ForeignInit` |
 //! | 4 | any | unknown / not Shamir, or not 1 of 1 | | wait / `ForeignSeal` |
 //! | 5 | absent | uninitialized | none of Secret, committed, trust exists / any exists | begin / `EarlierLife` |
@@ -48,7 +48,7 @@ use serde::{Deserialize, Serialize};
 use crate::fatal::Fatal;
 use crate::kubernetes::{Marked, SealKeyObject};
 use crate::names::{KeyId, LifeId, Uid};
-use crate::state::{Opened, RECOVERIES_MAX, State};
+use crate::state::{Claimed, Opened, RECOVERIES_MAX, State};
 use crate::vault::{InitStatus, SealStatus};
 use crate::volume::SealKeyFile;
 
@@ -65,8 +65,8 @@ pub enum Known<T> {
 /// What the survey found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Facts {
-    /// Whether the state directory is a mount point.
-    pub mount_point: Known<bool>,
+    /// Whose the state directory is, and whether it is a mount point.
+    pub directory: Known<Claimed>,
     /// What `boot.state` says.
     pub state: Known<State>,
     /// What `sys/seal-status` says.
@@ -159,8 +159,12 @@ pub enum Verdict {
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Wait {
-    /// The state directory cannot be inspected.
+    /// The state directory cannot be inspected, or its lock not be opened.
     StateDirectory,
+    /// Another process holds the state directory.
+    StateHeld,
+    /// The state directory's file system knows no locks.
+    StateUnlockable,
     /// `boot.state` cannot be read.
     StateFile,
     /// Vault does not answer.
@@ -206,7 +210,14 @@ impl Wait {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::StateDirectory => "waiting for the state directory: it cannot be inspected",
+            Self::StateDirectory => {
+                "waiting for the state directory: it cannot be inspected, or its file `lock` cannot be opened"
+            }
+            Self::StateHeld => "another controller holds the state directory: waiting until it ends",
+            Self::StateUnlockable => {
+                "waiting for the state directory: its file system knows no locks (flock), without which a second \
+                 controller could overwrite boot.state; use a volume that does"
+            }
             Self::StateFile => "waiting for the state directory: boot.state cannot be read",
             Self::Vault => "waiting for Vault to answer",
             Self::VaultUnsettled => "waiting for Vault: its answers about initialization do not agree yet",
@@ -275,10 +286,14 @@ pub const ATTEMPT_AGAIN: u32 = 2;
 /// Applies the table.
 #[must_use]
 pub fn decide(facts: &Facts, terms: Terms<'_>) -> Decision {
-    match facts.mount_point {
+    match facts.directory {
         Known::Unknown => return wait(2, Wait::StateDirectory),
-        Known::Fact(false) if !terms.allow_plain => return stop(2, Fatal::StateNotPersistent),
-        Known::Fact(_) => {}
+        Known::Fact(Claimed::Others) => return wait(2, Wait::StateHeld),
+        Known::Fact(Claimed::Unlockable) => return wait(2, Wait::StateUnlockable),
+        Known::Fact(Claimed::Ours { mount_point: false }) if !terms.allow_plain => {
+            return stop(2, Fatal::StateNotPersistent);
+        }
+        Known::Fact(Claimed::Ours { mount_point: _ }) => {}
     }
     let Known::Fact(state) = &facts.state else {
         return wait(3, Wait::StateFile);

@@ -2,21 +2,24 @@
 //! the mark that it is what an interrupted initialization left.
 //!
 //! ```text
-//! start ─> ReadingMark ─ marked ─> ReadingToken ─> ReadingCommitted ─> Inspecting
+//! start ─> ClaimingDirectory
+//!               v
+//!          ReadingMark ─ marked ─> ReadingToken ─> ReadingCommitted ─> Inspecting
 //!               │                                                         │   │   └─ empty ──────────────┐
 //!               │                                    MovingAside <─ there ┘   └ missing ─┐               │
 //!               │                                         └──────────────────────────────┴> Creating     │
 //!               │                                                                              v         v
 //!               └─ not marked ──────────────────────────────────────────────> Finished <────── WritingSent
 //!
-//! BackingOff ─> ReadingMark        from each: not there yet, any doubt
+//! BackingOff ─> ClaimingDirectory  from each: not there yet, any doubt
 //! anywhere ── a reason against it that does not pass ──> Stopped
 //! ```
 //!
-//! Every attempt begins with `boot.state`: killed at any point and run again, or in doubt whether something was done, it
-//! looks and does what is left. Only definite facts count: silence of the API server is no 404. Nothing is ever deleted:
-//! the data is renamed, and a person removes it. The mark is gone before Vault starts, so it never meets the data of a
-//! Vault that was initialized since, and each recovery is counted exactly once.
+//! Every attempt begins with claiming the state directory, as the controller does: nobody else reads or writes there as
+//! long as this process lives. Then comes `boot.state`: killed at any point and run again, or in doubt whether something
+//! was done, it looks and does what is left. Only definite facts count: silence of the API server is no 404. Nothing is
+//! ever deleted: the data is renamed, and a person removes it. The mark is gone before Vault starts, so it never meets the
+//! data of a Vault that was initialized since, and each recovery is counted exactly once.
 
 mod calls;
 #[cfg(test)]
@@ -27,13 +30,14 @@ use alloc::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 pub use self::calls::{Answer, Ask, Call, Config, Notice, Reply, Signal};
+use crate::controller::table;
 use crate::fatal::Fatal;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Refusal, Seed, Standing};
 use crate::names::LifeId;
 use crate::phases::phases;
 use crate::retry::{Attempt, backoff};
 use crate::secret::{Own, Secret};
-use crate::state::{RECOVERIES_MAX, State as BootState};
+use crate::state::{Claimed, RECOVERIES_MAX, State as BootState};
 use crate::storage::{Data, Facts};
 use crate::time::{Mono, Now, Unix};
 use crate::volume::{Token, TokenFile};
@@ -62,6 +66,7 @@ pub struct Quarantine {
 /// What is awaited, and what only that phase needs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum State {
+    ClaimingDirectory { call: CallId },
     ReadingMark { call: CallId },
     ReadingToken { call: CallId, mark: Mark },
     ReadingCommitted { call: CallId, mark: Mark },
@@ -95,6 +100,12 @@ enum Turn {
 /// What is missing and may come by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Wait {
+    /// The state directory cannot be inspected, or its lock not be opened.
+    StateDirectory,
+    /// Another process holds the state directory.
+    StateHeld,
+    /// The state directory's file system knows no locks.
+    StateUnlockable,
     /// `boot.state` cannot be read.
     StateFile,
     /// The token for the Kubernetes API is not there.
@@ -114,6 +125,9 @@ impl Wait {
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
+            Self::StateDirectory => table::Wait::StateDirectory.sentence(),
+            Self::StateHeld => table::Wait::StateHeld.sentence(),
+            Self::StateUnlockable => table::Wait::StateUnlockable.sentence(),
             Self::StateFile => "waiting for the state directory: boot.state cannot be read",
             Self::Token => {
                 "waiting for the projected token of the Kubernetes API: whether the key was safe is asked there"
@@ -139,7 +153,7 @@ impl Machine for Quarantine {
     type Signal = Signal;
 
     fn start(Config: Config, seed: Seed, now: Now, out: &mut Out<Self>) -> Self {
-        let state = State::reading_mark(now, out);
+        let state = State::claiming(now, out);
         Self { seed, attempt: Attempt::default(), refused: 0, wait: None, state }
     }
 
@@ -155,7 +169,8 @@ impl Machine for Quarantine {
             Event::Withdrawn { .. } => {}
             Event::Signal(Signal::Stop) => match self.state {
                 State::Finished | State::Stopped(_) => {}
-                State::ReadingMark { .. }
+                State::ClaimingDirectory { .. }
+                | State::ReadingMark { .. }
                 | State::ReadingToken { .. }
                 | State::ReadingCommitted { .. }
                 | State::Inspecting { .. }
@@ -170,9 +185,10 @@ impl Machine for Quarantine {
     fn handle_timeout(&mut self, now: Now, out: &mut Out<Self>) {
         match self.state {
             State::BackingOff { until, .. } if until <= now.mono => {
-                self.state = State::reading_mark(now, out);
+                self.state = State::claiming(now, out);
             }
             State::BackingOff { .. }
+            | State::ClaimingDirectory { .. }
             | State::ReadingMark { .. }
             | State::ReadingToken { .. }
             | State::ReadingCommitted { .. }
@@ -188,7 +204,8 @@ impl Machine for Quarantine {
     fn poll_timeout(&self) -> Option<(Mono, &'static str)> {
         match self.state {
             State::BackingOff { until, wait } => Some((until, wait.sentence())),
-            State::ReadingMark { .. }
+            State::ClaimingDirectory { .. }
+            | State::ReadingMark { .. }
             | State::ReadingToken { .. }
             | State::ReadingCommitted { .. }
             | State::Inspecting { .. }
@@ -212,6 +229,7 @@ impl Machine for Quarantine {
 
     fn waits_for(&self) -> &'static str {
         match self.state {
+            State::ClaimingDirectory { .. } => self.wait.unwrap_or(Wait::StateDirectory).sentence(),
             State::ReadingMark { .. } => self.wait.unwrap_or(Wait::StateFile).sentence(),
             State::ReadingToken { .. } => self.wait.unwrap_or(Wait::Token).sentence(),
             State::ReadingCommitted { .. } => self.wait.unwrap_or(Wait::ApiServer).sentence(),
@@ -228,7 +246,8 @@ impl Machine for Quarantine {
 
     fn standing(&self) -> Standing {
         match self.state {
-            State::ReadingMark { .. }
+            State::ClaimingDirectory { .. }
+            | State::ReadingMark { .. }
             | State::ReadingToken { .. }
             | State::ReadingCommitted { .. }
             | State::Inspecting { .. }
@@ -245,6 +264,7 @@ impl Machine for Quarantine {
 impl State {
     phases! {
         fn phase(&self) match (self) {
+            Self::ClaimingDirectory { .. } => "ClaimingDirectory",
             Self::ReadingMark { .. } => "ReadingMark",
             Self::ReadingToken { .. } => "ReadingToken",
             Self::ReadingCommitted { .. } => "ReadingCommitted",
@@ -288,6 +308,10 @@ impl Quarantine {
 }
 
 impl State {
+    fn claiming(now: Now, out: &mut Out<Quarantine>) -> Self {
+        Self::ClaimingDirectory { call: out.call(now.in_ms(LOCAL_MS), Call::State(state::Call::Claim)) }
+    }
+
     fn reading_mark(now: Now, out: &mut Out<Quarantine>) -> Self {
         Self::ReadingMark { call: out.call(now.in_ms(LOCAL_MS), Call::State(state::Call::Read)) }
     }
@@ -306,7 +330,8 @@ impl State {
     /// The call whose end moves this state.
     const fn awaits(&self) -> Option<CallId> {
         match self {
-            Self::ReadingMark { call }
+            Self::ClaimingDirectory { call }
+            | Self::ReadingMark { call }
             | Self::ReadingToken { call, .. }
             | Self::ReadingCommitted { call, .. }
             | Self::Inspecting { call, .. }
@@ -320,6 +345,20 @@ impl State {
     /// The awaited call has ended.
     fn done(self, outcome: Outcome<Reply>, now: Now, out: &mut Out<Quarantine>) -> Turn {
         match self {
+            Self::ClaimingDirectory { .. } => match outcome {
+                // Whether it is a volume of its own is the controller's to judge.
+                Outcome::Ok(Reply::State(state::Reply::Claimed(Claimed::Ours { mount_point: _ }))) => {
+                    Turn::Go(Self::reading_mark(now, out))
+                }
+                Outcome::Ok(Reply::State(state::Reply::Claimed(Claimed::Others))) => {
+                    Turn::Again(Wait::StateHeld)
+                }
+                Outcome::Ok(Reply::State(state::Reply::Claimed(Claimed::Unlockable))) => {
+                    Turn::Again(Wait::StateUnlockable)
+                }
+                Outcome::Ok(reply) => panic!("the driver answered ClaimingDirectory with {reply:?}"),
+                Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Again(Wait::StateDirectory),
+            },
             Self::ReadingMark { .. } => match outcome {
                 Outcome::Ok(Reply::State(state::Reply::State(found))) => marked(found, now, out),
                 Outcome::Ok(reply) => panic!("the driver answered ReadingMark with {reply:?}"),

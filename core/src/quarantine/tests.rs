@@ -13,7 +13,7 @@ const START: Now = Now { mono: Mono(0), unix: Unix(UNIX) };
 const SEED: Seed = Seed([7; 32]);
 
 #[test]
-fn without_a_mark_it_is_one_read_and_the_end() {
+fn without_a_mark_it_is_one_read_of_its_own_directory_and_the_end() {
     for state in [
         BootState::Absent,
         BootState::Intent { life: life() },
@@ -28,7 +28,8 @@ fn without_a_mark_it_is_one_read_and_the_end() {
         BootState::OtherInstallation,
     ] {
         let (mut bench, effects) = Bench::start(World { state, ..World::marked() });
-        assert_eq!(effects, [call(0, LOCAL_MS, READ_STATE)]);
+        assert_eq!(effects, [call(0, LOCAL_MS, CLAIM)]);
+        assert_eq!(bench.answer(), [call(1, LOCAL_MS, READ_STATE)]);
         assert_eq!(bench.answer(), [Effect::Notice(Notice::NotMarked)]);
         assert_eq!(bench.machine.standing(), Standing::Finished);
         assert_eq!(bench.world, World { state: bench.world.state.clone(), ..World::marked() });
@@ -52,19 +53,20 @@ fn every_state_that_a_quarantine_comes_to_is_on_the_list() {
 #[test]
 fn with_a_mark_vaults_data_is_moved_aside_and_its_directory_made_anew() {
     let (mut bench, _) = Bench::start(World::marked());
+    bench.answer();
     let into = Secret::Own(Own::ApiJwt);
     let read_token = Call::Volume(volume::Call::ReadToken { token: Token::Api, into });
     let marked = Notice::Marked { life: life(), recoveries: 2 };
-    assert_eq!(bench.answer(), [Effect::Notice(marked), call(1, LOCAL_MS, read_token)]);
+    assert_eq!(bench.answer(), [Effect::Notice(marked), call(2, LOCAL_MS, read_token)]);
     let read_committed = Call::Kubernetes(kubernetes::Call::ReadCommitted);
-    assert_eq!(bench.answer(), [call(2, REMOTE_MS, read_committed)]);
-    assert_eq!(bench.answer(), [call(3, LOCAL_MS, Call::Storage(storage::Call::Inspect))]);
+    assert_eq!(bench.answer(), [call(3, REMOTE_MS, read_committed)]);
+    assert_eq!(bench.answer(), [call(4, LOCAL_MS, Call::Storage(storage::Call::Inspect))]);
     let at = Unix(UNIX);
-    assert_eq!(bench.answer(), [call(4, LOCAL_MS, Call::Storage(storage::Call::MoveAside { at }))]);
+    assert_eq!(bench.answer(), [call(5, LOCAL_MS, Call::Storage(storage::Call::MoveAside { at }))]);
     let create = Call::Storage(storage::Call::Create);
-    assert_eq!(bench.answer(), [Effect::Notice(Notice::MovedAside { at }), call(5, LOCAL_MS, create)]);
+    assert_eq!(bench.answer(), [Effect::Notice(Notice::MovedAside { at }), call(6, LOCAL_MS, create)]);
     let sent = state::Call::WriteSent { life: life(), attempt: 1, recoveries: 3 };
-    assert_eq!(bench.answer(), [call(6, LOCAL_MS, Call::State(sent))]);
+    assert_eq!(bench.answer(), [call(7, LOCAL_MS, Call::State(sent))]);
     assert_eq!(bench.answer(), []);
     assert_eq!(bench.machine.standing(), Standing::Finished);
     assert_eq!(bench.machine.poll_timeout(), None);
@@ -73,7 +75,7 @@ fn with_a_mark_vaults_data_is_moved_aside_and_its_directory_made_anew() {
 
 #[test]
 fn killed_at_any_point_and_run_again_it_does_what_is_left() {
-    let calls = 7;
+    let calls = 8;
     for carried_out in [false, true] {
         for killed_at in 0..calls {
             let (mut bench, _) = Bench::start(World::marked());
@@ -94,13 +96,14 @@ fn killed_at_any_point_and_run_again_it_does_what_is_left() {
 #[test]
 fn every_doubt_is_waited_out_with_a_sentence_and_nothing_touched_meanwhile() {
     for (calls, wait) in [
-        (0, Wait::StateFile),
-        (1, Wait::Token),
-        (2, Wait::ApiServer),
-        (3, Wait::Volume),
+        (0, Wait::StateDirectory),
+        (1, Wait::StateFile),
+        (2, Wait::Token),
+        (3, Wait::ApiServer),
         (4, Wait::Volume),
         (5, Wait::Volume),
-        (6, Wait::StateWrite),
+        (6, Wait::Volume),
+        (7, Wait::StateWrite),
     ] {
         for lost in [Lost::Deadline, Lost::Connection, Lost::ServerError, Lost::Garbled] {
             let (mut bench, _) = Bench::start(World::marked());
@@ -117,6 +120,27 @@ fn every_doubt_is_waited_out_with_a_sentence_and_nothing_touched_meanwhile() {
             bench.run();
             assert_eq!(bench.machine.standing(), Standing::Finished);
         }
+    }
+}
+
+#[test]
+fn while_another_process_holds_the_directory_nothing_else_is_asked() {
+    for (claimed, wait) in
+        [(Claimed::Others, Wait::StateHeld), (Claimed::Unlockable, Wait::StateUnlockable)]
+    {
+        let (mut bench, effects) = Bench::start(World { claimed, ..World::marked() });
+        assert_eq!(effects, [call(0, LOCAL_MS, CLAIM)]);
+        assert_eq!(bench.answer(), [Effect::Notice(Notice::Waiting(wait))]);
+        for _ in 0..20 {
+            assert_eq!(bench.machine.waits_for(), wait.sentence());
+            bench.forward_to("ClaimingDirectory");
+            assert_eq!(bench.answer(), [], "told once");
+        }
+        assert_eq!(bench.world, World { claimed, ..World::marked() });
+
+        bench.world.claimed = World::marked().claimed;
+        bench.run();
+        assert_eq!(bench.machine.standing(), Standing::Finished);
     }
 }
 
@@ -198,6 +222,7 @@ fn an_answer_that_nobody_awaits_changes_nothing() {
     assert_eq!(bench.machine, before);
 }
 
+const CLAIM: Call = Call::State(state::Call::Claim);
 const READ_STATE: Call = Call::State(state::Call::Read);
 
 /// A call of the first millisecond.
@@ -216,6 +241,7 @@ fn mark(recoveries: u32) -> BootState {
 /// The volume and the cluster, which do what they are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct World {
+    claimed: Claimed,
     state: BootState,
     committed: Option<Marked>,
     one_file_system: bool,
@@ -227,6 +253,7 @@ impl World {
     /// An initialization was interrupted, and what it left is to be moved aside.
     fn marked() -> Self {
         Self {
+            claimed: Claimed::Ours { mount_point: true },
             state: mark(2),
             committed: None,
             one_file_system: true,
@@ -247,6 +274,9 @@ impl World {
                 let (attempt, recoveries) = (*attempt, *recoveries);
                 self.state = BootState::Sent { life: life.clone(), attempt, recoveries };
                 Outcome::Ok(Reply::State(state::Reply::Written))
+            }
+            Call::State(state::Call::Claim) => {
+                Outcome::Ok(Reply::State(state::Reply::Claimed(self.claimed)))
             }
             Call::State(state::Call::Read) => {
                 Outcome::Ok(Reply::State(state::Reply::State(self.state.clone())))

@@ -39,7 +39,7 @@ pub fn decode(call: &Call, response: &Response) -> Outcome<Reply> {
         (_, Response::Failed(_)) => Outcome::Unknown(Lost::ServerError),
         (
             _,
-            Response::Folder { .. }
+            Response::Claimed(_)
             | Response::Data(_)
             | Response::Bytes(_)
             | Response::Pair(_)

@@ -83,7 +83,7 @@ fn token(response: Response, into: Secret, slots: &mut dyn Slots) -> Outcome<Tok
         Response::Refused(ErrorKind::FileTooLarge) => return Outcome::Ok(TokenFile::Malformed),
         Response::Refused(_)
         | Response::Failed(_)
-        | Response::Folder { .. }
+        | Response::Claimed(_)
         | Response::Data(_)
         | Response::Pair(_)
         | Response::Done => return unread(&response),
@@ -106,7 +106,7 @@ fn seal_key(response: Response, into: Secret, slots: &mut dyn Slots) -> Outcome<
         Response::Refused(ErrorKind::FileTooLarge) => return Outcome::Ok(SealKeyFile::Malformed),
         Response::Refused(_)
         | Response::Failed(_)
-        | Response::Folder { .. }
+        | Response::Claimed(_)
         | Response::Data(_)
         | Response::Pair(_)
         | Response::Done => return unread(&response),
@@ -125,7 +125,7 @@ fn trust(response: Response) -> Outcome<TrustFiles> {
         Response::Absent => TrustFiles::Missing(TrustFile::Certificate),
         Response::Refused(_)
         | Response::Failed(_)
-        | Response::Folder { .. }
+        | Response::Claimed(_)
         | Response::Data(_)
         | Response::Bytes(_)
         | Response::Done => return unread(&response),
@@ -167,7 +167,7 @@ fn unread<R>(response: &Response) -> Outcome<R> {
     match response {
         Response::Refused(_) | Response::Absent => Outcome::Refused(Refusal::Local),
         Response::Failed(_) => Outcome::Unknown(Lost::ServerError),
-        Response::Folder { .. }
+        Response::Claimed(_)
         | Response::Data(_)
         | Response::Bytes(_)
         | Response::Pair(_)
@@ -364,7 +364,7 @@ mod tests {
             (Response::Absent, Outcome::Refused(Refusal::Local)),
             (Response::Refused(ErrorKind::StorageFull), Outcome::Refused(Refusal::Local)),
             (Response::Failed(ErrorKind::Other), Outcome::Unknown(Lost::ServerError)),
-            (Response::Folder { mount_point: true }, Outcome::Unknown(Lost::Garbled)),
+            (Response::Claimed(Claimed::Others), Outcome::Unknown(Lost::Garbled)),
         ];
         for (response, expected) in rows {
             let outcome = decode(&Call::WriteBundle { files: vec![] }, response, &mut Keyring::default());

@@ -2,6 +2,7 @@
 //! before the next one begins, so that a late write never overtakes a newer one.
 
 mod bundle;
+mod claim;
 mod replace;
 mod storage;
 
@@ -16,6 +17,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
+pub use self::claim::Claim;
 use crate::disk::{Folder, Request, Response};
 
 /// The symbolic link of a projected volume to its present version, as the kubelet names it.
@@ -42,26 +44,25 @@ pub struct Directories {
 #[derive(Clone, Debug)]
 pub struct Files {
     directories: Arc<Directories>,
-    turn: Arc<Mutex<()>>,
+    /// Whoever has it has the turn.
+    claim: Arc<Mutex<Claim>>,
 }
 
 impl Files {
     /// Files in these directories.
     #[must_use]
     pub fn new(directories: Directories) -> Self {
-        Self { directories: Arc::new(directories), turn: Arc::default() }
+        Self { directories: Arc::new(directories), claim: Arc::default() }
     }
 
     /// Performs one operation on a thread that may block. Dropping the future does not stop an operation that has
     /// begun.
     pub fn carry(&self, request: Request) -> BoxFuture<'static, Response> {
-        let (directories, turn) = (Arc::clone(&self.directories), Arc::clone(&self.turn));
+        let (directories, claim) = (Arc::clone(&self.directories), Arc::clone(&self.claim));
         async move {
-            let turn = turn.lock_owned().await;
-            let performed = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                perform(&directories, &request)
-            });
+            let mut claim = claim.lock_owned().await;
+            let performed =
+                tokio::task::spawn_blocking(move || perform(&directories, &mut claim, &request));
             match performed.await {
                 Ok(response) => response,
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -72,11 +73,11 @@ impl Files {
     }
 }
 
-/// Performs one operation. Blocks; callers see to it that there is one at a time.
+/// Performs one operation. Blocks; callers see to it that there is one at a time, and keep the claim for the next.
 #[must_use]
-pub fn perform(directories: &Directories, request: &Request) -> Response {
+pub fn perform(directories: &Directories, claim: &mut Claim, request: &Request) -> Response {
     let root = match request {
-        Request::Inspect(folder)
+        Request::Claim(folder)
         | Request::Read { folder, .. }
         | Request::ReadPair { folder, .. }
         | Request::Replace { folder, .. }
@@ -87,7 +88,7 @@ pub fn perform(directories: &Directories, request: &Request) -> Response {
     };
     let Some(root) = root else { return Response::Absent };
     let response = match request {
-        Request::Inspect(_) => inspect(root).map_err(|error| ended(&error)),
+        Request::Claim(_) => Ok(claim.take(root)),
         Request::Read { name, limit_bytes, .. } => read_version(root, [*name], *limit_bytes)
             .map(|[bytes]| bytes.map_or(Response::Absent, Response::Bytes)),
         Request::ReadPair { names, limit_bytes, .. } => {
@@ -112,10 +113,6 @@ impl Directories {
             Folder::Shared => self.shared.as_deref(),
         }
     }
-}
-
-fn inspect(folder: &Path) -> io::Result<Response> {
-    Ok(Response::Folder { mount_point: is_mount_point(folder)? })
 }
 
 /// Another device than the parent's, or a mount of the same device (a bind mount), as far as the kernel tells.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use kubefox_io::disk::{Folder, NewFile, Request, Response};
-use kubefox_io::shell::files::{Directories, perform};
+use kubefox_io::shell::files::{Claim, Directories, perform};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
@@ -158,9 +158,9 @@ fn project(directory: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
     };
     let directories = Directories { shared: Some(directory.to_owned()), ..Directories::default() };
     let request = Request::ReplaceAll { folder: Folder::Shared, files: files.iter().map(new_file).collect() };
-    match perform(&directories, &request) {
+    match perform(&directories, &mut Claim::default(), &request) {
         Response::Done => Ok(()),
-        Response::Folder { .. }
+        Response::Claimed(_)
         | Response::Data(_)
         | Response::Bytes(_)
         | Response::Pair(_)

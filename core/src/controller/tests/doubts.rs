@@ -1,7 +1,7 @@
 //! What every phase does about every no and every silence: one table.
 
 use super::fixtures::*;
-use crate::state::State;
+use crate::state::{Claimed, State};
 use crate::vault::{Health, Setting, TokenFacts};
 use crate::volume::{Token, TokenFile};
 
@@ -103,8 +103,8 @@ fn no_doubt_is_taken_for_an_answer() {
 
 #[test]
 fn the_pause_between_surveys_grows_until_a_deed_is_done() {
-    let mut bench =
-        Bench::at_in(World { mount_point: false, ..World::default() }, "Survey::InspectingDirectory");
+    let plain = World { directory: Claimed::Ours { mount_point: false }, ..World::default() };
+    let mut bench = Bench::at_in(plain, "Survey::InspectingDirectory");
     for attempt in 0..12 {
         while bench.boot_flight().is_some() {
             bench.done(Outcome::Unknown(Lost::Connection));
@@ -115,7 +115,7 @@ fn the_pause_between_surveys_grows_until_a_deed_is_done() {
         assert_eq!(bench.timeout(), [], "early");
         assert_eq!(bench.wait(), [INSPECT]);
     }
-    bench.world.mount_point = true;
+    bench.world.directory = Claimed::Ours { mount_point: true };
     bench.forward_to("Begin::WritingIntent");
     assert_eq!(bench.machine.attempt, Attempt(crate::retry::ATTEMPT_MAX), "a survey is no deed");
     assert_eq!(bench.step(), [INSPECT]);

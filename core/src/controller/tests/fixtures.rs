@@ -315,7 +315,7 @@ pub(super) fn doubts() -> impl Iterator<Item = Outcome<Reply>> {
 }
 
 /// Every survey begins with this.
-pub(super) const INSPECT: Told = Told::Asks(2_000, Call::State(state::Call::Inspect));
+pub(super) const INSPECT: Told = Told::Asks(2_000, Call::State(state::Call::Claim));
 
 /// A read or a write of Vault's by the boot.
 pub(super) const fn asks_vault(call: vault::Call) -> Told {

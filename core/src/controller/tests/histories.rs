@@ -406,7 +406,7 @@ impl History {
 
     /// What must have been heard in this process, since its last survey began, before this may be asked.
     fn check_evidence(&self, call: &Call) {
-        let begun = self.heard.iter().rposition(|(call, _)| *call == Call::State(state::Call::Inspect));
+        let begun = self.heard.iter().rposition(|(call, _)| *call == Call::State(state::Call::Claim));
         let heard = &self.heard[begun.unwrap_or(0)..];
         let last = heard.last();
         let some = |wanted: &dyn Fn(&Call, &Outcome<Reply>) -> bool| {
@@ -460,7 +460,7 @@ impl History {
                 );
                 assert!(logged_in && opens(true));
             }
-            Call::State(state::Call::Inspect) => assert!(
+            Call::State(state::Call::Claim) => assert!(
                 !matches!(last, Some((Call::State(state::Call::WriteEnvelope { .. }), _))),
                 "the only copy is read back before anything else"
             ),

@@ -4,7 +4,7 @@ use super::fixtures::*;
 use super::world::signer;
 use crate::caller::Examined;
 use crate::kubernetes::Review;
-use crate::state::{Opened, State};
+use crate::state::{Claimed, Opened, State};
 use crate::vault::{Generation, Health, InitStatus, Setting};
 use crate::volume::{SealKeyFile, TokenFile};
 
@@ -12,8 +12,14 @@ use crate::volume::{SealKeyFile, TokenFile};
 pub(super) fn lie(call: &Call, pick: u8) -> Option<Outcome<Reply>> {
     let one = |of: &[Outcome<Reply>]| Some(of[usize::from(pick) % of.len()].clone());
     match call {
-        Call::State(state::Call::Inspect) => {
-            one(&[state(state::Reply::Directory { mount_point: pick > 40 })])
+        Call::State(state::Call::Claim) => {
+            let claimed = [
+                Claimed::Ours { mount_point: pick > 40 },
+                Claimed::Ours { mount_point: true },
+                Claimed::Others,
+                Claimed::Unlockable,
+            ];
+            one(&claimed.map(|claimed| state(state::Reply::Claimed(claimed))))
         }
         Call::State(state::Call::Read) => {
             let states = [

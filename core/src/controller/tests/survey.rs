@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use super::totality::{every_survey, every_term};
 use crate::controller::table::Facts;
-use crate::state::State;
+use crate::state::{Claimed, State};
 use crate::vault::InitStatus;
 use crate::volume::TokenFile;
 
@@ -21,6 +21,28 @@ fn a_survey_without_an_answer_that_every_row_needs_decides_at_once() {
             assert_eq!(bench.done(outcome), [Told::Notes(Notice::Decided(decision))], "{phase}");
             bench.assert_waits(wait);
         }
+    }
+}
+
+#[test]
+fn nobody_is_asked_anything_while_another_controller_holds_the_directory() {
+    for (claimed, wait) in
+        [(Claimed::Others, Wait::StateHeld), (Claimed::Unlockable, Wait::StateUnlockable)]
+    {
+        let world = World { directory: claimed, ..World::converged() };
+        let (mut bench, asked) = Bench::start(config(), world);
+        assert_eq!(asked, [INSPECT]);
+        let decision = Decision { row: 2, verdict: Verdict::Wait(wait) };
+        assert_eq!(bench.step(), [Told::Notes(Notice::Decided(decision))]);
+        for _ in 0..3 {
+            bench.assert_waits(wait);
+            assert_eq!(bench.wait(), [INSPECT], "nothing else, however often");
+            bench.step();
+        }
+        bench.assert_waits(wait);
+
+        bench.world.directory = Claimed::Ours { mount_point: true };
+        bench.forward_to("Serving");
     }
 }
 
@@ -103,7 +125,7 @@ fn each_world_is_asked_what_its_rows_need() {
 #[test]
 fn what_a_survey_leaves_out_makes_a_row_wait_sooner_and_changes_none() {
     // Row 2 ends a survey before anything else is asked, and is looked at above.
-    let volume = |facts: &Facts| facts.mount_point == Known::Fact(true);
+    let volume = |facts: &Facts| facts.directory == Known::Fact(Claimed::Ours { mount_point: true });
     let own = uid("3f1c");
     let mut surveys = 0;
     for facts in every_survey().filter(volume) {
@@ -144,8 +166,8 @@ fn survey(facts: &Facts) -> Facts {
 
 fn answer(facts: &Facts, call: &Call) -> Outcome<Reply> {
     match call {
-        Call::State(state::Call::Inspect) => {
-            told(&facts.mount_point, |mount_point| Reply::State(state::Reply::Directory { mount_point }))
+        Call::State(state::Call::Claim) => {
+            told(&facts.directory, |claimed| Reply::State(state::Reply::Claimed(claimed)))
         }
         Call::State(state::Call::Read) => {
             told(&facts.state, |state| Reply::State(state::Reply::State(state)))

@@ -5,14 +5,14 @@ use alloc::boxed::Box;
 use super::fixtures::*;
 use crate::controller::table::{ATTEMPT_AGAIN, Facts};
 use crate::kubernetes::{Marked, SealKeyObject};
-use crate::state::{Opened, RECOVERIES_MAX, State};
+use crate::state::{Claimed, Opened, RECOVERIES_MAX, State};
 use crate::vault::{InitStatus, SealStatus};
 use crate::volume::SealKeyFile;
 
 #[test]
 fn row_2_the_directory_is_a_volume_or_nothing_begins() {
-    let unknown = Facts { mount_point: Known::Unknown, ..clean() };
-    let plain = Facts { mount_point: Known::Fact(false), ..clean() };
+    let unknown = Facts { directory: Known::Unknown, ..clean() };
+    let plain = Facts { directory: Known::Fact(Claimed::Ours { mount_point: false }), ..clean() };
     for allow_plain in [false, true] {
         assert_eq!(decide(&unknown, Terms { allow_plain, ..LATE }), waits(2, Wait::StateDirectory));
     }
@@ -24,6 +24,17 @@ fn row_2_the_directory_is_a_volume_or_nothing_begins() {
 }
 
 #[test]
+fn row_2_a_directory_of_another_process_or_without_locks_is_waited_for_whatever_else_is_so() {
+    for facts in [clean(), intent(), sent(), marked_after(0), sealed(), active()] {
+        for (claimed, wait) in
+            [(Claimed::Others, Wait::StateHeld), (Claimed::Unlockable, Wait::StateUnlockable)]
+        {
+            assert_decides(Facts { directory: Known::Fact(claimed), ..facts.clone() }, waits(2, wait));
+        }
+    }
+}
+
+#[test]
 fn row_3_a_file_that_cannot_be_used_is_never_replaced() {
     assert_decides(Facts { state: Known::Unknown, ..clean() }, waits(3, Wait::StateFile));
     for (state, fatal) in [
@@ -32,7 +43,7 @@ fn row_3_a_file_that_cannot_be_used_is_never_replaced() {
         (State::Foreign { life: life() }, Fatal::ForeignInit),
     ] {
         let silent =
-            Facts { state: Known::Fact(state.clone()), mount_point: Known::Fact(true), ..Facts::default() };
+            Facts { state: Known::Fact(state.clone()), directory: clean().directory, ..Facts::default() };
         assert_decides(silent, stops(3, fatal));
         assert_decides(Facts { state: Known::Fact(state), ..sealed() }, stops(3, fatal));
     }
@@ -374,7 +385,7 @@ const LATE: Terms<'static> = Terms { allow_plain: false, key_late: true, recover
 /// Nothing was ever started here, and everything answers.
 fn clean() -> Facts {
     Facts {
-        mount_point: Known::Fact(true),
+        directory: Known::Fact(Claimed::Ours { mount_point: true }),
         state: Known::Fact(State::Absent),
         seal: Known::Fact(untouched()),
         init: Known::Fact(InitStatus::Uninitialized),

@@ -5,7 +5,7 @@ use alloc::collections::BTreeSet;
 use super::fixtures::*;
 use crate::controller::table::Facts;
 use crate::kubernetes::{Marked, SealKeyObject};
-use crate::state::{Opened, RECOVERIES_MAX, State};
+use crate::state::{Claimed, Opened, RECOVERIES_MAX, State};
 use crate::vault::{InitStatus, SealStatus};
 use crate::volume::SealKeyFile;
 
@@ -60,9 +60,9 @@ pub(super) fn every_term(own: &Uid) -> impl Iterator<Item = Terms<'_>> {
 fn assert_evidence(facts: &Facts, terms: Terms<'_>, decision: &Decision) {
     let seen = Seen(facts);
     let shown = || format!("{decision:?} for {facts:?}");
-    let volume = match facts.mount_point {
-        Known::Fact(mount_point) => mount_point || terms.allow_plain,
-        Known::Unknown => false,
+    let volume = match facts.directory {
+        Known::Fact(Claimed::Ours { mount_point }) => mount_point || terms.allow_plain,
+        Known::Fact(Claimed::Others | Claimed::Unlockable) | Known::Unknown => false,
     };
     if !matches!(decision.verdict, Verdict::Wait(_) | Verdict::Stop(_)) {
         assert!(volume, "{}", shown());
@@ -142,7 +142,7 @@ fn assert_evidence(facts: &Facts, terms: Terms<'_>, decision: &Decision) {
         Verdict::Stop(Fatal::HalfInitialized | Fatal::InitInterrupted) => {
             terms.recover.is_none() && seen.to_move()
         }
-        Verdict::Stop(_) => facts.mount_point != Known::Unknown,
+        Verdict::Stop(_) => matches!(facts.directory, Known::Fact(Claimed::Ours { .. })),
         Verdict::Wait(wait) => is_missing(*wait, facts),
     };
     assert!(evident, "{}", shown());
@@ -241,7 +241,9 @@ fn is_missing(wait: Wait, facts: &Facts) -> bool {
     let api_silent =
         facts.secret == Known::Unknown || facts.committed == Known::Unknown || facts.trust == Known::Unknown;
     match wait {
-        Wait::StateDirectory => facts.mount_point == Known::Unknown,
+        Wait::StateDirectory => facts.directory == Known::Unknown,
+        Wait::StateHeld => facts.directory == Known::Fact(Claimed::Others),
+        Wait::StateUnlockable => facts.directory == Known::Fact(Claimed::Unlockable),
         Wait::StateFile => {
             facts.state == Known::Unknown
                 || facts.hold == Known::Unknown
@@ -286,7 +288,7 @@ fn is_missing(wait: Wait, facts: &Facts) -> bool {
 fn silenced(facts: &Facts) -> [(&'static str, Facts); 9] {
     let facts = || facts.clone();
     [
-        ("mount_point", Facts { mount_point: Known::Unknown, ..facts() }),
+        ("directory", Facts { directory: Known::Unknown, ..facts() }),
         ("state", Facts { state: Known::Unknown, ..facts() }),
         ("seal", Facts { seal: Known::Unknown, ..facts() }),
         ("init", Facts { init: Known::Unknown, ..facts() }),
@@ -395,12 +397,22 @@ fn mounts(base: Facts) -> Vec<Facts> {
     }
     let mut all = Vec::new();
     for facts in facts {
-        for mount_point in [Known::Fact(true), Known::Fact(false), Known::Unknown] {
-            let hold = if mount_point == Known::Fact(true) { 3 } else { 1 };
+        for directory in directories() {
+            let hold = if directory == Known::Fact(Claimed::Ours { mount_point: true }) { 3 } else { 1 };
             for hold in [Known::Fact(false), Known::Fact(true), Known::Unknown].into_iter().take(hold) {
-                all.push(Facts { mount_point, hold, ..facts.clone() });
+                all.push(Facts { directory, hold, ..facts.clone() });
             }
         }
     }
     all
+}
+
+const fn directories() -> [Known<Claimed>; 5] {
+    [
+        Known::Fact(Claimed::Ours { mount_point: true }),
+        Known::Fact(Claimed::Ours { mount_point: false }),
+        Known::Fact(Claimed::Others),
+        Known::Fact(Claimed::Unlockable),
+        Known::Unknown,
+    ]
 }

@@ -11,7 +11,7 @@ use crate::caller::{Claims, Examined, Signer, SignerKey};
 use crate::documents::setting::ROOT_ISSUER;
 use crate::kubernetes::{Marked, Pod, PublishedTrust, Review, SealKeyObject};
 use crate::names::{ResourceVersion, TokenDigest, Uid};
-use crate::state::{Opened, State};
+use crate::state::{Claimed, Opened, State};
 use crate::vault::{
     Account, Certificate, Generation, Health, InitStatus, Login, NatsKey, SealStatus, Setting, StoredJwt,
     TokenFacts,
@@ -20,7 +20,7 @@ use crate::volume::{SealKeyFile, Token, TokenFile};
 
 #[derive(Clone, Debug)]
 pub(super) struct World {
-    pub(super) mount_point: bool,
+    pub(super) directory: Claimed,
     pub(super) state: State,
     /// Whether the envelope holds the root token.
     pub(super) root_inside: bool,
@@ -58,7 +58,7 @@ impl Default for World {
     /// Nothing was ever started here.
     fn default() -> Self {
         Self {
-            mount_point: true,
+            directory: Claimed::Ours { mount_point: true },
             state: State::Absent,
             root_inside: false,
             hold: false,
@@ -128,7 +128,7 @@ impl World {
 
     fn state(&mut self, call: &state::Call) -> Outcome<state::Reply> {
         Outcome::Ok(match call {
-            state::Call::Inspect => state::Reply::Directory { mount_point: self.mount_point },
+            state::Call::Claim => state::Reply::Claimed(self.directory),
             state::Call::Read => state::Reply::State(self.state.clone()),
             state::Call::ReadHold => state::Reply::Hold(self.hold),
             state::Call::Open { .. } => state::Reply::Opened(self.open()),
@@ -508,7 +508,7 @@ fn deed(call: &Call) -> Option<String> {
             | kubernetes::Call::ReadSigners,
         )
         | Call::Keys(keys::Call::Examine { .. })
-        | Call::State(state::Call::Inspect | state::Call::Read | state::Call::ReadHold)
+        | Call::State(state::Call::Claim | state::Call::Read | state::Call::ReadHold)
         | Call::Volume(_) => return None,
     })
 }

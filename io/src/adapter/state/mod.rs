@@ -59,7 +59,7 @@ pub fn encode(
 ) -> Result<Request, Unencodable> {
     let installation = context.installation.clone();
     match call {
-        Call::Inspect => Ok(Request::Inspect(Folder::State)),
+        Call::Claim => Ok(Request::Claim(Folder::State)),
         Call::Read => Ok(read(BOOT_STATE, BOOT_STATE_BYTES_MAX)),
         Call::Open { key } => {
             slots.expose(*key)?;
@@ -92,7 +92,7 @@ pub fn encode(
 pub fn decode(call: &Call, context: &Context, response: Response, slots: &mut dyn Slots) -> Outcome<Reply> {
     match (call, response) {
         (_, Response::Failed(_)) => Outcome::Unknown(Lost::ServerError),
-        (Call::Inspect, Response::Folder { mount_point }) => Outcome::Ok(Reply::Directory { mount_point }),
+        (Call::Claim, Response::Claimed(claimed)) => Outcome::Ok(Reply::Claimed(claimed)),
         (Call::Read, Response::Bytes(bytes)) => Outcome::Ok(Reply::State(state(&bytes, context))),
         (Call::Read, Response::Absent) => Outcome::Ok(Reply::State(State::Absent)),
         (Call::Read, Response::Refused(ErrorKind::FileTooLarge)) => Outcome::Ok(Reply::State(State::Corrupt)),
@@ -116,7 +116,7 @@ pub fn decode(call: &Call, context: &Context, response: Response, slots: &mut dy
         (_, Response::Refused(_) | Response::Absent) => Outcome::Refused(Refusal::Local),
         (
             _,
-            Response::Folder { .. }
+            Response::Claimed(_)
             | Response::Data(_)
             | Response::Bytes(_)
             | Response::Pair(_)

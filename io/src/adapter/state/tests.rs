@@ -204,7 +204,7 @@ fn a_file_that_says_more_or_less_than_it_should_is_corrupt() {
 fn each_call_is_one_operation_on_the_state_directory() {
     let request =
         |call: &Call| encode(call, &context(), &keyring(), &mut Counter(0)).expect("all secrets are there");
-    assert!(matches!(request(&Call::Inspect), Request::Inspect(Folder::State)));
+    assert!(matches!(request(&Call::Claim), Request::Claim(Folder::State)));
     for call in [Call::Read, Call::Open { key: SEAL_KEY }] {
         assert!(matches!(
             request(&call),
@@ -225,15 +225,14 @@ fn each_call_is_one_operation_on_the_state_directory() {
 #[test]
 fn the_end_of_an_operation_is_told_apart() {
     let (denied, large, io) = (ErrorKind::PermissionDenied, ErrorKind::FileTooLarge, ErrorKind::Other);
+    let ours = Claimed::Ours { mount_point: true };
     let intent = || Call::WriteIntent { life: life() };
     let open = || Call::Open { key: SEAL_KEY };
     let rows = [
-        (
-            Call::Inspect,
-            Response::Folder { mount_point: true },
-            Outcome::Ok(Reply::Directory { mount_point: true }),
-        ),
-        (Call::Inspect, Response::Absent, Outcome::Refused(Refusal::Local)),
+        (Call::Claim, Response::Claimed(ours), Outcome::Ok(Reply::Claimed(ours))),
+        (Call::Claim, Response::Claimed(Claimed::Others), Outcome::Ok(Reply::Claimed(Claimed::Others))),
+        (Call::Claim, Response::Absent, Outcome::Refused(Refusal::Local)),
+        (Call::Claim, Response::Refused(denied), Outcome::Refused(Refusal::Local)),
         (Call::Read, Response::Absent, Outcome::Ok(Reply::State(State::Absent))),
         (Call::Read, Response::Refused(denied), Outcome::Refused(Refusal::Local)),
         (Call::Read, Response::Refused(large), Outcome::Ok(Reply::State(State::Corrupt))),

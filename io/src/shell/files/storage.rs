@@ -94,7 +94,7 @@ fn synced(volume: &Path) -> Response {
 mod tests {
     use super::*;
     use crate::disk::Request;
-    use crate::shell::files::{Directories, perform};
+    use crate::shell::files::{Claim, Directories, perform};
     use tempfile::TempDir;
 
     const QUARANTINE: &str = "quarantine-1800000000";
@@ -144,7 +144,11 @@ mod tests {
         let volume = volume(0o770);
         fs::remove_dir_all(volume.path().join(DATA)).expect("there is data");
         assert_eq!(seen(&volume, &move_to_quarantine()), Seen::Absent);
-        assert!(matches!(perform(&Directories::default(), &Request::InspectData), Response::Absent));
+        assert!(matches!(perform(
+            &Directories::default(),
+            &mut Claim::default(),
+            &Request::InspectData
+        ), Response::Absent));
         fs::remove_dir(volume.path().join(STATE)).expect("there is a state directory");
         assert_eq!(inspected(&volume), None);
     }
@@ -171,11 +175,11 @@ mod tests {
     }
 
     fn seen(volume: &TempDir, request: &Request) -> Seen {
-        match perform(&directories(volume), request) {
+        match perform(&directories(volume), &mut Claim::default(), request) {
             Response::Done => Seen::Done,
             Response::Absent => Seen::Absent,
             Response::Refused(kind) => Seen::Refused(kind),
-            Response::Folder { .. }
+            Response::Claimed(_)
             | Response::Data(_)
             | Response::Bytes(_)
             | Response::Pair(_)
@@ -184,9 +188,9 @@ mod tests {
     }
 
     fn inspected(volume: &TempDir) -> Option<Facts> {
-        match perform(&directories(volume), &Request::InspectData) {
+        match perform(&directories(volume), &mut Claim::default(), &Request::InspectData) {
             Response::Data(facts) => Some(facts),
-            Response::Folder { .. }
+            Response::Claimed(_)
             | Response::Bytes(_)
             | Response::Pair(_)
             | Response::Absent

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kubefox_core::state::Claimed;
 use tempfile::TempDir;
 
 use super::*;
@@ -54,7 +55,7 @@ fn only_what_is_not_there_is_absent() {
     let nowhere = Directories::default();
     let missing = Directories { state: Some(world.path("missing")), ..Directories::default() };
     for directories in [&nowhere, &missing] {
-        assert_eq!(see(directories, Request::Inspect(Folder::State)), Seen::Absent);
+        assert_eq!(see(directories, Request::Claim(Folder::State)), Seen::Absent);
         assert_eq!(see(directories, read("boot.state")), Seen::Absent);
         assert_eq!(see(directories, replace_request("boot.state", b"x")), Seen::Absent);
     }
@@ -98,13 +99,13 @@ fn more_than_the_limit_is_refused_and_exactly_the_limit_is_read() {
 #[test]
 fn a_plain_directory_is_no_mount_point_and_the_root_is_one() {
     let world = World::new();
-    let root = Directories { state: Some("/".into()), ..Directories::default() };
 
-    assert_eq!(see(&world.directories, Request::Inspect(Folder::State)), Seen::Folder { mount_point: false });
-    assert_eq!(see(&root, Request::Inspect(Folder::State)), Seen::Folder { mount_point: true });
+    let claimed = see(&world.directories, Request::Claim(Folder::State));
+
+    assert_eq!(claimed, Seen::Claimed(Claimed::Ours { mount_point: false }));
+    assert!(is_mount_point(Path::new("/")).expect("it is there"));
     if cfg!(target_os = "linux") {
-        let proc = Directories { state: Some("/proc".into()), ..Directories::default() };
-        assert_eq!(see(&proc, Request::Inspect(Folder::State)), Seen::Folder { mount_point: true });
+        assert!(is_mount_point(Path::new("/proc")).expect("it is there"));
     }
 }
 
@@ -216,7 +217,7 @@ async fn operations_take_turns_in_the_order_they_came() {
 /// A response that can be compared and printed; there are no secrets here.
 #[derive(Debug, PartialEq)]
 enum Seen {
-    Folder { mount_point: bool },
+    Claimed(Claimed),
     Bytes(Vec<u8>),
     Pair([Option<Vec<u8>>; 2]),
     Absent,
@@ -228,7 +229,7 @@ enum Seen {
 impl From<Response> for Seen {
     fn from(response: Response) -> Self {
         match response {
-            Response::Folder { mount_point } => Self::Folder { mount_point },
+            Response::Claimed(claimed) => Self::Claimed(claimed),
             Response::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
             Response::Pair(pair) => Self::Pair(pair.map(|bytes| bytes.map(|bytes| bytes.to_vec()))),
             Response::Data(facts) => panic!("nobody asked for {facts:?}"),
@@ -289,7 +290,7 @@ impl World {
 }
 
 fn see(directories: &Directories, request: Request) -> Seen {
-    perform(directories, &request).into()
+    perform(directories, &mut Claim::default(), &request).into()
 }
 
 fn read(name: &'static str) -> Request {

@@ -18,7 +18,7 @@ use kubefox_io::adapter::{Slots as _, state as disk, vault};
 use kubefox_io::keyring::Keyring;
 use kubefox_io::shell::connector::Target;
 use kubefox_io::shell::entropy::OsEntropy;
-use kubefox_io::shell::files::{Directories, perform};
+use kubefox_io::shell::files::{Claim, Directories, perform};
 use kubefox_io::shell::host::Real;
 use kubefox_io::shell::http::Http;
 use serde_json::{Value, json};
@@ -224,7 +224,9 @@ impl Witness {
 
     fn read(&self, call: &state::Call, slots: &mut Keyring) -> Result<Outcome<state::Reply>> {
         let request = disk::encode(call, &self.context, slots, &mut OsEntropy)?;
-        Ok(disk::decode(call, &self.context, perform(&self.state, &request), slots))
+        // It only reads, and a replaced file is whole at every moment: it claims nothing.
+        let response = perform(&self.state, &mut Claim::default(), &request);
+        Ok(disk::decode(call, &self.context, response, slots))
     }
 
     async fn ask(&self, call: &Call, slots: &mut Keyring) -> Result<Outcome<Reply>> {
