@@ -125,8 +125,7 @@ fn every_doubt_is_waited_out_with_a_sentence_and_nothing_touched_meanwhile() {
 
 #[test]
 fn while_another_process_holds_the_directory_nothing_else_is_asked() {
-    for (claimed, wait) in
-        [(Claimed::Others, Wait::StateHeld), (Claimed::Unlockable, Wait::StateUnlockable)]
+    for (claimed, wait) in [(Claimed::Others, Wait::StateHeld), (Claimed::Unlockable, Wait::StateUnlockable)]
     {
         let (mut bench, effects) = Bench::start(World { claimed, ..World::marked() });
         assert_eq!(effects, [call(0, LOCAL_MS, CLAIM)]);
@@ -275,9 +274,7 @@ impl World {
                 self.state = BootState::Sent { life: life.clone(), attempt, recoveries };
                 Outcome::Ok(Reply::State(state::Reply::Written))
             }
-            Call::State(state::Call::Claim) => {
-                Outcome::Ok(Reply::State(state::Reply::Claimed(self.claimed)))
-            }
+            Call::State(state::Call::Claim) => Outcome::Ok(Reply::State(state::Reply::Claimed(self.claimed))),
             Call::State(state::Call::Read) => {
                 Outcome::Ok(Reply::State(state::Reply::State(self.state.clone())))
             }

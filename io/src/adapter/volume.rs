@@ -209,6 +209,7 @@ mod tests {
     use crate::adapter::certificate::tests::Authority;
     use crate::keyring::Keyring;
     use kubefox_core::secret::Own;
+    use kubefox_core::state::Claimed;
     use kubefox_core::time::Unix;
     use kubefox_core::volume::Token;
     use proptest::prelude::*;

@@ -61,8 +61,7 @@ impl Files {
         let (directories, claim) = (Arc::clone(&self.directories), Arc::clone(&self.claim));
         async move {
             let mut claim = claim.lock_owned().await;
-            let performed =
-                tokio::task::spawn_blocking(move || perform(&directories, &mut claim, &request));
+            let performed = tokio::task::spawn_blocking(move || perform(&directories, &mut claim, &request));
             match performed.await {
                 Ok(response) => response,
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

@@ -4,13 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use kubefox_core::state::Claimed;
 use kubefox_core::storage::{Data, Facts};
 use kubefox_io::disk::{Folder, NewFile, Request, Response};
 use zeroize::Zeroizing;
 
+/// A process, as the kernel tells those who lock apart. No two have the same number, however often one starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder(pub u64);
+
+impl Holder {
+    /// Whoever looks at the disk, or writes there, and is no process of the model. It never claims anything.
+    pub const NONE: Self = Self(0);
+}
+
 /// Directories by role, files by name. A directory that was never made is absent.
 #[derive(Clone, Default)]
 pub struct Disk {
+    /// Who holds the lock on the state directory. It is no file here: nobody removes it.
+    lock: Option<Holder>,
     /// Shared by forked worlds until one of them writes there.
     folders: BTreeMap<Folder, Arc<Directory>>,
     /// The volume that holds the state and Vault's data as siblings, mounted as a whole.
@@ -64,13 +76,26 @@ impl Disk {
         })
     }
 
-    /// Performs one operation.
-    pub fn perform(&mut self, request: Request) -> Response {
+    /// Whether that process holds the lock on the state directory.
+    #[must_use]
+    pub fn is_held_by(&self, holder: Holder) -> bool {
+        self.lock == Some(holder)
+    }
+
+    /// That process has ended, and the kernel gives up what it held.
+    pub fn end(&mut self, holder: Holder) {
+        self.lock = self.lock.filter(|lock| *lock != holder);
+    }
+
+    /// Nobody holds the lock any more, and whoever held it does not know.
+    pub fn break_lock(&mut self) {
+        self.lock = None;
+    }
+
+    /// Performs one operation of that process.
+    pub fn perform(&mut self, by: Holder, request: Request) -> Response {
         match request {
-            Request::Inspect(folder) => match self.folders.get(&folder) {
-                Some(directory) => Response::Folder { mount_point: directory.mount_point },
-                None => Response::Absent,
-            },
+            Request::Claim(folder) => self.claim(by, folder),
             Request::InspectData => {
                 let Volume { one_file_system, data, .. } = self.volume;
                 Response::Data(Facts { one_file_system, data })
@@ -112,6 +137,19 @@ impl Disk {
                 }
                 None => Response::Refused(ErrorKind::NotFound),
             },
+        }
+    }
+}
+
+impl Disk {
+    fn claim(&mut self, by: Holder, folder: Folder) -> Response {
+        assert!(folder == Folder::State && by != Holder::NONE, "{by:?} claims {folder:?}");
+        match self.folders.get(&folder) {
+            Some(directory) if *self.lock.get_or_insert(by) == by => {
+                Response::Claimed(Claimed::Ours { mount_point: directory.mount_point })
+            }
+            Some(_) => Response::Claimed(Claimed::Others),
+            None => Response::Absent,
         }
     }
 }

@@ -12,6 +12,7 @@ use kubefox_io::disk::Folder;
 
 use super::keyring::Keyring;
 use super::world::World;
+use crate::fake::disk::Holder;
 
 /// What a file says, and the secrets in its envelope if the stored key opens it.
 type Worth = (State, Option<Keyring>);
@@ -44,7 +45,7 @@ fn read(world: &World) -> Worth {
     let ask = |call: Call, keys: &mut Keyring| {
         let request =
             encode(&call, &context, keys, &mut NoEntropy).expect("a read needs nothing but the key");
-        decode(&call, &context, world.disk.clone().perform(request), keys)
+        decode(&call, &context, world.disk.clone().perform(Holder::NONE, request), keys)
     };
     let Outcome::Ok(Reply::State(state)) = ask(Call::Read, &mut keys) else {
         panic!("the disk of the model answers every read")

@@ -22,4 +22,5 @@ pub mod process;
 mod recovery;
 #[cfg(test)]
 mod scenarios;
+mod second;
 pub mod world;

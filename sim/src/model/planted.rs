@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::world::{Fate, PLATFORM, World};
-use crate::fake::disk::Disk;
+use crate::fake::disk::{Disk, Holder};
 use crate::fake::kubernetes::{Kind, Kubernetes};
 
 macro_rules! bugs {
@@ -85,6 +85,8 @@ bugs! {
         "it stops only for a reason that is true";
     TellsSecret = "tells its token where it should tell its address",
         "no secret in the clear";
+    IgnoresLock = "takes the state directory, whoever holds it",
+        "a second controller changes nothing";
 }
 
 impl Bug {
@@ -116,7 +118,8 @@ impl Bug {
             | Self::SkipsReadBack
             | Self::DropsRootToken
             | Self::CommitsEarly
-            | Self::SilenceIsUninitialized => "Survey::InspectingDirectory",
+            | Self::SilenceIsUninitialized
+            | Self::IgnoresLock => "Survey::InspectingDirectory",
             Self::OverwritesSecret => "Commit::Creating",
             Self::ReusesNonce => "SetUp::WritingEnvelope",
             Self::SkipsRevocation | Self::ForgetsRevocation | Self::BelievesGarbage403 => {
@@ -151,13 +154,19 @@ impl Planted {
     pub(super) fn process_ends(&mut self, disk: &mut Disk) {
         if let Some(bytes) = self.durable.take() {
             let bytes = Zeroizing::new(bytes);
-            disk.perform(DiskRequest::Replace { folder: Folder::State, name: "boot.state", bytes });
+            disk.perform(
+                Holder::NONE,
+                DiskRequest::Replace { folder: Folder::State, name: "boot.state", bytes },
+            );
         }
         self.believes_dead = false;
     }
 
     /// A request is about to be carried out, now or late.
-    pub(super) fn before_carrying(&self, request: &Request, kubernetes: &mut Kubernetes) {
+    pub(super) fn before_carrying(&self, request: &Request, kubernetes: &mut Kubernetes, disk: &mut Disk) {
+        if let (Bug::IgnoresLock, Request::Disk(DiskRequest::Claim(_))) = (self.bug, request) {
+            disk.break_lock();
+        }
         if let (Bug::OverwritesSecret, Request::Kubernetes(request)) = (self.bug, request)
             && request.method() == Method::POST
             && request.uri().path().ends_with("/secrets")
@@ -201,7 +210,7 @@ impl Planted {
             Bug::UnnamedAuthority => generate_unnamed(world, &call),
             Bug::TellsSecret => tell_secret(world, &call),
             // What it does is done when the request is carried out.
-            Bug::OverwritesSecret => false,
+            Bug::OverwritesSecret | Bug::IgnoresLock => false,
         }
     }
 }

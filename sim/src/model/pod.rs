@@ -142,6 +142,7 @@ impl World {
         self.dice.fill(&mut seed);
         let adapter = QuarantineAdapter::new(self.config.installation.clone(), self.config.namespace.clone());
         self.init = Some(Process::start(Config, Seed(seed), adapter, self.now));
+        self.renew_holder();
     }
 
     /// Moving Vault's data directory aside is what takes its storage from Vault.

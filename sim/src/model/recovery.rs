@@ -15,6 +15,7 @@ use kubefox_io::shell::entropy::OsEntropy;
 use serde_json::{Value, json};
 
 use super::world::{Fate, PLATFORM, Rest, World};
+use crate::fake::disk::Holder;
 
 /// More steps than a way from an interrupted initialization to the new one has.
 const STEPS_MAX: u32 = 400;
@@ -218,7 +219,7 @@ fn roll_back(world: &mut World, write: &Call) {
     let installation = Installation::parse(PLATFORM).expect("a name");
     let context = adapter::state::Context { installation };
     let request = adapter::state::encode(write, &context, &Keyring::default(), &mut OsEntropy);
-    world.disk.perform(request.expect("there is no secret in it"));
+    world.disk.perform(Holder::NONE, request.expect("there is no secret in it"));
 }
 
 /// One step of whichever process of the pod runs; the kubelet replaces a pod that was deleted.

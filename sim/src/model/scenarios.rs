@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::world::{Fate, PLATFORM, Rest, World};
+use crate::fake::disk::Holder;
 
 #[test]
 fn empty_disks_come_up() {
@@ -219,7 +220,7 @@ fn a_held_seal_stays_until_the_file_goes() {
     let mut world = serving();
     let hold =
         DiskRequest::Replace { folder: Folder::State, name: "hold-seal", bytes: Zeroizing::new(Vec::new()) };
-    world.disk.perform(hold);
+    world.disk.perform(Holder::NONE, hold);
     world.vault.seal();
 
     world.live_ms(120_000);

@@ -24,7 +24,7 @@ use super::monitor::Monitor;
 use super::planted::{Bug, Planted};
 use super::pod::Init;
 use super::process::Process;
-use crate::fake::disk::Disk;
+use crate::fake::disk::{Disk, Holder};
 use crate::fake::kubernetes::Kubernetes;
 use crate::fake::vault::{Host, Vault};
 use crate::manifest;
@@ -111,6 +111,10 @@ pub struct World {
     pub(super) seal_key_shown: bool,
     pub(super) config: Arc<Config>,
     pub(super) process: Process<Controller, ControllerAdapter>,
+    /// The running process, to the kernel: the controller, or the init container while there is one.
+    pub(super) holder: Holder,
+    /// So many processes have started.
+    processes: u64,
     /// What the running controller's server shows, DER; empty while nothing listens.
     pub(super) shown: Vec<u8>,
     /// The first init container of the pod, while it runs: Vault and the controller start after it.
@@ -162,6 +166,8 @@ impl World {
             seal_key_shown: true,
             config: Arc::new(config),
             process,
+            holder: Holder(1),
+            processes: 1,
             shown: Vec::new(),
             init: None,
             notices: Vec::new(),
@@ -231,7 +237,20 @@ impl World {
             planted.process_ends(&mut self.disk);
         }
         self.process = start(&self.config, &mut self.dice, self.now);
+        self.renew_holder();
         self.shown = Vec::new();
+    }
+
+    /// The running process has ended, and another starts in its place.
+    pub(super) fn renew_holder(&mut self) {
+        self.disk.end(self.holder);
+        self.holder = self.new_holder();
+    }
+
+    /// A process starts.
+    pub(super) fn new_holder(&mut self) -> Holder {
+        self.processes += 1;
+        Holder(self.processes)
     }
 
     /// The installation's name.
@@ -461,7 +480,7 @@ impl World {
 
     pub(super) fn carry(&mut self, request: Request) -> Response {
         if let Some(planted) = &self.planted {
-            planted.before_carrying(&request, &mut self.kubernetes);
+            planted.before_carrying(&request, &mut self.kubernetes, &mut self.disk);
         }
         let response = match request {
             Request::Vault(request) => {
@@ -471,7 +490,7 @@ impl World {
                 Response::Http(self.vault.handle(self.now.unix, &request, &mut host))
             }
             Request::Kubernetes(request) => Response::Http(self.kubernetes.handle(self.now.unix, &request)),
-            Request::Disk(request) => Response::Disk(self.disk.perform(request)),
+            Request::Disk(request) => Response::Disk(self.disk.perform(self.holder, request)),
             Request::Listener(request) => self.listener(request),
             Request::Bootstrap { .. } | Request::Nats(_) => panic!("a controller has no such peer"),
         };

@@ -38,7 +38,8 @@ fn a_quarantine_is_replayed_as_well() {
 
     let replayed = replay(&recording).expect("nothing differs");
 
-    let expected = Replayed { role: "init vault".to_owned(), steps: 1, phase: "ClaimingDirectory".to_owned() };
+    let expected =
+        Replayed { role: "init vault".to_owned(), steps: 1, phase: "ClaimingDirectory".to_owned() };
     assert_eq!(replayed, expected);
 }
 

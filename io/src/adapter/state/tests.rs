@@ -4,6 +4,7 @@ use crate::adapter::envelope::tests::Counter;
 use crate::keyring::Keyring;
 use data_encoding::HEXLOWER;
 use kubefox_core::names::{KeyId, Uid};
+use kubefox_core::state::Claimed;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 

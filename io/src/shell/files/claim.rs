@@ -81,7 +81,7 @@ fn knows_no_locks(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
+    use std::io::{BufRead, BufReader, Write};
     use std::os::unix::fs::PermissionsExt;
     use std::process::{Command, Stdio};
 
@@ -137,7 +137,7 @@ mod tests {
         if let Some(folder) = std::env::var_os(HOLD) {
             let mut claim = Claim::default();
             let held = matches!(claim.take(Path::new(&folder)), Response::Claimed(OURS));
-            println!("\n{}", if held { "held" } else { "not held" });
+            writeln!(io::stdout(), "\n{}", if held { "held" } else { "not held" }).expect("stdout is open");
             std::thread::park();
             return;
         }

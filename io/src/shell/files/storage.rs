@@ -144,11 +144,10 @@ mod tests {
         let volume = volume(0o770);
         fs::remove_dir_all(volume.path().join(DATA)).expect("there is data");
         assert_eq!(seen(&volume, &move_to_quarantine()), Seen::Absent);
-        assert!(matches!(perform(
-            &Directories::default(),
-            &mut Claim::default(),
-            &Request::InspectData
-        ), Response::Absent));
+        assert!(matches!(
+            perform(&Directories::default(), &mut Claim::default(), &Request::InspectData),
+            Response::Absent
+        ));
         fs::remove_dir(volume.path().join(STATE)).expect("there is a state directory");
         assert_eq!(inspected(&volume), None);
     }

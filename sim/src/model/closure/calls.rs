@@ -63,7 +63,7 @@ kinds! {
     ReadSigners: Call::Kubernetes(kubernetes::Call::ReadSigners),
     ReviewToken: Call::Kubernetes(kubernetes::Call::ReviewToken { .. }),
     DeletePod: Call::Kubernetes(kubernetes::Call::DeletePod { .. }),
-    InspectState: Call::State(state::Call::Inspect),
+    ClaimState: Call::State(state::Call::Claim),
     ReadState: Call::State(state::Call::Read),
     Rehearse: Call::State(state::Call::Rehearse),
     WriteIntent: Call::State(state::Call::WriteIntent { .. }),
@@ -151,7 +151,7 @@ impl Kind {
             | Self::ReadCommitted
             | Self::ReadTrust
             | Self::ReviewToken => Way::Reader,
-            Self::InspectState
+            Self::ClaimState
             | Self::ReadState
             | Self::Rehearse
             | Self::WriteIntent

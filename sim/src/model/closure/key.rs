@@ -21,10 +21,19 @@ pub(super) fn key(world: &World) -> Key {
     canonical.key()
 }
 
+/// The key of what a controller could change outside, beside the disk.
+pub(in crate::model) fn effect(world: &World) -> Key {
+    let mut canonical = Canonical::timeless();
+    world.vault.canonical(&mut canonical);
+    cluster(world, &mut canonical);
+    canonical.key()
+}
+
 fn write(world: &World, to: &mut Canonical) {
     world.vault.canonical(to);
     cluster(world, to);
     disk(world, to);
+    to.flag(world.disk.is_held_by(world.holder));
     to.flag(world.forestalled);
     to.name(&world.shown);
     to.flag(world.storage_was_lost);
@@ -41,7 +50,7 @@ fn write(world: &World, to: &mut Canonical) {
 }
 
 /// The pod, and the three objects of an installation.
-pub(super) fn cluster(world: &World, to: &mut Canonical) {
+fn cluster(world: &World, to: &mut Canonical) {
     to.name(world.pod.as_bytes());
     to.flag(world.is_pod_deleted());
     for pem in world.vault.issuer_certificates() {

@@ -21,6 +21,7 @@ use std::thread;
 use kubefox_core::machine::{Machine as _, Standing};
 
 use self::calls::Kind;
+pub(super) use self::key::effect;
 pub use self::step::{Alphabet, Step};
 use super::invariant::always;
 use super::world::{Fate, Rest, World};

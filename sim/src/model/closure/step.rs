@@ -5,7 +5,7 @@ use kubefox_core::secret::{Own, Secret};
 use kubefox_io::adapter::Slots as _;
 
 use super::calls::{self, Kind};
-use crate::canonical::Canonical;
+use super::key::effect;
 use crate::model::late::LateRequest;
 use crate::model::world::{Fate, World};
 
@@ -197,12 +197,6 @@ fn may_matter(world: &World, late: &LateRequest) -> bool {
     if late.is_unseal() {
         return world.vault.is_initialized();
     }
-    let effect = |world: &World| {
-        let mut canonical = Canonical::timeless();
-        world.vault.canonical(&mut canonical);
-        super::key::cluster(world, &mut canonical);
-        canonical.key()
-    };
     let before = effect(world);
     let mut fork = world.clone();
     drop(fork.carry(late.clone().into_request()));

@@ -7,6 +7,7 @@ mod no_secret_in_the_clear;
 mod nothing_over_an_earlier_life;
 mod one_root_of_trust;
 mod root_token_is_held;
+mod second_controller_changes_nothing;
 mod stops_only_for_a_reason;
 mod unseal_key_recoverable;
 mod written_once;
@@ -22,7 +23,7 @@ pub struct Always {
 }
 
 /// All of them, the cheapest first.
-pub const ALL: [Always; 10] = [
+pub const ALL: [Always; 11] = [
     Always { name: "it stops only for a reason that is true", check: stops_only_for_a_reason::check },
     Always { name: "no live root token once serving", check: no_live_root::check },
     Always {
@@ -39,6 +40,7 @@ pub const ALL: [Always; 10] = [
         check: root_token_is_held::check,
     },
     Always { name: "no secret in the clear", check: no_secret_in_the_clear::check },
+    Always { name: "a second controller changes nothing", check: second_controller_changes_nothing::check },
 ];
 
 /// The first that does not hold: its name, and how.
