@@ -110,6 +110,8 @@ pub enum Claimed {
     Others,
     /// Nobody's, and it cannot be claimed: its file system knows no locks.
     Unlockable,
+    /// There is no such directory (ENOENT, and nothing else), so there is nothing in it.
+    Missing,
 }
 
 /// What `boot.state` says.

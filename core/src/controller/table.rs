@@ -3,7 +3,7 @@
 //!
 //! | row | boot.state | Vault | Secret, committed, key | then |
 //! |---|---|---|---|---|
-//! | 2 | directory unknown / another process's / without locks / not a mount point | | | wait / wait / wait / `StateNotPersistent` |
+//! | 2 | directory unknown or missing / another process's / without locks / not a mount point | | | wait / wait / wait / `StateNotPersistent` |
 //! | 3 | unknown / unparsable / another installation's / Foreign | | | wait / `EnvelopeCorrupt` / `WrongInstallation` / `ForeignInit` |
 //! | 4 | any | unknown / not Shamir, or not 1 of 1 | | wait / `ForeignSeal` |
 //! | 5 | absent | uninitialized | none of Secret, committed, trust exists / any exists | begin / `EarlierLife` |
@@ -159,7 +159,7 @@ pub enum Verdict {
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Wait {
-    /// The state directory cannot be inspected, or its lock not be opened.
+    /// The state directory is not there or cannot be inspected, or its lock not be opened.
     StateDirectory,
     /// Another process holds the state directory.
     StateHeld,
@@ -211,7 +211,7 @@ impl Wait {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::StateDirectory => {
-                "waiting for the state directory: it cannot be inspected, or its file `lock` cannot be opened"
+                "waiting for the state directory: it is not there, or its file `lock` cannot be opened"
             }
             Self::StateHeld => "another controller holds the state directory: waiting until it ends",
             Self::StateUnlockable => {
@@ -287,7 +287,7 @@ pub const ATTEMPT_AGAIN: u32 = 2;
 #[must_use]
 pub fn decide(facts: &Facts, terms: Terms<'_>) -> Decision {
     match facts.directory {
-        Known::Unknown => return wait(2, Wait::StateDirectory),
+        Known::Unknown | Known::Fact(Claimed::Missing) => return wait(2, Wait::StateDirectory),
         Known::Fact(Claimed::Others) => return wait(2, Wait::StateHeld),
         Known::Fact(Claimed::Unlockable) => return wait(2, Wait::StateUnlockable),
         Known::Fact(Claimed::Ours { mount_point: false }) if !terms.allow_plain => {

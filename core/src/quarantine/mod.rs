@@ -356,6 +356,10 @@ impl State {
                 Outcome::Ok(Reply::State(state::Reply::Claimed(Claimed::Unlockable))) => {
                     Turn::Again(Wait::StateUnlockable)
                 }
+                // No installation has ever begun here.
+                Outcome::Ok(Reply::State(state::Reply::Claimed(Claimed::Missing))) => {
+                    marked(BootState::Absent, now, out)
+                }
                 Outcome::Ok(reply) => panic!("the driver answered ClaimingDirectory with {reply:?}"),
                 Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Again(Wait::StateDirectory),
             },

@@ -37,6 +37,14 @@ fn without_a_mark_it_is_one_read_of_its_own_directory_and_the_end() {
 }
 
 #[test]
+fn on_an_empty_volume_there_is_nothing_to_claim_and_nothing_to_do() {
+    let (mut bench, effects) = Bench::start(World { claimed: Claimed::Missing, ..World::marked() });
+    assert_eq!(effects, [call(0, LOCAL_MS, CLAIM)]);
+    assert_eq!(bench.answer(), [Effect::Notice(Notice::NotMarked)]);
+    assert_eq!(bench.machine.standing(), Standing::Finished);
+}
+
+#[test]
 fn every_state_that_a_quarantine_comes_to_is_on_the_list() {
     let (mut bench, _) = Bench::start(World::marked());
     let mut met = BTreeSet::from([bench.machine.phase()]);

@@ -18,6 +18,7 @@ pub(super) fn lie(call: &Call, pick: u8) -> Option<Outcome<Reply>> {
                 Claimed::Ours { mount_point: true },
                 Claimed::Others,
                 Claimed::Unlockable,
+                Claimed::Missing,
             ];
             one(&claimed.map(|claimed| state(state::Reply::Claimed(claimed))))
         }

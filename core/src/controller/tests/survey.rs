@@ -25,9 +25,12 @@ fn a_survey_without_an_answer_that_every_row_needs_decides_at_once() {
 }
 
 #[test]
-fn nobody_is_asked_anything_while_another_controller_holds_the_directory() {
-    for (claimed, wait) in [(Claimed::Others, Wait::StateHeld), (Claimed::Unlockable, Wait::StateUnlockable)]
-    {
+fn nobody_is_asked_anything_while_the_directory_is_not_ours() {
+    for (claimed, wait) in [
+        (Claimed::Others, Wait::StateHeld),
+        (Claimed::Unlockable, Wait::StateUnlockable),
+        (Claimed::Missing, Wait::StateDirectory),
+    ] {
         let world = World { directory: claimed, ..World::converged() };
         let (mut bench, asked) = Bench::start(config(), world);
         assert_eq!(asked, [INSPECT]);

@@ -26,9 +26,11 @@ fn row_2_the_directory_is_a_volume_or_nothing_begins() {
 #[test]
 fn row_2_a_directory_of_another_process_or_without_locks_is_waited_for_whatever_else_is_so() {
     for facts in [clean(), intent(), sent(), marked_after(0), sealed(), active()] {
-        for (claimed, wait) in
-            [(Claimed::Others, Wait::StateHeld), (Claimed::Unlockable, Wait::StateUnlockable)]
-        {
+        for (claimed, wait) in [
+            (Claimed::Others, Wait::StateHeld),
+            (Claimed::Unlockable, Wait::StateUnlockable),
+            (Claimed::Missing, Wait::StateDirectory),
+        ] {
             assert_decides(Facts { directory: Known::Fact(claimed), ..facts.clone() }, waits(2, wait));
         }
     }

@@ -62,7 +62,7 @@ fn assert_evidence(facts: &Facts, terms: Terms<'_>, decision: &Decision) {
     let shown = || format!("{decision:?} for {facts:?}");
     let volume = match facts.directory {
         Known::Fact(Claimed::Ours { mount_point }) => mount_point || terms.allow_plain,
-        Known::Fact(Claimed::Others | Claimed::Unlockable) | Known::Unknown => false,
+        Known::Fact(Claimed::Others | Claimed::Unlockable | Claimed::Missing) | Known::Unknown => false,
     };
     if !matches!(decision.verdict, Verdict::Wait(_) | Verdict::Stop(_)) {
         assert!(volume, "{}", shown());
@@ -241,7 +241,9 @@ fn is_missing(wait: Wait, facts: &Facts) -> bool {
     let api_silent =
         facts.secret == Known::Unknown || facts.committed == Known::Unknown || facts.trust == Known::Unknown;
     match wait {
-        Wait::StateDirectory => facts.directory == Known::Unknown,
+        Wait::StateDirectory => {
+            matches!(facts.directory, Known::Unknown | Known::Fact(Claimed::Missing))
+        }
         Wait::StateHeld => facts.directory == Known::Fact(Claimed::Others),
         Wait::StateUnlockable => facts.directory == Known::Fact(Claimed::Unlockable),
         Wait::StateFile => {
@@ -407,12 +409,13 @@ fn mounts(base: Facts) -> Vec<Facts> {
     all
 }
 
-const fn directories() -> [Known<Claimed>; 5] {
+const fn directories() -> [Known<Claimed>; 6] {
     [
         Known::Fact(Claimed::Ours { mount_point: true }),
         Known::Fact(Claimed::Ours { mount_point: false }),
         Known::Fact(Claimed::Others),
         Known::Fact(Claimed::Unlockable),
+        Known::Fact(Claimed::Missing),
         Known::Unknown,
     ]
 }

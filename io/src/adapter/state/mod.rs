@@ -3,7 +3,7 @@
 //! | end | call | outcome |
 //! |---|---|---|
 //! | done, read | any | `Ok`; what a file says is `file`'s part |
-//! | absent | `Read`, `Open`, `ReadHold` | `Ok`: absent, no envelope, no hold |
+//! | absent | `Claim`, `Read`, `Open`, `ReadHold` | `Ok`: missing, absent, no envelope, no hold |
 //! | absent | others | `Refused(Local)`: the directory itself is missing |
 //! | refused: too large | `Read`, `Open`, `ReadHold` | `Ok`: corrupt, no envelope, hold |
 //! | refused otherwise | any | `Refused(Local)`: nothing has changed |
@@ -16,7 +16,7 @@ use std::io::ErrorKind;
 use kubefox_core::machine::{Lost, Outcome, Refusal};
 use kubefox_core::names::{Installation, LifeId};
 use kubefox_core::secret::{Own, Secret};
-use kubefox_core::state::{Call, Opened, Reply, State};
+use kubefox_core::state::{Call, Claimed, Opened, Reply, State};
 use zeroize::Zeroizing;
 
 use self::file::{BootState, Unreadable};
@@ -93,6 +93,7 @@ pub fn decode(call: &Call, context: &Context, response: Response, slots: &mut dy
     match (call, response) {
         (_, Response::Failed(_)) => Outcome::Unknown(Lost::ServerError),
         (Call::Claim, Response::Claimed(claimed)) => Outcome::Ok(Reply::Claimed(claimed)),
+        (Call::Claim, Response::Absent) => Outcome::Ok(Reply::Claimed(Claimed::Missing)),
         (Call::Read, Response::Bytes(bytes)) => Outcome::Ok(Reply::State(state(&bytes, context))),
         (Call::Read, Response::Absent) => Outcome::Ok(Reply::State(State::Absent)),
         (Call::Read, Response::Refused(ErrorKind::FileTooLarge)) => Outcome::Ok(Reply::State(State::Corrupt)),

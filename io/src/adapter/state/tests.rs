@@ -4,7 +4,6 @@ use crate::adapter::envelope::tests::Counter;
 use crate::keyring::Keyring;
 use data_encoding::HEXLOWER;
 use kubefox_core::names::{KeyId, Uid};
-use kubefox_core::state::Claimed;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
@@ -232,7 +231,7 @@ fn the_end_of_an_operation_is_told_apart() {
     let rows = [
         (Call::Claim, Response::Claimed(ours), Outcome::Ok(Reply::Claimed(ours))),
         (Call::Claim, Response::Claimed(Claimed::Others), Outcome::Ok(Reply::Claimed(Claimed::Others))),
-        (Call::Claim, Response::Absent, Outcome::Refused(Refusal::Local)),
+        (Call::Claim, Response::Absent, Outcome::Ok(Reply::Claimed(Claimed::Missing))),
         (Call::Claim, Response::Refused(denied), Outcome::Refused(Refusal::Local)),
         (Call::Read, Response::Absent, Outcome::Ok(Reply::State(State::Absent))),
         (Call::Read, Response::Refused(denied), Outcome::Refused(Refusal::Local)),
