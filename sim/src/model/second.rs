@@ -242,7 +242,7 @@ mod tests {
 
         assert!(matches!(boot_state(&world), (State::Sent { .. }, None)), "nothing opens Vault any more");
         let Err((broken, _)) = always::check(&world) else { panic!("that is found") };
-        assert_eq!(broken, "committed only when the unseal key is safe");
+        assert_eq!(broken, "nothing is initialized over an earlier life");
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
 
         let broken = always::check(&world);
 
-        let how = "a second one does not wait: it is in Survey::ReadingInitStatus".to_owned();
+        let how = "a second one does not wait: it is in Survey::ReadingSealStatus".to_owned();
         assert_eq!(broken, Err((Bug::IgnoresLock.breaks(), how)));
     }
 }
