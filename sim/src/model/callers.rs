@@ -13,7 +13,8 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 
-use super::world::{Fate, PLATFORM, Rest, World, administer};
+use super::cluster::administer;
+use super::world::{Fate, PLATFORM, Rest, World};
 
 const AUDIENCE: &str = "kubefox.kubefox";
 /// For how long a caller listens.

@@ -8,6 +8,7 @@ mod boot_state;
 #[cfg(test)]
 mod callers;
 pub mod closure;
+mod cluster;
 mod dice;
 pub mod explore;
 mod few;

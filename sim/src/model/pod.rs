@@ -17,8 +17,9 @@ use kubefox_io::adapter::role::QuarantineAdapter;
 use kubefox_io::disk;
 use kubefox_io::exchange::{Request, Response};
 
+use super::cluster::make_pod;
 use super::process::Process;
-use super::world::{EXCHANGE_MS, Fate, PLATFORM, World, make_pod};
+use super::world::{EXCHANGE_MS, Fate, PLATFORM, World};
 
 /// The pod's first init container: `kubefox init vault`.
 pub type Init = Process<Quarantine, QuarantineAdapter>;

@@ -1,6 +1,5 @@
 //! The world of one controller: Vault, the cluster and the disk of its pod, and whether it is running.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{Method, Request as HttpRequest, StatusCode};
@@ -18,6 +17,7 @@ use kubefox_io::disk::Folder;
 use kubefox_io::exchange::{ListenerRequest, Request, Response};
 use serde_json::{Value, json};
 
+use super::cluster::{administer, lay_out, make_pod};
 use super::dice::Dice;
 use super::late::LateRequest;
 use super::monitor::Monitor;
@@ -27,7 +27,6 @@ use super::process::Process;
 use crate::fake::disk::{Disk, Holder};
 use crate::fake::kubernetes::Kubernetes;
 use crate::fake::vault::{Host, Vault};
-use crate::manifest;
 
 /// When the model's clock starts: 2026-01-01T00:00:00Z.
 pub(super) const EPOCH: Unix = Unix(1_767_225_600);
@@ -35,11 +34,6 @@ pub(super) const EPOCH: Unix = Unix(1_767_225_600);
 const FROZEN_AT: Mono = Mono(1_000_000_000_000);
 /// What an exchange takes.
 pub(super) const EXCHANGE_MS: u64 = 1;
-/// Life of projected tokens, and from when on the kubelet replaces them.
-const TOKEN_LIFE_S: u64 = 600;
-const TOKEN_REFRESH_S: u64 = 480;
-/// The API server's own audience.
-const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 /// A world that takes more steps than this never comes to rest.
 const STEPS_MAX: u32 = 20_000;
 
@@ -509,34 +503,6 @@ impl World {
         }
     }
 
-    /// Projects tokens and the seal key, as the kubelet does.
-    pub(super) fn kubelet(&mut self) {
-        if self.now.unix.0 >= self.tokens_made.0 + TOKEN_REFRESH_S {
-            let audiences = [("token", API_AUDIENCE), ("vault", "kubefox-vault"), ("setup", "kubefox-setup")];
-            let files =
-                audiences.map(|(name, audience)| (name.to_owned(), self.token(audience).into_bytes()));
-            self.disk.project(Folder::Tokens, BTreeMap::from(files));
-            self.tokens_made = self.now.unix;
-        }
-        let secret =
-            self.kubernetes.secret_data(PLATFORM, "kubefox-seal-key").filter(|_| self.seal_key_shown);
-        self.disk.project(Folder::SealKey, secret.unwrap_or_default());
-    }
-
-    fn token(&mut self, audience: &str) -> String {
-        let body = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": {
-                "audiences": [audience],
-                "expirationSeconds": TOKEN_LIFE_S,
-                "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "kubefox-0", "uid": self.pod},
-            },
-        });
-        let path = format!("/api/v1/namespaces/{PLATFORM}/serviceaccounts/kubefox/token");
-        let answer = create(&mut self.kubernetes, self.now.unix, &path, &body);
-        answer["status"]["token"].as_str().expect("a TokenRequest answers a token").to_owned()
-    }
-
     /// The seal key as the cluster stores it.
     #[must_use]
     pub fn stored_seal_key(&self) -> Option<Vec<u8>> {
@@ -571,46 +537,4 @@ fn config() -> Config {
         seal_key_grace_ms: 180_000,
         recover_interrupted_init: None,
     }
-}
-
-fn lay_out(kubernetes: &mut Kubernetes, now: Unix) {
-    for text in manifest::PLATFORM {
-        for object in manifest::objects(text).expect("deploy/ holds YAML of kinds that are known") {
-            create(kubernetes, now, &object.collection, &object.body);
-        }
-    }
-}
-
-pub(super) fn make_pod(kubernetes: &mut Kubernetes, now: Unix) -> String {
-    let body = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "kubefox-0", "namespace": PLATFORM},
-        "spec": {"serviceAccountName": "kubefox", "containers": [{"name": "none", "image": "none"}]},
-    });
-    let answer = create(kubernetes, now, &format!("/api/v1/namespaces/{PLATFORM}/pods"), &body);
-    answer["metadata"]["uid"].as_str().expect("a pod has a uid").to_owned()
-}
-
-/// Creates something as the administrator.
-fn create(kubernetes: &mut Kubernetes, now: Unix, path: &str, body: &Value) -> Value {
-    let (status, answer) = administer(kubernetes, now, Method::POST, path, body);
-    assert_eq!(status, StatusCode::CREATED, "{path}: {answer}");
-    answer
-}
-
-pub(super) fn administer(
-    kubernetes: &mut Kubernetes,
-    now: Unix,
-    method: Method,
-    path: &str,
-    body: &Value,
-) -> (StatusCode, Value) {
-    let request = HttpRequest::builder()
-        .method(method)
-        .uri(path)
-        .header("authorization", format!("Bearer {}", kubernetes.admin_token()))
-        .header("content-type", "application/json")
-        .body(body.to_string().into_bytes())
-        .expect("a well-formed request");
-    let response = kubernetes.handle(now, &request);
-    (response.status(), serde_json::from_slice(response.body()).unwrap_or(Value::Null))
 }
