@@ -127,10 +127,18 @@ mod tests {
     /// Twenty surveys; it ends in a pause.
     const STEPS: u32 = 39;
 
-    /// What an installation is known by: the seal key, the root certificate, and every byte of the state directory.
-    fn identity(world: &World) -> (Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Vec<u8>)>) {
+    /// What an installation is known by.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Identity {
+        seal_key: Option<Vec<u8>>,
+        ca: Option<Vec<u8>>,
+        /// Every byte of the state directory.
+        files: Vec<(String, Vec<u8>)>,
+    }
+
+    fn identity(world: &World) -> Identity {
         let files = state_files(world).into_iter().map(|(name, bytes)| (name.to_owned(), bytes.to_vec()));
-        (world.stored_seal_key(), world.published_ca(), files.collect())
+        Identity { seal_key: world.stored_seal_key(), ca: world.published_ca(), files: files.collect() }
     }
 
     #[test]
