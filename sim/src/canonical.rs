@@ -24,7 +24,7 @@ use serde::{Serialize, Serializer};
 
 /// Fields that decide nothing: struct (or variant), field.
 const LEFT_OUT: [(&str, &str); 12] = [
-    // The same in every state of a search.
+    // The same in every state of a search, but for the pod's uid, which is the world's.
     ("Controller", "config"),
     // Spreads pauses and renewals, and makes life ids, which are names.
     ("Controller", "seed"),

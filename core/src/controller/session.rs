@@ -1,4 +1,5 @@
-//! Serving one question: who asks is proved twice, and everything is read and issued with the caller's own authority.
+//! Serving one question: who asks was proved once when the question arrived (`callers/arrival.rs`), and is proved twice
+//! more here; everything is read and issued with the caller's own authority.
 //!
 //! ```text
 //! ReadingApiToken → Reviewing → ExchangingToken, or the token of an earlier login

@@ -213,7 +213,9 @@ impl Wait {
             Self::StateDirectory => {
                 "waiting for the state directory: it is not there, or its file `lock` cannot be opened"
             }
-            Self::StateHeld => "another controller holds the state directory: waiting until it ends",
+            Self::StateHeld => {
+                "another process, a controller or `kubefox init vault`, holds the state directory: waiting until it ends"
+            }
             Self::StateUnlockable => {
                 "waiting for the state directory: its file system knows no locks (flock), without which a second \
                  controller could overwrite boot.state; use a volume that does"

@@ -128,7 +128,7 @@ impl Wait {
             Self::StateDirectory => table::Wait::StateDirectory.sentence(),
             Self::StateHeld => table::Wait::StateHeld.sentence(),
             Self::StateUnlockable => table::Wait::StateUnlockable.sentence(),
-            Self::StateFile => "waiting for the state directory: boot.state cannot be read",
+            Self::StateFile => table::Wait::StateFile.sentence(),
             Self::Token => {
                 "waiting for the projected token of the Kubernetes API: whether the key was safe is asked there"
             }
@@ -138,7 +138,7 @@ impl Wait {
             }
             Self::Volume => "waiting for the volume: Vault's data directory cannot be inspected or renamed",
             Self::Name => "waiting for the next second: a quarantine of this one exists",
-            Self::StateWrite => "waiting for the state directory: boot.state cannot be written",
+            Self::StateWrite => table::Wait::StateWrite.sentence(),
         }
     }
 }

@@ -14,7 +14,7 @@ use kubefox_sim::model::closure::searches::{self, Search};
 use kubefox_sim::model::closure::{Alphabet, Broken, Limits, close};
 use kubefox_sim::model::explore::{Exploration, Scope, one_fault};
 use kubefox_sim::model::planted::Bug;
-use kubefox_sim::model::world::{Fate, World};
+use kubefox_sim::model::world::{Fate, Rest, World};
 use kubefox_sim::replay::{Replayed, replay};
 use mimalloc::MiMalloc;
 
@@ -169,13 +169,34 @@ fn closure(seed: u64, search: &Search, limits: Limits) -> bool {
     for Broken { invariant, how, path } in &closure.broken {
         say(&format!("BROKEN {invariant}: {how}\n  after {path:?}"));
     }
+    let strange = closure.matrix.keys().filter(|(kind, _)| !kind.belongs_to_a_boot(alphabet));
+    let strange: Vec<String> = strange.map(|cell| format!("{cell:?}")).collect();
+    let never = alphabet.events().into_iter().filter(|event| !closure.events.contains_key(event));
+    missing.extend(never.map(|event| format!("{event:?}")));
+    if !closure.rests.contains_key(&Rest::Serving) {
+        missing.push("a state in which callers are served".to_owned());
+    }
+    for cell in &strange {
+        say(&format!("NOT A BOOT'S {cell}"));
+    }
     for cell in &missing {
         say(&format!("NEVER {cell}"));
     }
     if !closure.closed {
         closure.phases.iter().for_each(|(phase, states)| say(&format!("{phase:<34}{states:>12}")));
     }
-    closure.closed && closure.compared > 0 && closure.broken.is_empty() && missing.is_empty()
+    let sound = closure.closed
+        && closure.compared > 0
+        && closure.broken.is_empty()
+        && missing.is_empty()
+        && strange.is_empty();
+    if !sound {
+        say(&format!(
+            "repeat with: cargo sim explore --closure controller --search {} --seed {seed}",
+            search.name
+        ));
+    }
+    sound
 }
 
 /// So many bugs have to be found.
@@ -223,6 +244,9 @@ fn planted(seed: u64) -> ExitCode {
         Bug::ALL.len()
     ));
     let sound = found == Bug::ALL.len() && found >= BUGS_MIN && innocent.is_empty();
+    if !sound {
+        say(&format!("repeat with: cargo sim planted --seed {seed}"));
+    }
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -1,8 +1,8 @@
-//! A world with few settings: those that the controller itself needs are made as everywhere; all others stand as they
-//! should, and looking at them is no step of its own.
+//! A world with few settings: those that the controller itself needs are made as everywhere; looks at all others are
+//! answered as if they stood as they should, and are no step of their own.
 //!
-//! What the controller does with a setting does not depend on which one it is, and the search of the world with all of
-//! them shows that it is so. With few, everything that can happen can happen together.
+//! What the controller does with a setting does not depend on which one it is. With few, everything that can happen can
+//! happen together.
 
 use kubefox_core::controller::{Call, Reply};
 use kubefox_core::documents::setting::wanted;

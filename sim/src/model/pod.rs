@@ -153,7 +153,7 @@ impl World {
         if moves && matches!(response, Response::Disk(disk::Response::Done)) {
             self.vault.wipe();
             if self.frozen {
-                self.vault.mint_as_before(); // No call heard what the interrupted initialization minted.
+                self.vault.mint_as_before(); // Nobody who lives remembers what the interrupted one minted.
             }
         }
         response

@@ -119,7 +119,7 @@ pub struct World {
     pub(super) late: Vec<LateRequest>,
     /// Exchanges and pauses take no time.
     pub(super) frozen: bool,
-    /// Most settings stand as they should from the beginning: see `few.rs`.
+    /// Looks at most settings are answered as if they stood as they should: see `few.rs`.
     pub(super) few_settings: bool,
     /// Somebody else initialized this Vault.
     pub(super) forestalled: bool,

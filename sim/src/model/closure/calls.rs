@@ -1,5 +1,7 @@
 //! The rows of the matrix: every kind of call that a boot makes, and what can become of it.
 
+use std::collections::BTreeSet;
+
 use kubefox_core::controller::Call;
 use kubefox_core::machine::Refusal;
 use kubefox_core::{keys, kubernetes, listener, quarantine, state, vault, volume};
@@ -256,6 +258,12 @@ pub fn faults_of_init(call: &quarantine::Call) -> Vec<Fate> {
         }
     };
     way.faults()
+}
+
+/// Everything that can become of any call of the pod's init container.
+pub(super) fn fates_of_init() -> BTreeSet<Fate> {
+    let faults = [Way::Reader, Way::Machine].into_iter().flat_map(Way::faults);
+    faults.chain([Fate::Answered]).collect()
 }
 
 /// What a server may answer instead of doing what it was asked.

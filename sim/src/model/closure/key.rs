@@ -44,6 +44,11 @@ fn write(world: &World, to: &mut Canonical) {
         to.value(name);
         secret(world, *name, bytes, to);
     }
+    // What invariants remember.
+    to.flag(world.monitor.nonce_was_reused);
+    if let Some(root) = &world.monitor.root_of_trust {
+        to.name(root.trim().as_bytes());
+    }
     for late in &world.late {
         late_request(world, late, to);
     }

@@ -100,7 +100,7 @@ struct Edge {
     world: Option<World>,
     /// What is wrong where it leads.
     broken: Result<(), (&'static str, String)>,
-    /// Where everything leads from there, if its key is distrusted and was known before this batch.
+    /// Where everything leads from there, if its key is distrusted.
     future: Option<Future>,
 }
 
@@ -183,7 +183,7 @@ impl Search {
         }
         for Edge { step, key, world, broken, future } in edges {
             if let Some(future) = future {
-                self.closure.compared += 1;
+                self.closure.compared += u64::from(self.known.contains_key(&key));
                 self.compare(key, future, from, Some(step));
             }
             self.closure.edges += 1;
@@ -310,10 +310,14 @@ fn expand_one(
         let mut fork = world.clone();
         step::take(&mut fork, step);
         let key = key::key(&fork);
-        // A stop is judged at the moment when it comes, by whatever way it is reached.
+        // A stop is judged at the moment when it comes, and what is told when it is told, by whatever way.
         let is_new = !known.contains_key(&key);
-        let broken = if is_new || fork.has_just_stopped() { always::check(&fork) } else { Ok(()) };
-        let future = (!is_new && key.is_one_in(limits.compared_every)).then(|| future(&fork, alphabet));
+        let broken = if is_new || fork.has_just_stopped() || !fork.notices.is_empty() {
+            always::check(&fork)
+        } else {
+            Ok(())
+        };
+        let future = key.is_one_in(limits.compared_every).then(|| future(&fork, alphabet));
         Edge { step, key, world: Some(fork).filter(|_| is_new), broken, future }
     };
     let edges: Vec<Edge> = step::steps(world, alphabet).into_iter().map(take).collect();

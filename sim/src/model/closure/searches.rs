@@ -3,11 +3,11 @@
 //! | search | settings | what happens |
 //! |---|---|---|
 //! | settings | all | everything that can become of a call |
-//! | late | few | the same, and: requests carried out late, Vault sealed, tokens ended, the volume late, recovery |
-//! | time | few | as in late, but hours pass and no request is late |
+//! | time | few | the same, and: Vault sealed, tokens ended, the volume late, hours pass |
+//! | late | few | as in time, but recovery and requests that are late instead of hours |
 //!
-//! A request is late by minutes, and time passes by hours: whoever waits that long finds none under way. What the
-//! controller does with a setting does not depend on which one it is (`model/few.rs`).
+//! A request is late by minutes, and time passes by hours: whoever waits that long finds none under way. A recovery ends
+//! before anything is there that falls due in hours. What the controller does with a setting does not depend on which one it is (`model/few.rs`).
 
 use super::Alphabet;
 use crate::model::world::World;
@@ -34,8 +34,8 @@ pub const ALL: [Search; 3] = [
     },
     Search {
         name: "time",
-        about: "few settings; calls, Vault sealed, tokens ended, the volume late, recovery, hours pass",
-        alphabet: Alphabet { late_max: 0, ..Alphabet::FAULTS },
+        about: "few settings; calls, Vault sealed, tokens ended, the volume late, hours pass",
+        alphabet: Alphabet { late_max: 0, recovery: false, ..Alphabet::FAULTS },
         few_settings: true,
     },
     Search {

@@ -77,6 +77,28 @@ impl Alphabet {
     };
 }
 
+impl Alphabet {
+    /// What has to happen in a search, beside the fates of the controller's calls.
+    #[must_use]
+    pub fn events(self) -> Vec<Step> {
+        let mut events = vec![Step::PauseEnds, Step::Restart];
+        if self.time {
+            events.extend([Step::TimePasses, Step::TokenFallsDue]);
+        }
+        if self.recovery {
+            events.extend([Step::PodIsReplaced, Step::InitPauseEnds]);
+            events.extend(calls::fates_of_init().into_iter().map(Step::Init));
+        }
+        if self.disaster {
+            events.push(Step::StorageIsLost);
+        }
+        events.extend(
+            (0..self.late_max).map(|number| Step::LateArrives(u8::try_from(number).unwrap_or(u8::MAX))),
+        );
+        events
+    }
+}
+
 /// From now on whatever is renewed is due.
 const LONG_S: u64 = 17 * 3_600;
 /// Longer than two thirds of the life of the own token, and nothing to a certificate.
@@ -193,9 +215,9 @@ fn drop_spent(world: &mut World) {
 }
 
 fn may_matter(world: &World, late: &LateRequest) -> bool {
-    // It may matter again once Vault is sealed again.
-    if late.is_unseal() {
-        return world.vault.is_initialized();
+    // An unseal may matter again once Vault is sealed again, and everything else once a sealed Vault is unsealed.
+    if late.is_to_vault() && (late.is_unseal() || world.vault.is_sealed()) {
+        return world.vault.is_initialized() || !late.is_unseal();
     }
     let before = effect(world);
     let mut fork = world.clone();

@@ -31,8 +31,9 @@ fn is_true(world: &World, fatal: Fatal) -> bool {
         Fatal::HalfInitialized => vault.was_begun() && !vault.is_initialized(),
         Fatal::ForeignInit => world.forestalled,
         Fatal::SealKeyMissing => !world.seal_key_shown,
-        // Vault's refusals are not the world's: the search makes them up, and time passes in it.
-        Fatal::SetupStranded => true,
+        // Vault's refusals are not the world's: the search makes them up, and time passes in it. But it asked an
+        // unsealed Vault, with a key that is safe.
+        Fatal::SetupStranded => !vault.is_sealed() && matches!(state(), State::Envelope { .. }),
         Fatal::StorageLost => world.storage_was_lost && !vault.was_begun(),
         Fatal::EarlierLife => world.storage_was_lost && !vault.was_begun(),
         // The search makes up that the system refuses.
