@@ -258,8 +258,9 @@ impl World {
         matches!(self.standing(), Standing::Stopped(_)) && !self.had_stopped
     }
 
-    /// The pod starts again, and Vault's disk is an empty one.
+    /// The pod starts again, and Vault's disk is an empty one. What was under way to the old Vault died with it.
     pub fn lose_storage(&mut self) {
+        self.late.retain(|late| !late.is_to_vault());
         self.vault.wipe();
         self.storage_was_lost = true;
         self.restart_controller();
