@@ -38,7 +38,7 @@ const LEFT_OUT: [(&str, &str); 12] = [
     ("Quarantine", "wait"),
     // Vault: what its values look like.
     ("Issuer", "serial"),
-    ("Issuer", "der"),
+    ("Issuer", "pem"),
     ("Key", "secret"),
     ("Issuer", "key"),
     ("StoredPolicy", "version"),

@@ -60,7 +60,10 @@ impl Disk {
 
     /// What the kubelet does: all files of a volume are replaced as one.
     pub fn project(&mut self, folder: Folder, files: BTreeMap<String, Vec<u8>>) {
-        Arc::make_mut(self.folders.entry(folder).or_default()).files = files;
+        let directory = self.folders.entry(folder).or_default();
+        if directory.files != files {
+            *directory = Arc::new(Directory { mount_point: directory.mount_point, files });
+        }
     }
 
     /// A file as it lies there.

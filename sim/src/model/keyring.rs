@@ -8,7 +8,7 @@ use kubefox_io::adapter::{Empty, Slots};
 use zeroize::Zeroizing;
 
 /// Secrets by name.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Keyring(BTreeMap<Secret, Vec<u8>>);
 
 impl Keyring {

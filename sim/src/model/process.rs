@@ -26,7 +26,7 @@ pub struct Process<M: Machine, A> {
     tickets: u64,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Pending<M: Machine> {
     id: CallId,
     by: Mono,
@@ -51,6 +51,14 @@ impl<M: Machine, A: Adapter<M>> Process<M, A> {
         };
         process.settle();
         process
+    }
+
+    /// Whether two processes that were one before their last step are the same after it.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.machine == other.machine
+            && self.calls == other.calls
+            && self.keyring == other.keyring
+            && self.answers == other.answers
     }
 
     /// The machine.

@@ -8,7 +8,6 @@ use kubefox_core::{quarantine, state};
 use kubefox_io::adapter::role::ControllerAdapter;
 use kubefox_io::disk::Folder;
 
-use super::closure::effect;
 use super::process::Process;
 use super::world::{Fate, World};
 use crate::fake::disk::Holder;
@@ -68,9 +67,11 @@ impl Second {
 
 /// Starts a second controller in a fork of the world, lets it take so many steps, and compares.
 ///
+/// Whoever asks for nothing but the claim reaches neither Vault nor the cluster, so only the disk has to be compared.
+///
 /// # Errors
-/// If the first one has gone on without the state directory being its own, if the second does not wait for it, or if
-/// Vault, the cluster or the state directory is not what it was.
+/// If the first one has gone on without the state directory being its own, if the second asks for anything but the claim
+/// or does not wait for it, or if the state directory or Vault's data is not what it was.
 pub(super) fn second_controller_changes_nothing(world: &World, steps: u32) -> Result<(), String> {
     if !world.disk.is_held_by(world.holder) {
         return if claims_next(world) { Ok(()) } else { Err("it goes on without its claim".to_owned()) };
@@ -80,6 +81,9 @@ pub(super) fn second_controller_changes_nothing(world: &World, steps: u32) -> Re
     fork.frozen = true;
     let mut second = Second::start(&mut fork);
     for _ in 0..steps {
+        if !matches!(second.process.next_call(), None | Some(Call::State(state::Call::Claim))) {
+            break;
+        }
         second.go_on(&mut fork);
     }
     if second.waits_for() != Wait::StateHeld.sentence() {
@@ -88,12 +92,9 @@ pub(super) fn second_controller_changes_nothing(world: &World, steps: u32) -> Re
     if !fork.disk.is_held_by(world.holder) || state_files(&fork) != state_files(world) {
         return Err("a second one changed the state directory".to_owned());
     }
-    if fork.disk.volume != world.disk.volume {
-        return Err("a second one moved Vault's data".to_owned());
-    }
-    match effect(&fork) == effect(world) {
+    match fork.disk.volume == world.disk.volume {
         true => Ok(()),
-        false => Err("a second one changed Vault or the cluster".to_owned()),
+        false => Err("a second one moved Vault's data".to_owned()),
     }
 }
 
@@ -261,7 +262,7 @@ mod tests {
 
         let broken = always::check(&world);
 
-        let how = "a second one does not wait: it is in Survey::ReadingSealStatus".to_owned();
+        let how = "a second one does not wait: it is in Survey::ReadingState".to_owned();
         assert_eq!(broken, Err((Bug::IgnoresLock.breaks(), how)));
     }
 }

@@ -258,6 +258,11 @@ impl World {
         matches!(self.standing(), Standing::Stopped(_)) && !self.had_stopped
     }
 
+    /// Whether the controller's process and what it has just told are the same as in a world that has become of the same one.
+    pub(super) fn has_process_like(&self, other: &Self) -> bool {
+        self.process.is_like(&other.process) && self.notices == other.notices
+    }
+
     /// The pod starts again, and Vault's disk is an empty one. What was under way to the old Vault died with it.
     pub fn lose_storage(&mut self) {
         self.late.retain(|late| !late.is_to_vault());

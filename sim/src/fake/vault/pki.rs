@@ -69,12 +69,12 @@ pub(super) struct Issuer {
     pub(super) common_name: String,
     serial: Serial,
     pub(super) not_after: Unix,
-    der: Vec<u8>,
+    pem: String,
 }
 
 impl Issuer {
     pub(super) fn pem(&self) -> String {
-        certificate::pem(&self.der)
+        self.pem.clone()
     }
 }
 
@@ -237,7 +237,7 @@ fn generate_root(pki: &mut Shared<Pki>, mount: &Description, request: &Request) 
         not_after: Unix(request.now.0.saturating_add(ttl_s)),
     };
     let key = PrivateKey::new(mint.key("root key", &details));
-    let der = certificate::root(&common, &key);
+    let pem = certificate::pem(&certificate::root(&common, &key));
     let issuer = Issuer {
         name: issuer_name,
         key_id: mint.uuid("root key id", &details),
@@ -246,7 +246,7 @@ fn generate_root(pki: &mut Shared<Pki>, mount: &Description, request: &Request) 
         common_name,
         serial: common.serial,
         not_after: common.not_after,
-        der,
+        pem,
     };
     let id = mint.uuid("issuer id", &details);
     let data = describe_root(&id, &issuer);

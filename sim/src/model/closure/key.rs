@@ -1,7 +1,11 @@
 //! The key of a world: its canonical form. What is not written here makes no difference to what the world will do.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use data_encoding::BASE64;
 use http::Method;
+use kubefox_core::names::KeyId;
 use kubefox_core::secret::{Own, Secret};
 use kubefox_io::adapter::envelope::key_id;
 use serde_json::Value;
@@ -22,7 +26,7 @@ pub(super) fn key(world: &World) -> Key {
 }
 
 /// The key of what a controller could change outside, beside the disk.
-pub(in crate::model) fn effect(world: &World) -> Key {
+pub(super) fn effect(world: &World) -> Key {
     let mut canonical = Canonical::timeless();
     world.vault.canonical(&mut canonical);
     cluster(world, &mut canonical);
@@ -69,7 +73,7 @@ fn cluster(world: &World, to: &mut Canonical) {
         world.kubernetes.canonical(kind, PLATFORM, name, to);
     }
     if let Some(key) = world.stored_seal_key() {
-        to.name(key_id(&key).as_str().as_bytes());
+        to.name(id_of(&key).as_str().as_bytes());
     }
     if let Some(root) = world.published_ca() {
         to.name(root.trim_ascii());
@@ -91,7 +95,7 @@ fn disk(world: &World, to: &mut Canonical) {
 fn secret(world: &World, name: Secret, bytes: &[u8], to: &mut Canonical) {
     let Secret::Own(own) = name else { return };
     match own {
-        Own::MintedSealKey | Own::SealKey => to.name(key_id(bytes).as_str().as_bytes()),
+        Own::MintedSealKey | Own::SealKey => to.name(id_of(bytes).as_str().as_bytes()),
         Own::UnsealKey => to.flag(world.vault.is_unseal_key(bytes)),
         Own::RootToken | Own::ControllerToken | Own::SetupToken => to.value(&world.vault.policies_of(bytes)),
         // Service-account tokens are read right before they are used; the others are made right before.
@@ -103,6 +107,26 @@ fn secret(world: &World, name: Secret, bytes: &[u8], to: &mut Canonical) {
         | Own::RuntimeKey
         | Own::Password => {}
     }
+}
+
+/// A search meets few seal keys again and again, and an id is dear: so many are remembered.
+const REMEMBERED_MAX: usize = 64;
+
+thread_local! {
+    static REMEMBERED: RefCell<HashMap<Vec<u8>, KeyId>> = RefCell::default();
+}
+
+/// The id of a seal key.
+fn id_of(key: &[u8]) -> KeyId {
+    REMEMBERED.with_borrow_mut(|remembered| {
+        if let Some(id) = remembered.get(key) {
+            return id.clone();
+        }
+        if remembered.len() == REMEMBERED_MAX {
+            remembered.clear();
+        }
+        remembered.entry(key.to_vec()).or_insert_with(|| key_id(key)).clone()
+    })
 }
 
 fn late_request(world: &World, late: &LateRequest, to: &mut Canonical) {
@@ -127,7 +151,7 @@ fn datum(name: &str, datum: &Value, to: &mut Canonical) {
     if name == "key"
         && let Ok(key) = BASE64.decode(text.as_bytes())
     {
-        to.name(key_id(&key).as_str().as_bytes());
+        to.name(id_of(&key).as_str().as_bytes());
     }
 }
 

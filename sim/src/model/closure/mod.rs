@@ -13,15 +13,15 @@ mod key;
 pub mod searches;
 mod step;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZero;
+use std::sync::Mutex;
 use std::thread;
 
 use kubefox_core::machine::{Machine as _, Standing};
 
 use self::calls::Kind;
-pub(super) use self::key::effect;
 pub use self::step::{Alphabet, Step};
 use super::invariant::always;
 use super::world::{Fate, Rest, World};
@@ -79,7 +79,7 @@ pub struct Limits {
 impl Limits {
     /// Until everything is found, or something is wrong.
     pub const NONE: Self =
-        Self { states_max: 20_000_000, depth_max: u32::MAX, broken_max: 1, compared_every: 64 };
+        Self { states_max: 20_000_000, depth_max: u32::MAX, broken_max: 1, compared_every: 256 };
 }
 
 /// A state that was found.
@@ -96,8 +96,9 @@ struct Found {
 struct Edge {
     step: Step,
     key: Key,
-    /// The world, unless its state was known before this batch.
-    world: Option<World>,
+    /// The world, and whether its state was neither known before this batch nor found in it by this thread. Without one
+    /// it is the world of an earlier edge.
+    world: Option<(bool, World)>,
     /// What is wrong where it leads.
     broken: Result<(), (&'static str, String)>,
     /// Where everything leads from there, if its key is distrusted.
@@ -120,6 +121,8 @@ struct Expanded {
 
 /// States that are expanded before what they led to is collected.
 const BATCH: usize = 2_048;
+/// States that a thread takes at a time: few enough that none waits long for the others at the end of a batch.
+const SHARE: usize = 32;
 const NOWHERE: u32 = u32::MAX;
 /// That a fault-free path leads to rest from every state.
 const COMES_TO_REST: &str = "without further faults it comes to rest";
@@ -198,7 +201,7 @@ impl Search {
             let number = u32::try_from(self.found.len()).expect("fewer states than four thousand million");
             let target = *self.known.entry(key).or_insert(number);
             if target == number {
-                let world = world.expect("a state that was not known keeps its world");
+                let (_, world) = world.expect("a state that was not known keeps its world");
                 self.found.push(Found { parent: from, step, onward: NOWHERE, at_rest: false });
                 next.push((number, world));
             }
@@ -270,64 +273,89 @@ fn expand(
     limits: Limits,
     known: &HashMap<Key, u32>,
 ) -> Vec<Expanded> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = batch.len().div_ceil(threads);
-    let mut batch = batch.into_iter();
-    thread::scope(|scope| {
-        let mut workers = Vec::new();
+    let left = Mutex::new(batch.into_iter());
+    let work = || {
+        let mut found = HashSet::new();
+        let mut expanded = Vec::new();
         loop {
-            let part: Vec<_> = batch.by_ref().take(share).collect();
-            if part.is_empty() {
-                break;
+            let mut left = left.lock().expect("whoever takes a share does nothing else with it");
+            let share: Vec<_> = left.by_ref().take(SHARE).collect();
+            drop(left);
+            if share.is_empty() {
+                return expanded;
             }
-            workers.push(scope.spawn(move || {
-                let expanded = part
-                    .into_iter()
-                    .map(|(number, world)| expand_one(number, &world, alphabet, limits, known));
-                expanded.collect::<Vec<_>>()
-            }));
+            for (number, world) in share {
+                expanded.push(expand_one(number, &world, alphabet, limits, known, &mut found));
+            }
         }
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut expanded: Vec<Expanded> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let join = |worker: thread::ScopedJoinHandle<'_, Vec<Expanded>>| {
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
         workers.into_iter().flat_map(join).collect()
-    })
+    });
+    expanded.sort_unstable_by_key(|expanded| expanded.number);
+    expanded
 }
 
+/// `found` holds what this thread has found in this batch. It takes states in their order, so whatever a batch finds first
+/// is the first of its kind for the thread as well, and keeps its world.
 fn expand_one(
     number: u32,
     world: &World,
     alphabet: Alphabet,
     limits: Limits,
     known: &HashMap<Key, u32>,
+    found: &mut HashSet<Key>,
 ) -> Expanded {
     let rest = match world.standing() {
         Standing::Ready => Some(Rest::Serving),
         Standing::Stopped(fatal) => Some(Rest::Stopped(fatal)),
         Standing::Starting | Standing::Finished => None,
     };
-    let take = |step| {
+    let mut edges: Vec<Edge> = Vec::new();
+    for step in step::steps(world, alphabet) {
         let mut fork = world.clone();
         step::take(&mut fork, step);
-        let key = key::key(&fork);
-        // A stop is judged at the moment when it comes, and what is told when it is told, by whatever way.
-        let is_new = !known.contains_key(&key);
-        let broken = if is_new || fork.has_just_stopped() || !fork.notices.is_empty() {
-            always::check(&fork)
-        } else {
-            Ok(())
+        let alike = edges.iter().find(|edge| leads_alike(step, &fork, edge));
+        let edge = match alike {
+            Some(edge) => Edge { step, key: edge.key, world: None, broken: Ok(()), future: edge.future },
+            None => {
+                let key = key::key(&fork);
+                let is_new = !known.contains_key(&key) && found.insert(key);
+                // A stop is judged at the moment when it comes, and what is told when it is told, by whatever way.
+                let broken = if is_new || fork.has_just_stopped() || !fork.notices.is_empty() {
+                    always::check(&fork)
+                } else {
+                    Ok(())
+                };
+                let future = key.is_one_in(limits.compared_every).then(|| future(&fork, alphabet));
+                Edge { step, key, world: Some((is_new, fork)), broken, future }
+            }
         };
-        let future = key.is_one_in(limits.compared_every).then(|| future(&fork, alphabet));
-        Edge { step, key, world: Some(fork).filter(|_| is_new), broken, future }
-    };
-    let edges: Vec<Edge> = step::steps(world, alphabet).into_iter().map(take).collect();
+        edges.push(edge);
+    }
     let own = key::key(world);
     let future = own.is_one_in(limits.compared_every).then(|| {
         let ends = edges.iter().map(|edge| (edge.step, edge.key));
         (own, digest(ends))
     });
+    for edge in &mut edges {
+        edge.world.take_if(|(is_new, _)| !*is_new);
+    }
     let phase = world.init.as_ref().map_or_else(|| world.phase(), |init| init.machine().phase());
     Expanded { number, call: world.next_call().map(Kind::of), phase, rest, edges, future }
+}
+
+/// Whether two refusals are one to the machine, so that the worlds after them are the same. All others are told apart by
+/// their keys; this is only quicker, and most edges are refusals.
+fn leads_alike(step: Step, fork: &World, edge: &Edge) -> bool {
+    let is_refusal = |step| matches!(step, Step::Call(Fate::Refused(_)));
+    let Some((_, other)) = &edge.world else { return false };
+    is_refusal(step) && is_refusal(edge.step) && fork.has_process_like(other)
 }
 
 /// Where everything that can happen next leads to.
