@@ -10,8 +10,8 @@
 //! | 6 | absent | half-initialized / initialized | | `ForeignInit` / `EnvelopeMissing` |
 //! | 7 | Intent, Sent, Recover | | Secret or committed of another life | `EarlierLife` |
 //! | 8 | Intent, Sent, Recover | uninitialized / otherwise | committed, ours | `StorageLost` / `DiskRolledBack` |
-//! | 9 | Intent | uninitialized / otherwise | not committed; Secret ours / ours and being deleted / absent | initialize / wait / create the key; otherwise `ForeignInit` |
-//! | 10 | Sent | uninitialized | not committed; Secret ours / ours and being deleted / absent | initialize again / wait / create the key |
+//! | 9 | Intent | uninitialized / otherwise | not committed; Secret ours / ours and being deleted / absent / mounted and no key | initialize / wait / create the key / `SealKeyMalformed`; otherwise `ForeignInit` |
+//! | 10 | Sent | uninitialized | not committed; Secret ours / ours and being deleted / absent / mounted and no key | initialize again / wait / create the key / `SealKeyMalformed` |
 //! | 11 | Sent, Recover | active | not committed | `ForeignInit` |
 //! | 11 | Sent | half-initialized / sealed | not committed | recovery not allowed: `HalfInitialized` / `InitInterrupted`; used up: `RecoveryExhausted`; otherwise mark |
 //! | 11 | Recover | otherwise / sealed | not committed | recovery not allowed: `HalfInitialized` / `InitInterrupted`; used up: `RecoveryExhausted`; marked by this pod: replace it; by an earlier one: `QuarantineMissing` |
@@ -29,8 +29,8 @@
 //! exists.
 //!
 //! Besides, and for the same rows: where Vault's two statuses disagree, row 4 waits; rows 9 and 10 wait while the mount
-//! does not show the key that the cluster stores, and stop as `SealKeyMalformed` if that is no key; row 14 waits where
-//! opening the envelope disagrees with what was read before; row 18 waits until it is known whether the seal is held.
+//! does not show the key that the cluster stores; row 14 waits where opening the envelope disagrees with what was read
+//! before; row 18 waits until it is known whether the seal is held.
 //!
 //! Whether the envelope is committed is the one fact without which rows go on: a Vault that only has to be unsealed does
 //! not need the API server. While root is inside (row 16) it is needed.

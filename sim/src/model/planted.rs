@@ -19,6 +19,7 @@ use kubefox_io::exchange::Request;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::boot_state::boot_state;
 use super::world::{Fate, PLATFORM, World};
 use crate::fake::disk::{Disk, Holder};
 use crate::fake::kubernetes::{Kind, Kubernetes};
@@ -63,11 +64,11 @@ bugs! {
         "the unseal key is recoverable";
     DropsRootToken = "writes the first envelope without the root token",
         "a root token that lives is in the envelope or in memory";
-    SkipsRevocation = "says that root is dead, and never asked for it",
+    SkipsRevocation = "says that root is dead, never asked for it, and finds no other when it searches",
         "a root token that lives is in the envelope or in memory";
-    ForgetsRevocation = "takes a revocation that was lost for done",
+    ForgetsRevocation = "takes a revocation that was lost for done, and finds no root when it searches",
         "a root token that lives is in the envelope or in memory";
-    BelievesGarbage403 = "takes a 403 to a garbage token for the death of root",
+    BelievesGarbage403 = "takes a 403 to a garbage token for the death of root, and finds none when it searches",
         "a root token that lives is in the envelope or in memory";
     LosesCas = "writes a JWT without compare-and-set, where the policy allows it",
         "what is written once never changes";
@@ -85,6 +86,8 @@ bugs! {
         "it stops only for a reason that is true";
     TellsSecret = "tells its token where it should tell its address",
         "no secret in the clear";
+    RecoversAfterCommit = "takes a committed installation for an interrupted initialization",
+        "nothing is initialized over an earlier life";
     IgnoresLock = "takes the state directory, whoever holds it",
         "a second controller changes nothing";
 }
@@ -128,7 +131,7 @@ impl Bug {
             Self::UnnamedAuthority => "Configure::WritingSetting",
             Self::LosesCas => "Configure::ReadingJwt",
             Self::TellsSecret => "Certify::Issuing",
-            Self::NewLifeOverOld => "Serving",
+            Self::NewLifeOverOld | Self::RecoversAfterCommit => "Serving",
         }
     }
 }
@@ -195,6 +198,7 @@ impl Planted {
             | Bug::NewLifeOverOld
             | Bug::UnnamedAuthority
             | Bug::TellsSecret
+            | Bug::RecoversAfterCommit
                 if fate != Fate::Answered =>
             {
                 false
@@ -209,6 +213,7 @@ impl Planted {
             Bug::NewLifeOverOld => overlook_old_life(world, &call),
             Bug::UnnamedAuthority => generate_unnamed(world, &call),
             Bug::TellsSecret => tell_secret(world, &call),
+            Bug::RecoversAfterCommit => overlook_commit(world, &call),
             // What it does is done when the request is carried out.
             Bug::OverwritesSecret | Bug::IgnoresLock => false,
         }
@@ -296,7 +301,7 @@ fn deny_root(world: &mut World, call: &Call) -> bool {
         Call::Vault(vault::Call::LookupSelf { .. }) if believes_dead => {
             refuse(world, Refusal::Unauthenticated)
         }
-        Call::Vault(vault::Call::ListAccessors { .. }) => {
+        Call::Vault(vault::Call::ListAccessors { .. }) if believes_dead => {
             say(world, Reply::Vault(vault::Reply::Accessors(Vec::new())))
         }
         _ => false,
@@ -343,6 +348,19 @@ fn overlook_old_life(world: &mut World, call: &Call) -> bool {
         _ => return false,
     };
     say(world, nothing)
+}
+
+fn overlook_commit(world: &mut World, call: &Call) -> bool {
+    let reply = match (call, boot_state(world).0) {
+        (Call::State(state::Call::Read), State::Envelope { life, .. }) => {
+            Reply::State(state::Reply::State(State::Sent { life, attempt: 1, recoveries: 0 }))
+        }
+        (Call::Kubernetes(kubernetes::Call::ReadCommitted), _) => {
+            Reply::Kubernetes(kubernetes::Reply::Committed(None))
+        }
+        _ => return false,
+    };
+    say(world, reply)
 }
 
 fn generate_unnamed(world: &mut World, call: &Call) -> bool {

@@ -1,6 +1,6 @@
 //! The boot table over the cross product of all facts: it always decides, and never more than the facts allow.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::fixtures::*;
 use crate::controller::table::Facts;
@@ -10,19 +10,23 @@ use crate::vault::{InitStatus, SealStatus};
 use crate::volume::SealKeyFile;
 
 #[test]
-fn the_table_is_total_and_every_verdict_has_its_evidence() {
+fn the_table_is_total_every_verdict_has_its_evidence_and_every_stop_is_documented_with_its_row() {
     let own = uid("3f1c");
-    let mut rows = BTreeSet::new();
+    let mut stops = BTreeMap::<u8, BTreeSet<String>>::new();
     let mut combinations = 0;
     for facts in every_survey() {
         for terms in every_term(&own) {
             let decision = decide(&facts, terms);
             assert_evidence(&facts, terms, &decision);
-            rows.insert(decision.row);
+            let stops = stops.entry(decision.row).or_default();
+            if let Verdict::Stop(fatal) = decision.verdict {
+                stops.insert(format!("{fatal:?}"));
+            }
             combinations += 1;
         }
     }
-    assert_eq!(rows, (2..=20).collect(), "every row applies to some world");
+    assert!(stops.keys().copied().eq(2..=20), "every row applies to some world");
+    assert_eq!(documented_stops(), stops);
     assert!(combinations > 100_000, "{combinations}");
 }
 
@@ -45,6 +49,20 @@ fn a_fact_that_becomes_unknown_only_ever_turns_a_deed_into_a_wait_or_an_earlier_
             assert!(harmless, "without {name} {known:?} became {decision:?} for {facts:?}");
         }
     }
+}
+
+/// Of the table in the documentation: row by row, the stops that it names.
+fn documented_stops() -> BTreeMap<u8, BTreeSet<String>> {
+    let mut stops = BTreeMap::<u8, BTreeSet<String>>::new();
+    for line in include_str!("../table.rs").lines() {
+        let Some((row, cells)) = line.strip_prefix("//! | ").and_then(|row| row.split_once(" | ")) else {
+            continue;
+        };
+        let Ok(row) = row.parse() else { continue };
+        let named = cells.split('`').skip(1).step_by(2).map(String::from);
+        stops.entry(row).or_default().extend(named);
+    }
+    stops
 }
 
 /// Whatever the operator allows, and time has brought.

@@ -96,9 +96,11 @@ fn another_seal_key_opens_nothing() {
 
 #[test]
 fn every_flipped_bit_and_every_truncation_of_every_kind_of_file_is_called_corrupt() {
+    let pod = Uid::parse("3f1c").expect("a uid");
     let kinds = [
         written(&Call::WriteIntent { life: life() }, &keyring()),
         written(&Call::WriteSent { life: life(), attempt: 1, recoveries: 0 }, &keyring()),
+        written(&Call::WriteRecover { life: life(), attempt: 1, recoveries: 2, pod }, &keyring()),
         written(&Call::WriteForeign { life: life() }, &keyring()),
         envelope(true),
         envelope(false),

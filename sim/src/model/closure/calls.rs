@@ -113,7 +113,7 @@ impl Way {
             Self::Nowhere => Vec::new(),
         };
         if matches!(self, Self::Server | Self::Reader) {
-            faults.extend(REFUSALS.map(Refused));
+            faults.extend(REFUSALS.iter().copied().map(Refused));
         }
         faults
     }
@@ -266,13 +266,19 @@ pub(super) fn fates_of_init() -> BTreeSet<Fate> {
     faults.chain([Fate::Answered]).collect()
 }
 
-/// What a server may answer instead of doing what it was asked.
-const REFUSALS: [Refusal; 7] = [
-    Refusal::Denied,
-    Refusal::Unauthenticated,
-    Refusal::Unclear,
-    Refusal::Conflict,
-    Refusal::Invalid,
-    Refusal::NotReady,
-    Refusal::Busy,
-];
+macro_rules! refusals {
+    ($($server:ident)+; $($machine:ident)+) => {
+        /// What a server may answer instead of doing what it was asked.
+        const REFUSALS: &[Refusal] = &[$(Refusal::$server),+];
+
+        /// A refusal that is nobody's does not compile.
+        const _: fn(Refusal) = |refusal| match refusal {
+            $(Refusal::$server)|+ | $(Refusal::$machine)|+ => {}
+        };
+    };
+}
+
+refusals! {
+    Denied Unauthenticated Unclear Conflict Invalid NotReady Busy;
+    Local
+}

@@ -136,6 +136,10 @@ pub fn close(mut first: World, alphabet: Alphabet, limits: Limits) -> Closure {
         first.allow_recovery(true);
         first.restart_controller();
     }
+    search(first, alphabet, limits).end()
+}
+
+fn search(first: World, alphabet: Alphabet, limits: Limits) -> Search {
     let mut search = Search {
         closure: Closure::default(),
         known: HashMap::from([(key::key(&first), 0)]),
@@ -155,13 +159,14 @@ pub fn close(mut first: World, alphabet: Alphabet, limits: Limits) -> Closure {
                 search.collect(expanded, &mut next);
             }
             if search.found.len() > limits.states_max || search.closure.broken.len() >= limits.broken_max {
-                return search.end(false);
+                return search;
             }
         }
         search.closure.depth += u32::from(!next.is_empty());
         frontier = next;
     }
-    search.end(frontier.is_empty())
+    search.closure.closed = frontier.is_empty();
+    search
 }
 
 /// A search under way.
@@ -233,10 +238,11 @@ impl Search {
         path
     }
 
-    fn end(mut self, closed: bool) -> Closure {
+    fn end(mut self) -> Closure {
         self.closure.states = self.found.len();
-        self.closure.closed = closed;
-        if closed && let Some(state) = self.restless() {
+        if self.closure.closed
+            && let Some(state) = self.restless()
+        {
             let (path, how) = (self.path(state), "it goes in a circle".to_owned());
             self.closure.broken.push(Broken { invariant: COMES_TO_REST, how, path });
         }
@@ -375,6 +381,8 @@ fn digest(ends: impl Iterator<Item = (Step, Key)>) -> Future {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::model::planted::Bug;
 
@@ -389,6 +397,60 @@ mod tests {
 
         assert_eq!(closure.broken, []);
         assert!(closure.compared > 500, "{}", closure.compared);
+    }
+
+    /// The canonical form merges worlds; here nothing is merged, and every way of so many steps is gone.
+    #[test]
+    fn whoever_merges_nothing_comes_to_the_same_states() {
+        let recovery = Alphabet { time: false, ..Alphabet::FAULTS };
+        let time = Alphabet { late_max: 0, recovery: false, ..Alphabet::FAULTS };
+        for (phase, alphabet) in [
+            ("Survey::InspectingDirectory", recovery),
+            ("CreateKey::Creating", recovery),
+            ("Initialize::Initializing", recovery),
+            ("Commit::Creating", recovery),
+            ("Unseal::Unsealing", recovery),
+            ("SetUp::Revoking", recovery),
+            ("SetUp::WritingEnvelope", time),
+            ("Certify::Issuing", time),
+            ("Serving", time),
+        ] {
+            let mut first = World::frozen(1);
+            first.allow_recovery(alphabet.recovery);
+            first.reach(phase);
+
+            let mut found = BTreeSet::from([key::key(&first)]);
+            let mut edges = 0;
+            go_every_way(&first, alphabet, WAY_STEPS, &mut found, &mut edges);
+
+            let merged = search(first, alphabet, Limits { depth_max: WAY_STEPS, ..Limits::NONE });
+            assert_eq!(merged.known.keys().copied().collect::<BTreeSet<_>>(), found, "{phase}");
+            assert!(edges >= merged.closure.edges, "{phase}: {edges}");
+        }
+    }
+
+    /// Steps of a way.
+    const WAY_STEPS: u32 = 4;
+
+    /// In every world on the way, not only in the first of its key, everything must hold.
+    fn go_every_way(
+        world: &World,
+        alphabet: Alphabet,
+        steps: u32,
+        found: &mut BTreeSet<Key>,
+        edges: &mut u64,
+    ) {
+        if steps == 0 {
+            return;
+        }
+        for step in step::steps(world, alphabet) {
+            let mut fork = world.clone();
+            step::take(&mut fork, step);
+            assert_eq!(always::check(&fork), Ok(()), "{step:?}");
+            found.insert(key::key(&fork));
+            *edges += 1;
+            go_every_way(&fork, alphabet, steps - 1, found, edges);
+        }
     }
 
     #[test]
