@@ -17,6 +17,7 @@ pub mod real;
 mod report;
 mod runtime;
 mod sentence;
+pub mod stand;
 mod state;
 mod story;
 

@@ -49,7 +49,7 @@ const TENANT: &str = "team0";
 /// Their service accounts.
 const COMPONENTS: [&str; 2] = ["component-a", "component-b"];
 
-enum Servers {
+pub(super) enum Servers {
     Embedded(Box<embedded::Servers>),
     Real(Box<real::Servers>),
 }
@@ -91,22 +91,34 @@ impl Platform {
         } else {
             Servers::Embedded(Box::new(embedded::Servers::start(directory, lookout.clone()).await?))
         };
+        let platform = Self::on(servers, directory, lookout);
+        report.moment("kubernetes", format!("answers on {}", platform.cluster.url));
+        let recovers = arguments.recover_interrupted_init;
+        Ok(Self { kubefox: arguments.kubefox.clone(), recovers, ..platform })
+    }
+
+    /// On servers of which the API server answers; the roles are this program.
+    pub(super) fn on(servers: Servers, directory: &Path, lookout: Lookout) -> Self {
         let cluster = match &servers {
             Servers::Embedded(servers) => Arc::clone(&servers.cluster),
             Servers::Real(servers) => Arc::clone(&servers.cluster),
         };
-        report.moment("kubernetes", format!("answers on {}", cluster.url));
-        Ok(Self {
+        Self {
             servers,
             cluster,
             directory: directory.to_owned(),
-            kubefox: arguments.kubefox.clone(),
+            kubefox: None,
             lookout,
             kubelet: None,
             pod: None,
-            recovers: arguments.recover_interrupted_init,
+            recovers: false,
             processes: Vec::new(),
-        })
+        }
+    }
+
+    /// Its roles are this program.
+    pub(super) fn with_roles(self, kubefox: PathBuf) -> Self {
+        Self { kubefox: Some(kubefox), ..self }
     }
 
     /// From the manifests of `deploy/` to a Vault that listens. Answers its URL.
@@ -159,6 +171,11 @@ impl Platform {
     /// The API server, for an administrator.
     pub(super) fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// The same, for whoever keeps it.
+    pub(super) fn shared_cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster)
     }
 
     /// Whom a failure is told.
@@ -234,7 +251,8 @@ impl Platform {
         Ok(())
     }
 
-    async fn start_controller(&mut self, vault: &str, report: &mut Report) -> Result<String> {
+    /// Answers where it serves.
+    pub(super) async fn start_controller(&mut self, vault: &str, report: &mut Report) -> Result<String> {
         loop {
             let mut command = self.controller(vault, POD, &self.pod_volume(CONTROLLER_TOKENS))?;
             command.arg("--allow-plain-state-dir");

@@ -29,6 +29,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A port that was free may be taken before OpenBao binds it.
 const PORT_TRIES: u32 = 5;
 
+/// Counters that only grow, for as long as any of our runs lasts.
+const TELEMETRY: &str = r#"telemetry {
+  prometheus_retention_time = "24h"
+  disable_hostname          = true
+}"#;
+
 /// Gives a program, as its pod would, the service-account directory `$0` at the fixed path where Vault looks for it.
 const IN_POD: &str = r#"mount -t tmpfs none /var/run &&
 mkdir -p /var/run/secrets/kubernetes.io/serviceaccount &&
@@ -86,6 +92,11 @@ impl Peers {
         Ok(Self { bao, ..self })
     }
 
+    /// The program of OpenBao.
+    pub(super) fn bao(&self) -> &Path {
+        &self.bao
+    }
+
     /// `up role guard`, to which a program and its arguments are to be added.
     fn guarded(&self) -> Command {
         let mut command = Command::new(&self.up);
@@ -113,6 +124,7 @@ pub struct Servers {
     /// The two ports of Vault, from its first start on.
     vault_ports: Option<(u16, u16)>,
     nats: Option<Process>,
+    counts_requests: bool,
     /// The API server.
     pub cluster: Arc<Cluster>,
 }
@@ -131,7 +143,13 @@ impl Servers {
         let cluster = Arc::new(administrator(&data.join("pki"), url)?);
         let directory = directory.to_owned();
         let (vault, vault_ports, nats) = (None, None, None);
-        Ok(Self { peers, directory, lookout, kube, vault, vault_ports, nats, cluster })
+        let counts_requests = false;
+        Ok(Self { peers, directory, lookout, kube, vault, vault_ports, nats, counts_requests, cluster })
+    }
+
+    /// From its next start on OpenBao tells anybody, at `/v1/sys/metrics`, how many requests of each kind it has had.
+    pub fn count_requests(&mut self) {
+        self.counts_requests = true;
     }
 
     /// Starts OpenBao as a container of the pod whose tokens are in `service_account`, with its storage in `data`. Answers
@@ -146,7 +164,7 @@ impl Servers {
                 None => (free_port()?, free_port()?),
             };
             let url = format!("http://127.0.0.1:{port}");
-            std::fs::write(&configured, configuration(port, cluster_port))?;
+            std::fs::write(&configured, configuration(port, cluster_port, self.counts_requests))?;
             let mut command = self.peers.guarded();
             // Its storage is called by a name without a path, which needs no escaping in its configuration.
             command.current_dir(data);
@@ -256,7 +274,11 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-fn configuration(port: u16, cluster_port: u16) -> String {
+fn configuration(port: u16, cluster_port: u16, counts_requests: bool) -> String {
+    let (telemetry, open) = match counts_requests {
+        true => (TELEMETRY, "telemetry { unauthenticated_metrics_access = true }"),
+        false => ("", ""),
+    };
     format!(
         r#"storage "raft" {{
   path                   = "."
@@ -266,7 +288,9 @@ fn configuration(port: u16, cluster_port: u16) -> String {
 listener "tcp" {{
   address     = "127.0.0.1:{port}"
   tls_disable = true
+  {open}
 }}
+{telemetry}
 api_addr     = "http://127.0.0.1:{port}"
 cluster_addr = "http://127.0.0.1:{cluster_port}"
 "#
