@@ -2,12 +2,10 @@
 
 #![cfg(target_os = "linux")]
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::run::up;
+use crate::running::{Running, signal};
 
 /// A server that ignores SIGTERM is killed after five seconds, one after the other.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
@@ -105,57 +103,6 @@ fn assert_nothing_is_left(temporary: &Path) {
     assert_eq!(processes_naming(temporary), []);
     let left: Vec<_> = std::fs::read_dir(temporary).expect("it exists").collect();
     assert!(left.is_empty(), "{left:?}");
-}
-
-/// An `up` that stays until it is told to end.
-struct Running {
-    child: Child,
-    lines: BufReader<std::process::ChildStdout>,
-}
-
-impl Running {
-    /// With `temporary` for whatever it makes, by which its processes are found.
-    fn start(temporary: &Path, flags: &[&str]) -> Self {
-        let mut command = up();
-        command.args(flags).env("TMPDIR", temporary).env("KUBEFOX_TEST_MARK", temporary);
-        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = piped.spawn().expect("the program was built with the tests");
-        let lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        Self { child, lines }
-    }
-
-    fn read_until(&mut self, words: &str) {
-        let mut line = String::new();
-        while !line.contains(words) {
-            line.clear();
-            let read = self.lines.read_line(&mut line).expect("up prints text");
-            assert!(read > 0, "up ended before it said `{words}`");
-        }
-    }
-
-    fn interrupt(mut self) -> ExitStatus {
-        signal("-INT", self.child.id());
-        self.end()
-    }
-
-    fn end(&mut self) -> ExitStatus {
-        self.child.wait().expect("it is a child of this test")
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A test that failed half-way leaves nothing either; one that ended has been waited for.
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
-}
-
-fn signal(signal: &str, process: u32) {
-    let status = Command::new("kill").args([signal, &process.to_string()]).status();
-    assert!(status.expect("kill is everywhere").success());
 }
 
 /// Living processes that were started, at whatever remove, by an `up` with that directory, and their command lines.

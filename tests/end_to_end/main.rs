@@ -5,11 +5,18 @@
 
 #![forbid(unsafe_code)]
 
+mod bad_input;
+mod caller;
 mod command_line;
+#[path = "../contract/nats/connection.rs"]
+mod connection;
+mod crash_loop;
 mod embedded;
 mod ends;
 mod real;
 mod recording;
 mod recovery;
 mod run;
+mod running;
 mod secrecy;
+mod trespass;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Broker, Call, Reply, Unsigned};
 use crate::bootstrap::{self, ComponentDocuments};
+use crate::documents::nats_conf::AUTHORIZATION_TIMEOUT_S;
 use crate::machine::{CallId, Out, Outcome, Ticket};
 use crate::names::Nonce;
 use crate::secret::{Asker, Secret};
@@ -22,8 +23,12 @@ use crate::volume::{self, TokenFile};
 /// How many connections may be under way at once. There is one client, which may give one up and begin the next.
 pub(super) const SIGNING_MAX: usize = 4;
 
-/// How long reading the token and signing may take together: NATS waits for 2 s unless it is told otherwise.
-const SIGN_MS: u64 = 1_500;
+/// How long reading the token and signing may take together. NATS is told to wait for
+/// [`AUTHORIZATION_TIMEOUT_S`], handshake included. When it restarts
+/// every broker asks at once, and whoever gives up early throws away what the controller has done for it so far: the last
+/// of two hundred is signed for some three seconds after NATS listens again.
+const SIGN_MS: u64 = 3_500;
+const _: () = assert!(SIGN_MS < AUTHORIZATION_TIMEOUT_S * 1_000, "later NATS does not wait any more");
 
 /// What is awaited for one nonce.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

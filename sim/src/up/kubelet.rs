@@ -49,6 +49,13 @@ pub(super) struct Kubelet {
 }
 
 impl Kubelet {
+    /// Keeps these volumes too.
+    pub(super) async fn add(&self, more: Volumes) -> Result<()> {
+        let mut volumes = self.volumes.lock().await;
+        volumes.0.extend(more.0);
+        volumes.sync(&self.cluster).await
+    }
+
     /// Gives the volumes of a pod that is gone to the one that has its place, with tokens of its own.
     pub(super) async fn replace(&self, old_uid: &str, new: &Pod) -> Result<()> {
         let mut volumes = self.volumes.lock().await;

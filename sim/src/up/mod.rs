@@ -19,6 +19,7 @@ mod runtime;
 mod sentence;
 pub mod stand;
 mod state;
+mod storm;
 mod story;
 
 use std::ffi::OsString;
@@ -55,7 +56,7 @@ pub struct Arguments {
     /// One object: `ok`, `error`, `servers` (embedded or real), `versions` by server, `boot` (`rows` of the boot table
     /// in order, `path`: initialize or unseal, `writes` to Vault's settings), `roots_found` (living tokens with the
     /// policy root), `ca` (SHA-256 of the root certificate), `operator` (of NATS), `proof` (`from`, `to`, `payload`,
-    /// `delivered`, `returned`, `round_trip_us`), `killed` (of `--kill`: `killed`, `total`, `not_reachable_here`, `kills`),
+    /// `delivered`, `returned`, `round_trip_us`), `storm` (of `--storm`: `brokers`, `connected_ms`, `restarts`), `killed` (of `--kill`: `killed`, `total`, `not_reachable_here`, `kills`),
     /// `holders` (`who`, `identity`, `holds`, `until_unix_s`), `ready_ms`,
     /// `timeline` (`at_ms`, `who`, `what`).
     #[arg(long, requires = "once")]
@@ -77,6 +78,10 @@ pub struct Arguments {
     /// recovered without being told.
     #[arg(long, conflicts_with_all = ["kill", "kill_random"])]
     recover_interrupted_init: bool,
+    /// Before the proof, connect so many brokers more, each with a pod and an identity of its own, restart NATS under them,
+    /// and see every one of them connected again.
+    #[arg(long, value_name = "BROKERS", requires_all = ["real", "once"], value_parser = clap::value_parser!(u16).range(1..=900))]
+    storm: Option<u16>,
     /// Use the real OpenBao, kube-apiserver and nats-server. One that is missing is an error.
     #[arg(long)]
     real: bool,

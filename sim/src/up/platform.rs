@@ -45,9 +45,9 @@ pub(super) const CONTROLLER_STATE: &str = "controller/state/kubefox";
 pub(super) const CONTROLLER_VOLUME: &str = "controller/state";
 const VAULT_DATA: &str = "controller/state/vault";
 /// The namespace of the two components.
-const TENANT: &str = "team0";
+pub(super) const TENANT: &str = "team0";
 /// Their service accounts.
-const COMPONENTS: [&str; 2] = ["component-a", "component-b"];
+pub(super) const COMPONENTS: [&str; 2] = ["component-a", "component-b"];
 
 pub(super) enum Servers {
     Embedded(Box<embedded::Servers>),
@@ -56,7 +56,7 @@ pub(super) enum Servers {
 
 /// The platform, coming up or up.
 pub(super) struct Platform {
-    servers: Servers,
+    pub(super) servers: Servers,
     cluster: Arc<Cluster>,
     /// Where disks, volumes and logs are.
     pub(super) directory: PathBuf,
@@ -66,8 +66,9 @@ pub(super) struct Platform {
     /// The pod of the controller and Vault.
     pod: Option<Pod>,
     recovers: bool,
+    storm: Option<u16>,
     /// In the order in which they started.
-    processes: Vec<Process>,
+    pub(super) processes: Vec<Process>,
 }
 
 /// A component whose broker serves.
@@ -93,8 +94,8 @@ impl Platform {
         };
         let platform = Self::on(servers, directory, lookout);
         report.moment("kubernetes", format!("answers on {}", platform.cluster.url));
-        let recovers = arguments.recover_interrupted_init;
-        Ok(Self { kubefox: arguments.kubefox.clone(), recovers, ..platform })
+        let (kubefox, recovers) = (arguments.kubefox.clone(), arguments.recover_interrupted_init);
+        Ok(Self { kubefox, recovers, storm: arguments.storm, ..platform })
     }
 
     /// On servers of which the API server answers; the roles are this program.
@@ -112,6 +113,7 @@ impl Platform {
             kubelet: None,
             pod: None,
             recovers: false,
+            storm: None,
             processes: Vec::new(),
         }
     }
@@ -178,6 +180,11 @@ impl Platform {
         Arc::clone(&self.cluster)
     }
 
+    /// Keeps the volumes, once they are laid out.
+    pub(super) const fn kubelet(&self) -> Option<&Kubelet> {
+        self.kubelet.as_ref()
+    }
+
     /// Whom a failure is told.
     pub(super) const fn lookout(&self) -> &Lookout {
         &self.lookout
@@ -188,11 +195,14 @@ impl Platform {
         let controller = self.start_controller(vault, report).await?;
         self.show_trust(report).await?;
         let nats = self.start_nats(&controller, report).await?;
-        let mut components = Vec::new();
+        let (first_broker, mut components) = (self.processes.len(), Vec::new());
         for name in COMPONENTS {
             components.push(self.start_broker(name, &controller, &nats, report).await?);
         }
         report.ready();
+        if let Some(brokers) = self.storm {
+            self.weather(brokers, (&controller, &nats), first_broker, report).await?;
+        }
         self.prove(&components, report).await?;
         match &self.servers {
             // Vault itself is asked, beside the controller's own search.
@@ -313,22 +323,14 @@ impl Platform {
     }
 
     async fn start_nats(&mut self, controller: &str, report: &mut Report) -> Result<String> {
-        let (shared, ports) = (self.pod_volume("nats/shared"), self.pod_volume("nats/ports"));
-        // What an earlier run left there names ports that nobody listens on.
-        if ports.exists() {
-            std::fs::remove_dir_all(&ports)?;
-        }
-        make(&ports)?;
+        let (shared, ports) = self.nats_volumes();
         let mut command = self.role(&["init", "nats"])?;
         command.args(["--controller-address", controller, "--nats-listen", "127.0.0.1:-1"]);
         command.arg("--nats-directory").arg(&shared).arg("--nats-ports-dir").arg(&ports);
         self.add_caller(&mut command, "nats", "--output-dir");
         let mut process = self.spawn("init-nats", command)?;
         process.finished(ROLE_WITHIN, |told| report.hear_initializer(told)).await?;
-        let address = match &mut self.servers {
-            Servers::Embedded(servers) => servers.start_nats(&shared).await?,
-            Servers::Real(servers) => servers.start_nats(&shared, &ports).await?,
-        };
+        let address = self.serve_nats().await?;
         report.moment("nats", format!("listens on {address}, started on what the initializer wrote"));
         report.holder(holder(
             "nats",
@@ -336,6 +338,24 @@ impl Platform {
             "certificate, operator and account JWTs",
         )?);
         Ok(address)
+    }
+
+    /// Starts NATS on what the initializer wrote. Answers its address.
+    pub(super) async fn serve_nats(&mut self) -> Result<String> {
+        let (shared, ports) = self.nats_volumes();
+        // What an earlier one left there names ports that nobody listens on.
+        if ports.exists() {
+            std::fs::remove_dir_all(&ports)?;
+        }
+        make(&ports)?;
+        match &mut self.servers {
+            Servers::Embedded(servers) => servers.start_nats(&shared).await,
+            Servers::Real(servers) => servers.start_nats(&shared, &ports).await,
+        }
+    }
+
+    fn nats_volumes(&self) -> (PathBuf, PathBuf) {
+        (self.pod_volume("nats/shared"), self.pod_volume("nats/ports"))
     }
 
     async fn start_broker(
@@ -398,7 +418,7 @@ impl Platform {
     }
 
     /// The command of a role: the production binary if there is one, else this program in its place.
-    fn role(&self, name: &[&str]) -> Result<Command> {
+    pub(super) fn role(&self, name: &[&str]) -> Result<Command> {
         let mut command = match &self.kubefox {
             Some(kubefox) => Command::new(kubefox),
             None => {
@@ -407,6 +427,8 @@ impl Platform {
                 command
             }
         };
+        // As in the image, which has no public authorities: the client of NATS would read them at each attempt, for nothing.
+        command.env("SSL_CERT_FILE", "/dev/null").env_remove("SSL_CERT_DIR");
         command.args(name).args([
             "--exit-with-stdin",
             "--status-listen",
@@ -426,7 +448,7 @@ impl Platform {
     }
 
     /// Keeps a process that is to run until everything is stopped.
-    fn keep(&mut self, process: Process) {
+    pub(super) fn keep(&mut self, process: Process) {
         process.keep_watch(&self.lookout);
         self.processes.push(process);
     }
@@ -437,7 +459,7 @@ impl Platform {
     }
 }
 
-fn identity(namespace: &str, service_account: &str) -> Result<Identity> {
+pub(super) fn identity(namespace: &str, service_account: &str) -> Result<Identity> {
     Ok(Identity {
         namespace: Namespace::parse(namespace)?,
         service_account: ServiceAccount::parse(service_account)?,

@@ -125,6 +125,8 @@ pub struct Servers {
     vault_ports: Option<(u16, u16)>,
     nats: Option<Process>,
     counts_requests: bool,
+    /// The port of NATS, from its first start on.
+    nats_port: Option<u16>,
     /// The API server.
     pub cluster: Arc<Cluster>,
 }
@@ -142,9 +144,18 @@ impl Servers {
         let url = ready.facts["server"].as_str().context("kube tells where its server is")?.to_owned();
         let cluster = Arc::new(administrator(&data.join("pki"), url)?);
         let directory = directory.to_owned();
-        let (vault, vault_ports, nats) = (None, None, None);
-        let counts_requests = false;
-        Ok(Self { peers, directory, lookout, kube, vault, vault_ports, nats, counts_requests, cluster })
+        Ok(Self {
+            peers,
+            directory,
+            lookout,
+            kube,
+            vault: None,
+            vault_ports: None,
+            nats: None,
+            nats_port: None,
+            counts_requests: false,
+            cluster,
+        })
     }
 
     /// From its next start on OpenBao tells anybody, at `/v1/sys/metrics`, how many requests of each kind it has had.
@@ -164,7 +175,8 @@ impl Servers {
                 None => (free_port()?, free_port()?),
             };
             let url = format!("http://127.0.0.1:{port}");
-            std::fs::write(&configured, configuration(port, cluster_port, self.counts_requests))?;
+            let audit = folder.join("audit.log");
+            std::fs::write(&configured, configuration(port, cluster_port, &audit, self.counts_requests))?;
             let mut command = self.peers.guarded();
             // Its storage is called by a name without a path, which needs no escaping in its configuration.
             command.current_dir(data);
@@ -201,20 +213,33 @@ impl Servers {
         }
     }
 
-    /// Starts nats-server on the volume that the initializer wrote. Answers its address.
+    /// Starts nats-server on the volume that the initializer wrote, where it listened before if it did. Answers its
+    /// address.
     pub async fn start_nats(&mut self, volume: &Path, ports: &Path) -> Result<String> {
         let mut command = self.peers.guarded();
         command.current_dir(volume).arg(&self.peers.nats).args(["-c", "nats.conf"]);
+        if let Some(port) = self.nats_port {
+            command.args(["--port", &port.to_string()]);
+        }
         let process = Process::start("nats", command, &self.directory.join("logs/nats.log"))?;
         let process = self.nats.insert(process);
         tokio::select! {
             biased;
             address = listening(ports) => {
                 process.keep_watch(&self.lookout);
+                let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+                self.nats_port = Some(port.with_context(|| format!("{address} ends with no port"))?);
                 Ok(address)
             }
             ended = process.end() => bail!(ended),
             () = tokio::time::sleep(NATS_WITHIN) => bail!(process.late("say where it listens", NATS_WITHIN)),
+        }
+    }
+
+    /// SIGKILLs nats-server, and returns when nothing of it is left.
+    pub async fn kill_nats(&mut self) {
+        if let Some(nats) = self.nats.take() {
+            nats.kill().await;
         }
     }
 
@@ -274,11 +299,13 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-fn configuration(port: u16, cluster_port: u16, counts_requests: bool) -> String {
+/// As `deploy/base` has it, but for addresses, paths, the audit log, which is a file of its own here, and what is counted.
+fn configuration(port: u16, cluster_port: u16, audit: &Path, counts_requests: bool) -> String {
     let (telemetry, open) = match counts_requests {
         true => (TELEMETRY, "telemetry { unauthenticated_metrics_access = true }"),
         false => ("", ""),
     };
+    let audit = serde_json::Value::from(audit.to_string_lossy());
     format!(
         r#"storage "raft" {{
   path                   = "."
@@ -293,6 +320,11 @@ listener "tcp" {{
 {telemetry}
 api_addr     = "http://127.0.0.1:{port}"
 cluster_addr = "http://127.0.0.1:{cluster_port}"
+audit "file" "log" {{
+  options {{
+    file_path = {audit}
+  }}
+}}
 "#
     )
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::kill::Killed;
 use super::sentence;
+use super::storm::Storm;
 use super::story::Told;
 
 /// Collects what happened.
@@ -41,6 +42,8 @@ struct Facts {
     /// Public key of NATS' operator, `O…`.
     operator: Option<String>,
     proof: Option<Proof>,
+    /// What `--storm` came to.
+    storm: Option<Storm>,
     /// What `--kill` came to.
     killed: Option<Killed>,
     holders: Vec<Holder>,
@@ -165,6 +168,11 @@ impl Report {
     /// The fingerprint of the root certificate that is published.
     pub(super) fn ca(&mut self, fingerprint: String) {
         self.facts.ca = Some(fingerprint);
+    }
+
+    /// Who came back after NATS was restarted, and when.
+    pub(super) fn storm(&mut self, storm: Storm) {
+        self.facts.storm = Some(storm);
     }
 
     /// What was killed, and what came back.

@@ -4,68 +4,67 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use ed25519_dalek::Signer as _;
-use kubefox_io::shell::tls;
+use kubefox_core::names::Pem;
+use kubefox_io::exchange::Presentation;
+use kubefox_io::shell::tls::{self, Expected};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::world::{World, key};
-
 /// How long the server may take for a line.
 const LINE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection after its CONNECT was sent.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: BufReader<TlsStream<TcpStream>>,
 }
 
-/// What a client shows of itself.
-pub(super) struct Shown {
-    pub(super) jwt: Option<String>,
-    /// Whose key signs, and whether it is the nonce that it signs.
-    pub(super) signer: Option<u8>,
-    pub(super) signs_nonce: bool,
-    pub(super) certificate: bool,
+/// Where the server is, and who it must be.
+pub(crate) struct Server<'a> {
+    pub(crate) address: &'a str,
+    pub(crate) ca: &'a Pem,
+    pub(crate) expected: &'a Expected,
 }
 
 impl Connection {
-    /// INFO, TLS, CONNECT; `None` if there is no TLS.
-    pub(super) async fn open(world: &World, address: &str, shown: &Shown) -> Option<Self> {
-        let mut socket = TcpStream::connect(address).await.expect("it listens");
+    /// INFO, TLS, CONNECT with that JWT and what `sign` makes of the nonce; `None` if there is no TLS.
+    pub(crate) async fn open(
+        server: &Server<'_>,
+        certificate: Option<&Presentation>,
+        jwt: Option<&str>,
+        sign: impl AsyncFnOnce(String) -> Option<Vec<u8>>,
+    ) -> Option<Self> {
+        let mut socket = TcpStream::connect(server.address).await.expect("it listens");
         let info = read_info(&mut socket).await;
         let nonce = info["nonce"].as_str().expect("INFO has a nonce").to_owned();
-        let broker = world.broker();
-        let identity = shown.certificate.then_some(&broker);
-        let config = tls::client(&world.ca, identity, &World::server()).expect("usable");
-        let name = tls::server_name("nats.kubefox.svc").expect("a name");
+        let config = tls::client(server.ca, certificate, server.expected).expect("usable");
+        let name = tls::server_name(&server.expected.dns).expect("a name");
         let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.ok()?;
         let mut connection = Self { stream: BufReader::new(stream) };
         let mut connect = json!({
             "verbose": false, "pedantic": false, "tls_required": true, "lang": "contract", "version": "1",
             "protocol": 1, "echo": true, "headers": true, "no_responders": true,
         });
-        if let Some(jwt) = &shown.jwt {
-            connect["jwt"] = jwt.as_str().into();
+        if let Some(jwt) = jwt {
+            connect["jwt"] = jwt.into();
         }
-        if let Some(signer) = shown.signer {
-            let signed = if shown.signs_nonce { nonce } else { "another-nonce-0".to_owned() };
-            connect["sig"] = BASE64URL_NOPAD.encode(&key(signer).sign(signed.as_bytes()).to_bytes()).into();
+        if let Some(signature) = sign(nonce).await {
+            connect["sig"] = BASE64URL_NOPAD.encode(&signature).into();
         }
         connection.say(&format!("CONNECT {connect}\r\n")).await;
         Some(connection)
     }
 
     /// Sends bytes; a server that has hung up is heard of when the next line is read.
-    pub(super) async fn say(&mut self, text: &str) {
+    pub(crate) async fn say(&mut self, text: &str) {
         let _ = self.stream.write_all(text.as_bytes()).await;
         let _ = self.stream.flush().await;
     }
 
     /// Everything that the server has to say up to now: to the answer of a PING, or to the end of the connection.
-    pub(super) async fn hear(&mut self) -> Vec<String> {
+    pub(crate) async fn hear(&mut self) -> Vec<String> {
         self.say("PING\r\n").await;
         let mut heard = Vec::new();
         loop {
@@ -84,7 +83,7 @@ impl Connection {
     }
 
     /// The next lines until the connection ends.
-    pub(super) async fn hear_to_the_end(&mut self) -> Vec<String> {
+    pub(crate) async fn hear_to_the_end(&mut self) -> Vec<String> {
         let mut heard = Vec::new();
         while let Some(line) = self.line().await {
             if line != "PING" && !line.starts_with("INFO ") {

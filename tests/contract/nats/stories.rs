@@ -23,7 +23,7 @@ use kubefox_io::shell::nats::{Nats, NotDone, Server};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::connection::{Connection, Shown};
+use super::connection::{Connection, Server as Dialled};
 use super::world::{ALICE, BOB, PLATFORM, SIGNER, World, genuine_jwt, key, masks, public, user_jwt};
 use crate::cases::nats_row;
 use crate::record::Record;
@@ -59,7 +59,7 @@ async fn publishes(world: &World, address: &str, record: &mut Record) {
     client.slots.fill(PAYLOAD, Zeroizing::new(b"hello".to_vec()));
     client.ask("before it is connected", &publish(&to_bob), record).await;
     client.ask("as itself", &client.connect(), record).await;
-    let mut inbox = Connection::open(world, address, &shown(BOB)).await.expect("TLS");
+    let mut inbox = open(world, address, &shown(BOB)).await.expect("TLS");
     inbox.say(&format!("SUB kf.{bob}.in.> 1\r\n")).await;
     heard(record, "nothing so far", &inbox.hear().await);
     client.ask("to another", &publish(&to_bob), record).await;
@@ -96,7 +96,7 @@ async fn admitted(world: &World, address: &str, record: &mut Record) {
         cases.insert(title, Shown { jwt: Some(jwt), ..shown(ALICE) });
     }
     for (title, shown) in cases {
-        let lines = match Connection::open(world, address, &shown).await {
+        let lines = match open(world, address, &shown).await {
             Some(mut connection) => connection.hear().await,
             None => vec!["no TLS".to_owned()],
         };
@@ -106,8 +106,8 @@ async fn admitted(world: &World, address: &str, record: &mut Record) {
 
 async fn permitted(world: &World, address: &str, record: &mut Record) {
     let (alice, bob) = (public(Prefix::User, ALICE), public(Prefix::User, BOB));
-    let mut connection = Connection::open(world, address, &shown(ALICE)).await.expect("TLS");
-    let mut other = Connection::open(world, address, &shown(BOB)).await.expect("TLS");
+    let mut connection = open(world, address, &shown(ALICE)).await.expect("TLS");
+    let mut other = open(world, address, &shown(BOB)).await.expect("TLS");
     other.say(&format!("SUB kf.{bob}.in.> 1\r\n")).await;
     other.hear().await;
     let subscriptions = [
@@ -163,24 +163,43 @@ async fn permitted(world: &World, address: &str, record: &mut Record) {
 
 async fn ended(world: &World, address: &str, record: &mut Record) {
     let (alice, bob) = (public(Prefix::User, ALICE), public(Prefix::User, BOB));
-    let mut connection = Connection::open(world, address, &shown(ALICE)).await.expect("TLS");
+    let mut connection = open(world, address, &shown(ALICE)).await.expect("TLS");
     connection.say(&format!("PUB kf.{bob}.in.{alice}.x {}\r\n", MAX_PAYLOAD_BYTES + 1)).await;
     heard(record, "a payload beyond the limit", &connection.hear_to_the_end().await);
-    let mut connection = Connection::open(world, address, &shown(ALICE)).await.expect("TLS");
+    let mut connection = open(world, address, &shown(ALICE)).await.expect("TLS");
     connection.say("NOTHING\r\n").await;
     heard(record, "a line that is none", &connection.hear_to_the_end().await);
-    let mut connection = Connection::open(world, address, &shown(ALICE)).await.expect("TLS");
+    let mut connection = open(world, address, &shown(ALICE)).await.expect("TLS");
     connection.say(&format!("SUB kf.{alice}.in.{} 1\r\n", "x".repeat(5_000))).await;
     heard(record, "a line beyond the limit", &connection.hear_to_the_end().await);
     // The server takes it, and closes a moment later because such a user may not even subscribe.
     let by_account = Some(user_jwt(ALICE, (Prefix::Account, PLATFORM), 3_600));
-    let mut connection =
-        Connection::open(world, address, &Shown { jwt: by_account, ..shown(ALICE) }).await.expect("TLS");
+    let mut connection = open(world, address, &Shown { jwt: by_account, ..shown(ALICE) }).await.expect("TLS");
     heard(record, "a JWT by the account itself", &connection.hear_to_the_end().await);
     let brief = Shown { jwt: Some(user_jwt(ALICE, (Prefix::Account, SIGNER), 3)), ..shown(ALICE) };
-    let mut connection = Connection::open(world, address, &brief).await.expect("TLS");
+    let mut connection = open(world, address, &brief).await.expect("TLS");
     heard(record, "a JWT that is about to expire", &connection.hear().await);
     heard(record, "and expires", &connection.hear_to_the_end().await);
+}
+
+/// What a client shows of itself.
+struct Shown {
+    jwt: Option<String>,
+    /// Whose key signs, and whether it is the nonce that it signs.
+    signer: Option<u8>,
+    signs_nonce: bool,
+    certificate: bool,
+}
+
+async fn open(world: &World, address: &str, shown: &Shown) -> Option<Connection> {
+    let broker = world.broker();
+    let certificate = shown.certificate.then_some(&broker);
+    let server = Dialled { address, ca: &world.ca, expected: &World::server() };
+    let sign = async |nonce: String| {
+        let signed = if shown.signs_nonce { nonce } else { "another-nonce-0".to_owned() };
+        shown.signer.map(|signer| key(signer).sign(signed.as_bytes()).to_bytes().to_vec())
+    };
+    Connection::open(&server, certificate, shown.jwt.as_deref(), sign).await
 }
 
 fn shown(user: u8) -> Shown {

@@ -14,11 +14,11 @@ fn a_nonce_is_signed_while_the_client_connects() {
     let mut bench = Bench::at("Connecting");
     bench.pass_to(Mono(1_000));
 
-    let effects = bench.ask(TICKET, Mono(3_000), sign_nonce());
-    assert_eq!(effects, [call_for(TICKET, 6, 2_500, read_token())], "1.5 s, although there would be 2");
+    let effects = bench.ask(TICKET, Mono(5_000), sign_nonce());
+    assert_eq!(effects, [call_for(TICKET, 6, 4_500, read_token())], "3.5 s, although there would be 4");
 
     let effects = bench.done(6, token(TokenFile::Read));
-    assert_eq!(effects, [call_for(TICKET, 7, 2_500, sign())], "the deadline is that of both");
+    assert_eq!(effects, [call_for(TICKET, 7, 4_500, sign())], "the deadline is that of both");
 
     let jwt = sent("a", UNIX).user_jwt;
     let signed = Answer::Signed { jwt, signature: vec![1; 64] };

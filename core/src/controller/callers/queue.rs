@@ -1,7 +1,7 @@
 //! Who is served next: whoever cannot work yet comes before whoever renews, and among those the first to come.
 //!
 //! Whether a bootstrap is a pod's first is what the controller remembers of whom it has served; after its own restart
-//! everybody's is. A nonce always counts as first: a connection waits for it, and NATS gives it two seconds.
+//! everybody's is. A nonce always counts as first: a connection waits for it, and NATS gives it six seconds.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
