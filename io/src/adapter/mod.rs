@@ -6,6 +6,7 @@
 
 pub mod bootstrap;
 pub mod certificate;
+pub mod csr;
 pub mod envelope;
 pub mod kubernetes;
 pub mod role;

@@ -112,6 +112,7 @@ fn read_by_vault(call: &vault::Call) -> Vec<Secret> {
         | vault::Call::ReadGeneration { token }
         | vault::Call::WriteGeneration { token, .. }
         | vault::Call::Issue { token, .. }
+        | vault::Call::SignCertificate { token, .. }
         | vault::Call::Sign { token, .. } => vec![*token],
     }
 }

@@ -323,6 +323,7 @@ impl World {
             | vault::Call::ReadGeneration { .. }
             | vault::Call::WriteGeneration { .. }
             | vault::Call::Issue { .. }
+            | vault::Call::SignCertificate { .. }
             | vault::Call::Sign { .. } => return self.unsealed_vault(call, now),
         })
     }
@@ -383,7 +384,7 @@ impl World {
                 self.generation = Some(Generation { version: cas + 1, generation: *generation });
                 vault::Reply::Written
             }
-            vault::Call::Issue { request, .. } => {
+            vault::Call::Issue { request, .. } | vault::Call::SignCertificate { request, .. } => {
                 self.certificates += 1;
                 let leaf = pem(&format!("{} {}", request.role.as_str(), self.certificates));
                 let not_after = Unix(now.unix.0 + request.ttl_s);
@@ -527,6 +528,7 @@ fn vault_deed(call: &vault::Call) -> Option<String> {
         vault::Call::GeneratePassword { .. } => "GeneratePassword".into(),
         vault::Call::WriteAccount { account, .. } => format!("WriteAccount {account:?}"),
         vault::Call::Issue { request, .. } => format!("Issue {}", request.role.as_str()),
+        vault::Call::SignCertificate { request, .. } => format!("SignCertificate {}", request.role.as_str()),
         vault::Call::Sign { key, .. } => format!("Sign {key:?}"),
         vault::Call::WriteGeneration { generation, .. } => format!("WriteGeneration {generation}"),
         vault::Call::SealStatus
