@@ -260,12 +260,27 @@ pub(crate) mod tests {
 
         /// The same for a public key.
         pub(crate) fn issue_on(&self, from: i32, to: i32, key: &impl PublicKeyData) -> Pem {
+            self.issue_named(
+                (from, to),
+                &["nats.kubefox.svc"],
+                "spiffe://cluster.local/ns/kubefox/sa/nats",
+                key,
+            )
+        }
+
+        /// The same with other names.
+        pub(crate) fn issue_named(
+            &self,
+            (from, to): (i32, i32),
+            dns_names: &[&str],
+            uri: &str,
+            key: &impl PublicKeyData,
+        ) -> Pem {
             let mut params = params(from, to);
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-            params.subject_alt_names = vec![
-                SanType::DnsName("nats.kubefox.svc".try_into().expect("ASCII")),
-                SanType::URI("spiffe://cluster.local/ns/kubefox/sa/nats".try_into().expect("ASCII")),
-            ];
+            let names = dns_names.iter().map(|name| SanType::DnsName((*name).try_into().expect("ASCII")));
+            params.subject_alt_names = names.collect();
+            params.subject_alt_names.push(SanType::URI(uri.try_into().expect("ASCII")));
             let certificate = params.signed_by(key, &self.0).expect("the parameters are sound");
             Pem::parse(&certificate.pem()).expect("rcgen writes PEM")
         }

@@ -122,7 +122,9 @@ impl World {
                 };
                 Outcome::Ok(Reply::Keys(keys::Reply::Examined(examined)))
             }
-            Call::Keys(keys::Call::MintSealKey { .. }) => panic!("not a key of the controller: {call:?}"),
+            Call::Keys(keys::Call::MintSealKey { .. } | keys::Call::MintCertificateKey { .. }) => {
+                panic!("not a key of the controller: {call:?}")
+            }
         }
     }
 
@@ -508,7 +510,7 @@ fn deed(call: &Call) -> Option<String> {
             | kubernetes::Call::ReadTrust
             | kubernetes::Call::ReadSigners,
         )
-        | Call::Keys(keys::Call::Examine { .. })
+        | Call::Keys(keys::Call::Examine { .. } | keys::Call::MintCertificateKey { .. })
         | Call::State(state::Call::Claim | state::Call::Read | state::Call::ReadHold)
         | Call::Volume(_) => return None,
     })

@@ -81,6 +81,7 @@ kinds! {
     ReadMountedTrust: Call::Volume(volume::Call::ReadTrust),
     WriteBundle: Call::Volume(volume::Call::WriteBundle { .. }),
     MintSealKey: Call::Keys(keys::Call::MintSealKey { .. }),
+    MintCertificateKey: Call::Keys(keys::Call::MintCertificateKey { .. }),
     Forget: Call::Keys(keys::Call::Forget { .. }),
     Examine: Call::Keys(keys::Call::Examine { .. }),
     Present: Call::Listener(listener::Call::Present { .. }),
@@ -174,6 +175,7 @@ impl Kind {
             | Self::WriteBundle
             | Self::ReadSigners
             | Self::Examine
+            | Self::MintCertificateKey
             | Self::SignCertificate => Way::Nowhere,
         }
     }
