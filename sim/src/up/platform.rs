@@ -26,7 +26,7 @@ use super::lookout::Lookout;
 use super::process::Process;
 use super::report::{Holder, Proof, Report};
 use super::story::Told;
-use super::{embedded, real};
+use super::{KeyOrigin, embedded, real};
 use crate::manifest;
 
 /// A first start on a busy machine: OpenBao's initialization alone may take nine seconds.
@@ -66,6 +66,7 @@ pub(super) struct Platform {
     /// The pod of the controller and Vault.
     pod: Option<Pod>,
     recovers: bool,
+    key_origin: KeyOrigin,
     /// In the order in which they started.
     processes: Vec<Process>,
 }
@@ -105,6 +106,7 @@ impl Platform {
             kubelet: None,
             pod: None,
             recovers: arguments.recover_interrupted_init,
+            key_origin: arguments.key_origin,
             processes: Vec::new(),
         })
     }
@@ -404,6 +406,7 @@ impl Platform {
     fn add_caller(&self, command: &mut Command, name: &str, shared: &str) {
         command.arg("--service-account-dir").arg(self.pod_volume(&format!("{name}/tokens")));
         command.arg("--trust-dir").arg(self.pod_volume(&format!("{name}/trust")));
+        command.args(["--key-origin", self.key_origin.as_str()]);
         command.arg(shared).arg(self.pod_volume(&format!("{name}/shared")));
     }
 
