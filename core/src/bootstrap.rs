@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::documents::nkey::PublicKey;
-use crate::names::{Nonce, Pem};
+use crate::names::{Csr, Nonce, Pem};
 use crate::secret::Secret;
 use crate::time::Unix;
 use crate::vault::Certificate;
@@ -20,10 +20,10 @@ pub const SIGNERS_PAUSE_MS: u64 = 10_000;
 /// What a caller asks; its token is in `Of(ticket, CallerJwt)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Ask {
-    /// `BootstrapNATS`.
-    Nats,
-    /// `BootstrapComponent`.
-    Component,
+    /// `BootstrapNATS`, with the request for a certificate if its key was born in the pod.
+    Nats(Option<Csr>),
+    /// `BootstrapComponent`, likewise.
+    Component(Option<Csrs>),
     /// `SignNonce`.
     SignNonce {
         /// The nonce of the caller's connection to NATS.
@@ -31,13 +31,31 @@ pub enum Ask {
     },
 }
 
+/// The requests for the certificates of a component.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Csrs {
+    /// Of the broker.
+    pub broker: Csr,
+    /// Of the runtime, which has a key of its own.
+    pub runtime: Csr,
+}
+
+/// Where the private keys of a caller's certificates are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum KeyOrigin {
+    /// In Vault, which forgets them; they come with the certificates.
+    Vault,
+    /// In the caller's pod, which they never leave.
+    Pod,
+}
+
 /// What the caller gets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Answer {
-    /// To [`Ask::Nats`]; the private key is in `Of(ticket, IssuedKey)`.
-    Nats(NatsDocuments),
-    /// To [`Ask::Component`]; the keys are in `Of(ticket, IssuedKey)` and `Of(ticket, RuntimeKey)`.
-    Component(ComponentDocuments),
+    /// To [`Ask::Nats`]; the private key is in `Of(ticket, IssuedKey)`, if Vault made it.
+    Nats(KeyOrigin, NatsDocuments),
+    /// To [`Ask::Component`]; the keys are in `Of(ticket, IssuedKey)` and `Of(ticket, RuntimeKey)`, likewise.
+    Component(KeyOrigin, ComponentDocuments),
     /// To [`Ask::SignNonce`]: the raw 64 bytes.
     Signature(Vec<u8>),
     /// To any of them.
@@ -53,8 +71,10 @@ pub enum Call {
         ca: Pem,
         /// Holds the caller's token.
         token: Secret,
-        /// Filled with the private key.
+        /// Filled with the private key, or holds it already if there is a request for a certificate on it.
         key: Secret,
+        /// That request.
+        csr: Option<Csr>,
     },
     /// `BootstrapComponent`. Each certificate is independent, the user's key is made once.
     Component {
@@ -62,10 +82,12 @@ pub enum Call {
         ca: Pem,
         /// Holds the caller's token.
         token: Secret,
-        /// Filled with the broker's private key.
+        /// Filled with the broker's private key, or holds it already if there are requests for certificates.
         key: Secret,
-        /// Filled with the runtime's private key.
+        /// The same for the runtime's.
         runtime_key: Secret,
+        /// Those requests.
+        csrs: Option<Csrs>,
     },
     /// `SignNonce`. Changes nothing.
     SignNonce {
@@ -81,14 +103,27 @@ pub enum Call {
 /// What a [`Call`] brought back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reply {
-    /// To [`Call::Nats`]: the slot is filled.
+    /// To [`Call::Nats`]: the slot holds the certificate's key.
     Nats(NatsDocuments),
-    /// To [`Call::Component`]: both slots are filled.
+    /// To [`Call::Component`]: both slots hold the key of their certificate.
     Component(ComponentDocuments),
     /// To [`Call::SignNonce`]: the raw 64 bytes.
     Signature(Vec<u8>),
     /// The controller said no, and why.
     Rejected(Rejection),
+    /// A certificate that the controller sent is not what was asked for. No slot is filled.
+    Unfit(Unfit),
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Unfit {
+    /// Its authority did not sign it, or ends before it.
+    Chain,
+    /// It is not on the key that belongs to it.
+    Key,
+    /// It does not name exactly who asked.
+    Names,
 }
 
 /// What NATS starts on.
@@ -148,6 +183,14 @@ pub enum Rejection {
     NotEntitled,
     /// The nonce is not 15 characters of base64url.
     NonceMalformed,
+    /// The request for a certificate is not one, or one of the two that a component sends is missing.
+    CsrMalformed,
+    /// The request is for another kind of key than P-256.
+    CsrKeyForeign,
+    /// The key of the request has not signed it.
+    CsrForged,
+    /// The request asks for names or extensions.
+    CsrDemanding,
     /// The controller does not serve yet.
     NotServing,
     /// The API server does not answer.
@@ -160,7 +203,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::TokenMalformed,
         Self::TokenUnsigned,
         Self::TokenForged,
@@ -174,6 +217,10 @@ impl Rejection {
         Self::TokenUnbound,
         Self::NotEntitled,
         Self::NonceMalformed,
+        Self::CsrMalformed,
+        Self::CsrKeyForeign,
+        Self::CsrForged,
+        Self::CsrDemanding,
         Self::NotServing,
         Self::ReviewUnavailable,
         Self::VaultUnavailable,
@@ -197,6 +244,10 @@ impl Rejection {
             Self::TokenUnbound => "TOKEN_UNBOUND",
             Self::NotEntitled => "NOT_ENTITLED",
             Self::NonceMalformed => "NONCE_MALFORMED",
+            Self::CsrMalformed => "CSR_MALFORMED",
+            Self::CsrKeyForeign => "CSR_KEY_FOREIGN",
+            Self::CsrForged => "CSR_FORGED",
+            Self::CsrDemanding => "CSR_DEMANDING",
             Self::NotServing => "NOT_SERVING",
             Self::ReviewUnavailable => "REVIEW_UNAVAILABLE",
             Self::VaultUnavailable => "VAULT_UNAVAILABLE",
@@ -231,6 +282,16 @@ impl Rejection {
             Self::TokenUnbound => "The token is not bound to a pod.",
             Self::NotEntitled => "This service account may not have what was asked for.",
             Self::NonceMalformed => "The nonce is not 15 characters of base64url.",
+            Self::CsrMalformed => {
+                "The certificate request is not one PKCS#10 request in PEM of at most 4 KiB, or one of two is missing."
+            }
+            Self::CsrKeyForeign => "The certificate request is for another kind of key than P-256.",
+            Self::CsrForged => {
+                "The certificate request was not signed by its own key with ECDSA and SHA-256."
+            }
+            Self::CsrDemanding => {
+                "The certificate request asks for names or extensions; what a certificate says follows from who asks."
+            }
             Self::NotServing => "The controller is still starting.",
             Self::ReviewUnavailable => "The Kubernetes API server does not answer the controller.",
             Self::VaultUnavailable => "Vault does not answer the controller, or is sealed.",
@@ -264,6 +325,12 @@ impl Rejection {
                 "Run the pod under the platform's service account, or list its namespace in `--tenant-namespaces`."
             }
             Self::NonceMalformed => "Send the `nonce` of NATS' INFO line unchanged.",
+            Self::CsrMalformed => "Send one request for each certificate, or none, and Vault makes the keys.",
+            Self::CsrKeyForeign => "Make a P-256 key (prime256v1) for each certificate.",
+            Self::CsrForged => {
+                "Sign the request with the private key that belongs to it, and send it unchanged."
+            }
+            Self::CsrDemanding => "Send a request with an empty subject and without attributes.",
             Self::NotServing => "Wait; the controller's /readyz says what it waits for.",
             Self::ReviewUnavailable => {
                 "Wait; if it lasts, check that the controller may create tokenreviews."
@@ -301,7 +368,11 @@ impl Rejection {
             | Self::TokenRefused
             | Self::TokenUnbound
             | Self::NotEntitled
-            | Self::NonceMalformed => None,
+            | Self::NonceMalformed
+            | Self::CsrMalformed
+            | Self::CsrKeyForeign
+            | Self::CsrForged
+            | Self::CsrDemanding => None,
         }
     }
 }

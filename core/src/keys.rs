@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::{Examined, Signer};
-use crate::names::KeyId;
+use crate::names::{Csr, KeyId};
 use crate::secret::Secret;
 
 /// One request to the keyring.
@@ -15,6 +15,11 @@ pub enum Call {
     /// 32 bytes from the operating system.
     MintSealKey {
         /// Filled with them.
+        into: Secret,
+    },
+    /// A P-256 key for a certificate, of the operating system's randomness.
+    MintCertificateKey {
+        /// Filled with it, PKCS#8 PEM.
         into: Secret,
     },
     /// Wipes these slots. An empty one stays empty: doing it twice is doing it once.
@@ -38,6 +43,8 @@ pub enum Call {
 pub enum Reply {
     /// To [`Call::MintSealKey`].
     Minted(KeyId),
+    /// To [`Call::MintCertificateKey`]: a request for a certificate on the key, which asks for nothing else.
+    CertificateKey(Csr),
     /// To [`Call::Forget`].
     Forgotten,
     /// To [`Call::Examine`].

@@ -187,6 +187,19 @@ name!(
     |text| text.len() <= 65_536 && text.starts_with("-----BEGIN CERTIFICATE-----")
 );
 
+/// Longest request for a certificate: one for RSA-4096 with names, so that it is told for what it is.
+pub const CSR_BYTES_MAX: usize = 4_096;
+
+name!(
+    /// A request for a certificate (PKCS#10) in PEM, as text. What it says is parsed where it comes from.
+    Csr,
+    "a certificate request",
+    "at most 4 KiB of ASCII that begin with -----BEGIN CERTIFICATE REQUEST-----",
+    |text| text.len() <= CSR_BYTES_MAX
+        && text.is_ascii()
+        && text.starts_with("-----BEGIN CERTIFICATE REQUEST-----")
+);
+
 impl Pem {
     /// Whether both are the same, line breaks at the end aside: servers differ in those, and one server in time.
     #[must_use]

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::names::{Accessor, Identity, Pem};
+use crate::names::{Accessor, Csr, Identity, Pem};
 use crate::secret::Secret;
 use crate::time::Unix;
 
@@ -147,6 +147,16 @@ pub enum Call {
         /// Filled with the private key, PKCS#8 PEM.
         into: Secret,
     },
+    /// `POST pki/sign/…`: a certificate on the key of a request that was made elsewhere. Stores nothing (`no_store`), so
+    /// each is independent.
+    SignCertificate {
+        /// Authority.
+        token: Secret,
+        /// What is asked for. Nothing of it is taken from the CSR.
+        request: CertificateRequest,
+        /// Holds the public key, and proves that its sender has the private one.
+        csr: Csr,
+    },
     /// `POST nats/sign/…`: Ed25519 over `input`. Changes nothing.
     Sign {
         /// Authority.
@@ -202,7 +212,7 @@ pub enum Reply {
     Password,
     /// To [`Call::ReadGeneration`]; `None` if it was never written, or its engine is not mounted yet.
     Generation(Option<Generation>),
-    /// To [`Call::Issue`]: the slot is filled.
+    /// To [`Call::Issue`], whose slot is filled, and to [`Call::SignCertificate`].
     Certificate(Certificate),
     /// To [`Call::Sign`]: the raw 64 bytes.
     Signature(Vec<u8>),
@@ -284,7 +294,7 @@ pub struct Generation {
     pub generation: u64,
 }
 
-/// What is asked of `pki/issue/<role>`.
+/// What is asked of `pki/issue/<role>` and `pki/sign/<role>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CertificateRequest {
     /// The PKI role.

@@ -54,9 +54,16 @@ async fn requests(platform: &Platform) {
     let others = mounted("component-b/tokens/kubefox");
     let [_, others_claims, _] = parts(&others);
     let huge = "x".repeat(9_000);
-    let component =
-        |token: &str| BootstrapRequest::Component(ComponentBootstrapRequest { token: token.to_owned() });
-    let nats = |token: &str| BootstrapRequest::Nats(NatsBootstrapRequest { token: token.to_owned() });
+    let component = |token: &str| {
+        BootstrapRequest::Component(ComponentBootstrapRequest {
+            token: token.to_owned(),
+            csr: String::new(),
+            runtime_csr: String::new(),
+        })
+    };
+    let nats = |token: &str| {
+        BootstrapRequest::Nats(NatsBootstrapRequest { token: token.to_owned(), csr: String::new() })
+    };
     let sign = |token: &str, nonce: &str| {
         BootstrapRequest::SignNonce(SignNonceRequest { token: token.to_owned(), nonce: nonce.to_owned() })
     };

@@ -99,7 +99,11 @@ impl Caller {
     }
 
     pub(crate) async fn bootstrap(&self) -> ComponentBootstrapResponse {
-        let request = BootstrapRequest::Component(ComponentBootstrapRequest { token: self.token() });
+        let request = BootstrapRequest::Component(ComponentBootstrapRequest {
+            token: self.token(),
+            csr: String::new(),
+            runtime_csr: String::new(),
+        });
         match self.client.carry(&self.ca, request).await {
             Ok(Ok(BootstrapResponse::Component(documents))) => documents,
             Ok(Ok(BootstrapResponse::Nats(_) | BootstrapResponse::SignNonce(_))) => {

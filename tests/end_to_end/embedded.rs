@@ -1,5 +1,7 @@
 //! On the embedded servers.
 
+use data_encoding::BASE64;
+use kubefox_sim::fake::vault::SECRET_MARK;
 use serde_json::json;
 
 use crate::run::{Run, finish, text, up};
@@ -27,6 +29,29 @@ fn the_first_start_initializes_and_the_second_unseals_the_same_platform() {
         second.get("/proof/payload"),
         "each run sends a message of its own"
     );
+}
+
+/// The embedded Vault marks every key that it makes. A second start, on a Vault that knows the platform, is no different.
+#[test]
+fn keys_are_made_where_they_are_told_to_be_and_the_platform_works_alike() {
+    let state = tempfile::tempdir().expect("a temporary directory");
+    for (origin, in_vault) in [("vault", true), ("pod", false)] {
+        let run = Run::of(state.path(), &["--key-origin", origin]);
+
+        assert_eq!(*run.get("/ok"), json!(true));
+        assert_eq!([run.get("/proof/delivered"), run.get("/proof/returned")], [&json!(true), &json!(true)]);
+        let keys = ["nats", "component-a", "component-b"].map(|pod| {
+            let path = state.path().join(format!("pods/{pod}/shared/tls.key"));
+            let text = std::fs::read_to_string(path).expect("the role wrote it");
+            let base64: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+            BASE64.decode(base64.as_bytes()).expect("PEM is base64")
+        });
+        for key in &keys {
+            let is_marked = key.windows(SECRET_MARK.len()).any(|window| window == SECRET_MARK);
+            assert_eq!(is_marked, in_vault, "a key whose origin is the {origin}");
+        }
+        assert_ne!(keys[1], keys[2], "each has its own");
+    }
 }
 
 #[test]

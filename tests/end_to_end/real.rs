@@ -32,6 +32,18 @@ fn real_servers_come_up_from_empty_disks_and_again_from_their_own() {
     check_jwts(&jwts_of(&state.path().join("pods/nats/shared/nats.conf")), state.path());
 }
 
+/// OpenBao signs the requests of both sides, nats-server and the runtimes work on keys that it has never seen.
+#[test]
+#[ignore = "needs the servers of tests/peers/build"]
+fn real_servers_work_on_keys_that_were_born_in_the_pods() {
+    let state = tempfile::tempdir().expect("a temporary directory");
+
+    let run = Run::of(state.path(), &["--real", "--key-origin", "pod"]);
+
+    assert_eq!(*run.get("/ok"), json!(true));
+    assert_eq!([run.get("/proof/delivered"), run.get("/proof/returned")], [&json!(true), &json!(true)]);
+}
+
 /// The golden JWTs of core are what the official library accepts, a user's among them.
 #[test]
 #[ignore = "needs jwt-check of tests/peers/build"]

@@ -37,7 +37,11 @@ impl Asking {
 
     /// Asks for the documents of a component.
     pub(crate) async fn bootstrap(&self) -> Result<ComponentBootstrapResponse> {
-        let message = ComponentBootstrapRequest { token: self.token.clone() };
+        let message = ComponentBootstrapRequest {
+            token: self.token.clone(),
+            csr: String::new(),
+            runtime_csr: String::new(),
+        };
         match self.ask(BootstrapRequest::Component(message)).await? {
             BootstrapResponse::Component(response) => Ok(response),
             BootstrapResponse::Nats(_) | BootstrapResponse::SignNonce(_) => {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use kubefox_core::bootstrap::{Call, Rejection, Reply};
 use kubefox_core::machine::{Outcome, Ticket};
+use kubefox_core::names::TrustDomain;
 use kubefox_core::secret::{Asker, Own, Secret};
 use kubefox_io::adapter::{Slots as _, bootstrap};
 use kubefox_io::exchange::Request;
@@ -87,14 +88,15 @@ async fn until_served(asks: &Asking, caller: &Caller, begin: Instant) -> Result<
     let (token, key) = (Secret::Own(Own::CallerJwt), Secret::Of(Ticket(0), Asker::IssuedKey));
     keyring.fill(token, Zeroizing::new(caller.token.clone().into_bytes()));
     let runtime_key = Secret::Of(Ticket(0), Asker::RuntimeKey);
-    let call = Call::Component { ca: asks.ca.clone(), token, key, runtime_key };
+    let call = Call::Component { ca: asks.ca.clone(), token, key, runtime_key, csrs: None };
+    let context = bootstrap::Context { trust_domain: TrustDomain::parse("cluster.local")? };
     let (mut told_busy, mut not_answered) = (0, 0);
     loop {
         let Request::Bootstrap { ca, message } = bootstrap::encode(&call, &keyring)? else {
             bail!("a caller's call is a message to the controller");
         };
         let answer = asks.client.carry(&ca, message).await;
-        let outcome = answer.map(|response| bootstrap::decode(&call, response, &mut keyring));
+        let outcome = answer.map(|response| bootstrap::decode(&call, response, &context, &mut keyring));
         let pause = match outcome.unwrap_or_else(Outcome::Unknown) {
             Outcome::Ok(Reply::Component(_)) => {
                 return Ok(Served { after: begin.elapsed(), told_busy, not_answered });

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Broker, Call, Dialled, KEY, Notice, RUNTIME_KEY, State, TOKEN};
-use crate::bootstrap::{self, ComponentDocuments};
+use crate::bootstrap::{self, ComponentDocuments, Csrs};
 use crate::documents::jwt::{self, Kind};
 use crate::documents::nkey::PublicKey;
 use crate::fatal::Fatal;
@@ -31,9 +31,14 @@ impl Held {
 }
 
 impl State {
-    pub(super) fn bootstrapping(ca: Pem, now: Now, out: &mut Out<Broker>) -> Self {
-        let call =
-            bootstrap::Call::Component { ca: ca.clone(), token: TOKEN, key: KEY, runtime_key: RUNTIME_KEY };
+    pub(super) fn bootstrapping(ca: Pem, csrs: Option<Csrs>, now: Now, out: &mut Out<Broker>) -> Self {
+        let call = bootstrap::Call::Component {
+            ca: ca.clone(),
+            token: TOKEN,
+            key: KEY,
+            runtime_key: RUNTIME_KEY,
+            csrs,
+        };
         Self::Bootstrapping { call: out.call(now.in_ms(BOOTSTRAP_MS), Call::Bootstrap(call)), ca }
     }
 }
@@ -49,7 +54,7 @@ impl Broker {
     }
 }
 
-/// The JWT must be the user's and alive, both certificates alive and of the authority that is mounted. The user
+/// The JWT must be the user's and alive, both certificates live for long enough and be of the authority that is mounted. The user
 /// stays the same for the life of the process: subscriptions and the connection are in its name.
 pub(super) fn judge(
     documents: ComponentDocuments,

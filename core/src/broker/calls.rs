@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::{self, Rejection};
+use crate::bootstrap::{self, KeyOrigin, Rejection};
 use crate::documents::nkey::PublicKey;
 use crate::fatal::Fatal;
 use crate::initializer;
+use crate::keys;
 use crate::listener;
 use crate::names::{Nonce, SubjectTail};
 use crate::nats;
@@ -18,6 +19,8 @@ use crate::volume;
 /// What the operator chose.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Config {
+    /// Where the private keys of the certificates are made.
+    pub key_origin: KeyOrigin,
     /// For how long a mount may be late before its absence is for good.
     pub mount_grace_ms: u64,
     /// After how long the broker gives up, unless it has served once; 0 for never.
@@ -31,6 +34,8 @@ pub enum Call {
     Volume(volume::Call),
     /// To the controller.
     Bootstrap(bootstrap::Call),
+    /// To the keyring.
+    Keys(keys::Call),
     /// To the server that the runtime dials.
     Listener(listener::Call),
     /// To NATS.
@@ -44,6 +49,8 @@ pub enum Reply {
     Volume(volume::Reply),
     /// From the controller.
     Bootstrap(bootstrap::Reply),
+    /// From the keyring.
+    Keys(keys::Reply),
     /// From the server that the runtime dials.
     Listener(listener::Reply),
     /// From NATS.

@@ -1,7 +1,7 @@
 //! The broker: keeps a component's documents fresh, serves its runtime, and connects it to NATS.
 //!
 //! ```text
-//! start ─> ReadingTrust ─> ReadingToken ─> Bootstrapping ─> WritingBundle ─> Presenting ─> Connecting ─> Serving
+//! start ─> ReadingTrust ─> ReadingToken ─> [MintingKeys ─>] Bootstrapping ─> WritingBundle ─> Presenting ─> Connecting ─> Serving
 //!               ^                                                                 │                         ^
 //!               │                                                                 └── NATS is connected ────┘
 //!           BackingOff <── from each but Serving: not there yet, any doubt, any no that can pass
@@ -23,6 +23,7 @@
 mod bootstrapping;
 mod calls;
 mod connecting;
+mod minting_keys;
 mod presenting;
 mod publishing;
 mod reading_token;
@@ -46,9 +47,10 @@ use crate::fatal::Fatal;
 use crate::initializer::{
     self, LOOK_AGAIN_MS, Place, Verdict, WRITES_REFUSED_MAX, judge_token, judge_trust, rejected,
 };
+use crate::keys;
 use crate::listener;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Refusal, Seed, Standing, Ticket};
-use crate::names::Pem;
+use crate::names::{Csr, Pem};
 use crate::nats::{self, Link};
 use crate::phases::phases;
 use crate::retry::{Attempt, backoff};
@@ -90,14 +92,40 @@ pub struct Broker {
 /// What is awaited on the way to fresh documents in use, and what only that phase needs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum State {
-    ReadingTrust { call: CallId },
-    ReadingToken { call: CallId, ca: Pem },
-    Bootstrapping { call: CallId, ca: Pem },
-    WritingBundle { call: CallId },
-    Presenting { call: CallId },
-    Connecting { call: CallId },
-    BackingOff { until: Mono, wait: Wait, resume: Resume },
-    Serving { look_at: Mono },
+    ReadingTrust {
+        call: CallId,
+    },
+    ReadingToken {
+        call: CallId,
+        ca: Pem,
+    },
+    /// The broker's key, or the runtime's once there is the request on the broker's.
+    MintingKeys {
+        call: CallId,
+        ca: Pem,
+        broker: Option<Csr>,
+    },
+    Bootstrapping {
+        call: CallId,
+        ca: Pem,
+    },
+    WritingBundle {
+        call: CallId,
+    },
+    Presenting {
+        call: CallId,
+    },
+    Connecting {
+        call: CallId,
+    },
+    BackingOff {
+        until: Mono,
+        wait: Wait,
+        resume: Resume,
+    },
+    Serving {
+        look_at: Mono,
+    },
     Finished,
     Stopped(Fatal),
 }
@@ -200,6 +228,7 @@ impl Machine for Broker {
             State::BackingOff { resume: Resume::Connect, .. } | State::Serving { .. } => self.serve(now, out),
             State::ReadingTrust { .. }
             | State::ReadingToken { .. }
+            | State::MintingKeys { .. }
             | State::Bootstrapping { .. }
             | State::WritingBundle { .. }
             | State::Presenting { .. }
@@ -215,6 +244,7 @@ impl Machine for Broker {
             State::Serving { look_at } => Some((*look_at, "the next look at what needs renewal")),
             State::ReadingTrust { .. }
             | State::ReadingToken { .. }
+            | State::MintingKeys { .. }
             | State::Bootstrapping { .. }
             | State::WritingBundle { .. }
             | State::Presenting { .. }
@@ -242,6 +272,7 @@ impl Machine for Broker {
         match self.state {
             State::ReadingTrust { .. }
             | State::ReadingToken { .. }
+            | State::MintingKeys { .. }
             | State::Bootstrapping { .. }
             | State::WritingBundle { .. }
             | State::Presenting { .. }
@@ -261,6 +292,7 @@ impl Machine for Broker {
             State::Stopped(fatal) => Standing::Stopped(fatal),
             State::ReadingTrust { .. }
             | State::ReadingToken { .. }
+            | State::MintingKeys { .. }
             | State::Bootstrapping { .. }
             | State::WritingBundle { .. }
             | State::Presenting { .. }
@@ -282,6 +314,7 @@ impl State {
         fn phase(&self) match (self) {
             Self::ReadingTrust { .. } => "ReadingTrust",
             Self::ReadingToken { .. } => "ReadingToken",
+            Self::MintingKeys { .. } => "MintingKeys",
             Self::Bootstrapping { .. } => "Bootstrapping",
             Self::WritingBundle { .. } => "WritingBundle",
             Self::Presenting { .. } => "Presenting",
@@ -297,7 +330,9 @@ impl State {
 impl Broker {
     /// The call that the acquiring state awaits has ended.
     fn done(&mut self, now: Now, outcome: Outcome<Reply>, out: &mut Out<Self>) {
-        use State::{Bootstrapping, Connecting, Presenting, ReadingToken, ReadingTrust, WritingBundle};
+        use State::{
+            Bootstrapping, Connecting, MintingKeys, Presenting, ReadingToken, ReadingTrust, WritingBundle,
+        };
 
         let verdict = match (self.state.clone(), outcome) {
             (WritingBundle { .. }, Outcome::Refused(Refusal::Local)) => self.write_refused(),
@@ -320,8 +355,11 @@ impl Broker {
             (ReadingToken { ca, .. }, Outcome::Ok(Reply::Volume(volume::Reply::Token(file)))) => {
                 judge_token(file).map(|()| {
                     self.came(Place::Mounts);
-                    State::bootstrapping(ca, now, out)
+                    State::at_keys(self.config.key_origin, ca, now, out)
                 })
+            }
+            (MintingKeys { ca, broker, .. }, Outcome::Ok(Reply::Keys(keys::Reply::CertificateKey(csr)))) => {
+                Verdict::Go(State::minted(ca, broker, csr, now, out))
             }
             (
                 Bootstrapping { ca, .. },
@@ -335,6 +373,9 @@ impl Broker {
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Rejected(rejection)))) => {
                 rejected(rejection)
+            }
+            (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(_)))) => {
+                Verdict::Stop(Fatal::DocumentsMalformed)
             }
             (WritingBundle { .. }, Outcome::Ok(Reply::Volume(volume::Reply::Written))) => {
                 out.notice(Notice::Written);
@@ -447,6 +488,7 @@ impl State {
         match self {
             Self::ReadingTrust { call }
             | Self::ReadingToken { call, .. }
+            | Self::MintingKeys { call, .. }
             | Self::Bootstrapping { call, .. }
             | Self::WritingBundle { call }
             | Self::Presenting { call }
@@ -461,6 +503,7 @@ impl State {
             Self::ReadingTrust { .. } | Self::ReadingToken { .. } => {
                 Wait::Bootstrap(initializer::Wait::Mounts)
             }
+            Self::MintingKeys { .. } => Wait::Bootstrap(initializer::Wait::Keyring),
             Self::Bootstrapping { .. } => Wait::Bootstrap(initializer::Wait::Controller),
             Self::WritingBundle { .. } => Wait::Bootstrap(initializer::Wait::Volume),
             Self::Presenting { .. } => Wait::Listener,
@@ -475,6 +518,7 @@ impl State {
             Self::Finished | Self::Stopped(_) => true,
             Self::ReadingTrust { .. }
             | Self::ReadingToken { .. }
+            | Self::MintingKeys { .. }
             | Self::Bootstrapping { .. }
             | Self::WritingBundle { .. }
             | Self::Presenting { .. }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use self::fixtures::*;
 use super::*;
-use crate::bootstrap::{ComponentDocuments, Rejection};
+use crate::bootstrap::{ComponentDocuments, Csrs, KeyOrigin, Rejection, Unfit};
 use crate::machine::{Effect, Lost};
 use crate::secret::Piece;
 use crate::time::Unix;
@@ -49,6 +49,22 @@ fn a_clean_start_is_six_calls() {
     assert_eq!(bench.machine.standing(), Standing::Ready);
     let look = (Mono(60_000), "the next look at what needs renewal");
     assert_eq!(bench.machine.poll_timeout(), Some(look));
+}
+
+#[test]
+fn a_certificate_that_is_not_what_was_asked_for_or_ends_at_once_is_never_used() {
+    let ends = Unix(UNIX + 59);
+    let fit = sent("a", UNIX);
+    let brief = |certificate: &Certificate| Certificate { not_after: ends, ..certificate.clone() };
+    for outcome in [
+        Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(Unfit::Key))),
+        documents(ComponentDocuments { certificate: brief(&fit.certificate), ..fit.clone() }),
+        documents(ComponentDocuments { runtime: brief(&fit.runtime), ..fit }),
+    ] {
+        let mut bench = Bench::at("Bootstrapping");
+        assert_eq!(bench.done(2, outcome), []);
+        assert_eq!(bench.machine.standing(), Standing::Stopped(Fatal::DocumentsMalformed));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! ReadingApiToken → Reviewing → ExchangingToken, or the token of an earlier login
-//!   NATS:       → ReadingJwt ×3 → IssuingNats → answer
+//!   NATS:       → ReadingJwt ×3 → IssuingNats → answer            (Issuing…: on a key of Vault's, or on the caller's own)
 //!   component:  → ReadingUserKey → SigningUser → IssuingComponent → IssuingRuntime → answer
 //!                   ^  └ absent → WritingUserKey ─┐
 //!                   └─────────────────────────────┘
@@ -24,14 +24,14 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::calls::{Answer, Ask, Call, Config, NatsKeys, Notice, Reply};
-use crate::bootstrap::{ComponentDocuments, NatsDocuments, Rejection};
+use crate::bootstrap::{ComponentDocuments, KeyOrigin, NatsDocuments, Rejection};
 use crate::caller::Caller;
 use crate::documents::certificate::{request, ttl_s};
 use crate::documents::jwt::{self, Unsigned};
 use crate::documents::nkey::{Prefix, PublicKey};
 use crate::kubernetes::{self, Pod, Review};
 use crate::machine::{CallId, Outcome, Refusal, Seed, Ticket};
-use crate::names::{Identity, Nonce, caller_audience};
+use crate::names::{Csr, Identity, Nonce, caller_audience};
 use crate::retry::{Stream, draw};
 use crate::secret::{Asker, Own, Secret};
 use crate::time::{Mono, Now, Unix};
@@ -128,8 +128,8 @@ pub(super) struct View<'a> {
 /// Vault's role that answers a question.
 pub(super) const fn role(ask: &Ask) -> AuthRole {
     match ask {
-        Ask::Nats => AuthRole::Nats,
-        Ask::Component | Ask::SignNonce { .. } => AuthRole::Component,
+        Ask::Nats(_) => AuthRole::Nats,
+        Ask::Component(_) | Ask::SignNonce { .. } => AuthRole::Component,
     }
 }
 
@@ -295,8 +295,8 @@ impl Session {
     /// Vault's token is there: what is asked for comes next.
     fn at_documents(self) -> Self {
         let state = match &self.ask {
-            Ask::Nats => State::ReadingJwt(Vec::new()),
-            Ask::Component => State::ReadingUserKey { written: false },
+            Ask::Nats(_) => State::ReadingJwt(Vec::new()),
+            Ask::Component(_) => State::ReadingUserKey { written: false },
             Ask::SignNonce { nonce } => State::SigningNonce { nonce: nonce.clone(), key_ensured: false },
         };
         Self { state, call: None, ..self }
@@ -403,17 +403,21 @@ impl Session {
 
     fn answer_nats(self, jwts: [String; 3], certificate: Certificate) -> Verdict {
         let [operator, system_account, platform_account] = jwts;
-        self.answer(Answer::Nats(NatsDocuments { operator, system_account, platform_account, certificate }))
+        let documents = NatsDocuments { operator, system_account, platform_account, certificate };
+        let origin = self.key_origin();
+        self.answer(Answer::Nats(origin, documents))
     }
 
     fn answer_component(self, user: User, certificate: Certificate, runtime: Certificate) -> Verdict {
-        self.answer(Answer::Component(ComponentDocuments {
+        let documents = ComponentDocuments {
             user: user.key,
             user_jwt: user.jwt,
             user_jwt_expires: user.expires,
             certificate,
             runtime,
-        }))
+        };
+        let origin = self.key_origin();
+        self.answer(Answer::Component(origin, documents))
     }
 
     /// Vault did not do what the caller's own token asked it to.
@@ -452,10 +456,30 @@ impl Session {
         Verdict::Answer(Box::new(Answered { session: self, answer, notice }))
     }
 
+    /// On the key that the caller made in its pod, or else on one that Vault makes. Its names are the same.
     fn issue(&self, role: PkiRole, into: Asker, view: &View<'_>) -> Call {
         let request = request(role, self.known_identity(), &view.config.trust_domain, ttl_s(role));
         let token = self.token();
-        Call::Vault(vault::Call::Issue { token, request, into: self.slot(into) })
+        Call::Vault(match self.csr(role) {
+            Some(csr) => vault::Call::SignCertificate { token, request, csr: csr.clone() },
+            None => vault::Call::Issue { token, request, into: self.slot(into) },
+        })
+    }
+
+    const fn key_origin(&self) -> KeyOrigin {
+        match &self.ask {
+            Ask::Nats(Some(_)) | Ask::Component(Some(_)) => KeyOrigin::Pod,
+            Ask::Nats(None) | Ask::Component(None) | Ask::SignNonce { .. } => KeyOrigin::Vault,
+        }
+    }
+
+    fn csr(&self, role: PkiRole) -> Option<&Csr> {
+        match &self.ask {
+            Ask::Nats(csr) => csr.as_ref(),
+            Ask::Component(csrs) if role == PkiRole::Runtime => csrs.as_ref().map(|csrs| &csrs.runtime),
+            Ask::Component(csrs) => csrs.as_ref().map(|csrs| &csrs.broker),
+            Ask::SignNonce { .. } => None,
+        }
     }
 
     /// The slot of Vault's token.

@@ -59,6 +59,26 @@ mod tests {
         assert!(!text(AuthRole::Agent).contains("common_name"));
     }
 
+    /// What may be said is the same, but for who makes the key; so is what must be.
+    #[test]
+    fn a_caller_s_key_may_be_its_own_and_gets_no_more_for_it() {
+        for role in AuthRole::ALL {
+            let (issued, signed) = (stanzas(&text(role), "issue"), stanzas(&text(role), "sign"));
+            match role {
+                // Its one certificate is on a key that Vault makes; setup asks for none.
+                AuthRole::Controller | AuthRole::ControllerSetup => assert!(signed.is_empty()),
+                AuthRole::Nats
+                | AuthRole::Opensearch
+                | AuthRole::Collector
+                | AuthRole::Agent
+                | AuthRole::Component => {
+                    assert!(!signed.is_empty());
+                    assert_eq!(signed, issued, "{role:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_component_owns_what_has_its_name_and_nothing_that_begins_with_it() {
         let alias = "identity.entity.aliases.auth_kubernetes_1a2b3c4d.metadata";
@@ -71,6 +91,7 @@ mod tests {
             ("pki/issue/component".into(), "update"),
             ("pki/sign/component".into(), "update"),
             ("pki/issue/runtime".into(), "update"),
+            ("pki/sign/runtime".into(), "update"),
             (format!("nats/keys/user.{namespace}.{name}"), "read,update"),
             (format!("nats/sign/user.{namespace}.{name}"), "update"),
             (format!("environments/data/{namespace}/*"), "read"),
@@ -111,6 +132,20 @@ mod tests {
                 assert!(!path.ends_with("/config") && !path.starts_with("nats/export"), "{role:?}: {path}");
             }
         }
+    }
+
+    /// The names below `pki/<engine>/` with their rules, less what says who makes the key.
+    fn stanzas(text: &str, engine: &str) -> BTreeMap<String, Vec<String>> {
+        let begins = format!("path \"pki/{engine}/");
+        let rules = text.split(begins.as_str()).skip(1).map(|rest| {
+            let (name, rest) = rest.split_once('"').expect("a path ends");
+            let (rule, _) = rest.split_once("\n}").expect("a rule ends");
+            let lines = rule.lines().map(|line| line.replace(' ', "").replace("\"csr\",", ""));
+            let says_whose_key =
+                |line: &String| line.starts_with("\"csr\"") || line.starts_with("\"private_key_format\"");
+            (name.into(), lines.filter(|line| !says_whose_key(line)).collect())
+        });
+        rules.collect()
     }
 
     fn text(role: AuthRole) -> String {

@@ -6,16 +6,19 @@ use crate::documents::jwt::{self, Claims, Kind};
 use crate::documents::nkey::PublicKey;
 use crate::fatal::Fatal;
 use crate::machine::Out;
-use crate::names::Pem;
+use crate::names::{Csr, Pem};
 use crate::time::{Now, Unix};
 use crate::vault::Certificate;
+
+/// A certificate that ends sooner would be gone before what is started on it works.
+pub(crate) const CERTIFICATE_LIFE_S_MIN: u64 = 60;
 
 /// How long the controller may take: it asks the API server once and Vault several times.
 pub(crate) const BOOTSTRAP_MS: u64 = 15_000;
 
 impl State {
-    pub(super) fn bootstrapping(ca: Pem, now: Now, out: &mut Out<Initializer>) -> Self {
-        let call = Call::Bootstrap(bootstrap::Call::Nats { ca: ca.clone(), token: TOKEN, key: KEY });
+    pub(super) fn bootstrapping(ca: Pem, csr: Option<Csr>, now: Now, out: &mut Out<Initializer>) -> Self {
+        let call = Call::Bootstrap(bootstrap::Call::Nats { ca: ca.clone(), token: TOKEN, key: KEY, csr });
         Self::Bootstrapping { call: out.call(now.in_ms(BOOTSTRAP_MS), call), ca }
     }
 }
@@ -59,9 +62,9 @@ fn alive(text: &str, now: Now) -> Option<Claims> {
     (claims.expires.unwrap_or(Unix(u64::MAX)) > now.unix).then_some(claims)
 }
 
-/// Whether a certificate is alive and of this authority. The end of a PEM file may or may not be a line break.
+/// Whether a certificate lives for long enough and is of this authority. The end of a PEM file may or may not be a line break.
 pub(crate) fn is_usable(certificate: &Certificate, ca: &Pem, now: Now) -> bool {
-    certificate.ca.is_same(ca) && certificate.not_after > now.unix
+    certificate.ca.is_same(ca) && certificate.not_after.0 >= now.unix.0.saturating_add(CERTIFICATE_LIFE_S_MIN)
 }
 
 /// What a no of the controller means for whoever wants to start.
@@ -83,7 +86,11 @@ pub(crate) fn rejected<T>(rejection: Rejection) -> Verdict<T> {
         | Rejection::TokenRefused
         | Rejection::TokenUnbound => Verdict::Stop(Fatal::TokenRefused),
         Rejection::NotEntitled => Verdict::Stop(Fatal::NotEntitled),
-        // No nonce was sent: the controller speaks about another request than ours.
-        Rejection::NonceMalformed => Verdict::Stop(Fatal::DocumentsMalformed),
+        // No nonce was sent, and the requests are made as they should be: the controller speaks another language.
+        Rejection::NonceMalformed
+        | Rejection::CsrMalformed
+        | Rejection::CsrKeyForeign
+        | Rejection::CsrForged
+        | Rejection::CsrDemanding => Verdict::Stop(Fatal::DocumentsMalformed),
     }
 }

@@ -5,7 +5,8 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use super::Wait;
-use crate::bootstrap;
+use crate::bootstrap::{self, KeyOrigin};
+use crate::keys;
 use crate::time::Unix;
 use crate::volume;
 
@@ -18,6 +19,8 @@ pub struct Config {
     pub directory: String,
     /// Where NATS writes which ports it listens on, as an absolute path, if anybody wants to know.
     pub ports_file_dir: Option<String>,
+    /// Where the certificate's private key is made.
+    pub key_origin: KeyOrigin,
     /// For how long a mount may be late before its absence is for good.
     pub mount_grace_ms: u64,
     /// After how long the initializer gives up; 0 for never.
@@ -31,6 +34,8 @@ pub enum Call {
     Volume(volume::Call),
     /// To the controller.
     Bootstrap(bootstrap::Call),
+    /// To the keyring.
+    Keys(keys::Call),
 }
 
 /// What a [`Call`] brought back.
@@ -40,6 +45,8 @@ pub enum Reply {
     Volume(volume::Reply),
     /// From the controller.
     Bootstrap(bootstrap::Reply),
+    /// From the keyring.
+    Keys(keys::Reply),
 }
 
 /// Nobody asks an initializer anything.

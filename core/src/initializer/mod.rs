@@ -1,8 +1,8 @@
 //! The NATS initializer: exchanges the pod's token for what NATS starts on, writes it to the shared volume, ends.
 //!
 //! ```text
-//! start ─> ReadingTrust ─> ReadingToken ─> Bootstrapping ─> WritingBundle ─> Finished
-//!               ^
+//! start ─> ReadingTrust ─> ReadingToken ──────────────────> Bootstrapping ─> WritingBundle ─> Finished
+//!               ^               └─> MintingKey, if its origin is the pod ─┘
 //!           BackingOff <── from each: not there yet, any doubt, any no that can pass
 //!
 //! anywhere ── a no that cannot pass, or the time is over ──> Stopped
@@ -14,6 +14,7 @@
 
 mod bootstrapping;
 mod calls;
+mod minting_key;
 mod reading_token;
 mod reading_trust;
 #[cfg(test)]
@@ -27,13 +28,15 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::bootstrapping::{BOOTSTRAP_MS, is_usable, rejected};
 pub use self::calls::{Answer, Ask, Call, Config, Notice, Reply, Signal};
+pub(crate) use self::minting_key::MINT_KEY_MS;
 pub(crate) use self::reading_token::{READ_TOKEN_MS, judge as judge_token};
 pub(crate) use self::reading_trust::{READ_TRUST_MS, judge as judge_trust};
 pub use self::verdict::Wait;
 pub(crate) use self::verdict::{LOOK_AGAIN_MS, Place, Verdict, WRITES_REFUSED_MAX};
 pub(crate) use self::writing_bundle::{WRITE_BUNDLE_MS, file};
-use crate::bootstrap;
+use crate::bootstrap::{self, KeyOrigin};
 use crate::fatal::Fatal;
+use crate::keys;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Refusal, Seed, Standing};
 use crate::names::Pem;
 use crate::phases::phases;
@@ -68,6 +71,7 @@ pub struct Initializer {
 enum State {
     ReadingTrust { call: CallId },
     ReadingToken { call: CallId, ca: Pem },
+    MintingKey { call: CallId, ca: Pem },
     Bootstrapping { call: CallId, ca: Pem },
     WritingBundle { call: CallId },
     BackingOff { until: Mono, wait: Wait },
@@ -138,6 +142,7 @@ impl Machine for Initializer {
             State::BackingOff { until, wait } => Some((*until, wait.sentence())),
             State::ReadingTrust { .. }
             | State::ReadingToken { .. }
+            | State::MintingKey { .. }
             | State::Bootstrapping { .. }
             | State::WritingBundle { .. }
             | State::Finished
@@ -160,6 +165,7 @@ impl Machine for Initializer {
         match self.state {
             State::ReadingTrust { .. } => self.wait.unwrap_or(Wait::Mounts).sentence(),
             State::ReadingToken { .. } => self.wait.unwrap_or(Wait::Mounts).sentence(),
+            State::MintingKey { .. } => self.wait.unwrap_or(Wait::Keyring).sentence(),
             State::Bootstrapping { .. } => self.wait.unwrap_or(Wait::Controller).sentence(),
             State::WritingBundle { .. } => self.wait.unwrap_or(Wait::Volume).sentence(),
             State::BackingOff { wait, .. } => wait.sentence(),
@@ -173,6 +179,7 @@ impl Machine for Initializer {
         match self.state {
             State::ReadingTrust { .. }
             | State::ReadingToken { .. }
+            | State::MintingKey { .. }
             | State::Bootstrapping { .. }
             | State::WritingBundle { .. }
             | State::BackingOff { .. } => Standing::Starting,
@@ -187,6 +194,7 @@ impl State {
         fn phase(&self) match (self) {
             Self::ReadingTrust { .. } => "ReadingTrust",
             Self::ReadingToken { .. } => "ReadingToken",
+            Self::MintingKey { .. } => "MintingKey",
             Self::Bootstrapping { .. } => "Bootstrapping",
             Self::WritingBundle { .. } => "WritingBundle",
             Self::BackingOff { .. } => "BackingOff",
@@ -199,7 +207,7 @@ impl State {
 impl Initializer {
     /// The awaited call has ended.
     fn done(&mut self, now: Now, outcome: Outcome<Reply>, out: &mut Out<Self>) {
-        use State::{Bootstrapping, ReadingToken, ReadingTrust, WritingBundle};
+        use State::{Bootstrapping, MintingKey, ReadingToken, ReadingTrust, WritingBundle};
 
         let verdict = match (self.state.clone(), outcome) {
             (WritingBundle { .. }, Outcome::Refused(Refusal::Local)) => self.write_refused(),
@@ -211,8 +219,14 @@ impl Initializer {
             (ReadingToken { ca, .. }, Outcome::Ok(Reply::Volume(volume::Reply::Token(file)))) => {
                 judge_token(file).map(|()| {
                     self.came(Place::Mounts);
-                    State::bootstrapping(ca, now, out)
+                    match self.config.key_origin {
+                        KeyOrigin::Vault => State::bootstrapping(ca, None, now, out),
+                        KeyOrigin::Pod => State::minting_key(ca, now, out),
+                    }
                 })
+            }
+            (MintingKey { ca, .. }, Outcome::Ok(Reply::Keys(keys::Reply::CertificateKey(csr)))) => {
+                Verdict::Go(State::bootstrapping(ca, Some(csr), now, out))
             }
             (Bootstrapping { ca, .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Nats(documents)))) => {
                 bootstrapping::judge(&documents, &ca, now).map(|fitting| {
@@ -223,6 +237,9 @@ impl Initializer {
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Rejected(rejection)))) => {
                 rejected(rejection)
+            }
+            (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(_)))) => {
+                Verdict::Stop(Fatal::DocumentsMalformed)
             }
             (WritingBundle { .. }, Outcome::Ok(Reply::Volume(volume::Reply::Written))) => {
                 out.notice(Notice::Written);
@@ -285,6 +302,7 @@ impl State {
         match self {
             Self::ReadingTrust { call }
             | Self::ReadingToken { call, .. }
+            | Self::MintingKey { call, .. }
             | Self::Bootstrapping { call, .. }
             | Self::WritingBundle { call } => Some(*call),
             Self::BackingOff { .. } | Self::Finished | Self::Stopped(_) => None,
@@ -295,6 +313,7 @@ impl State {
     const fn doubt(&self) -> Wait {
         match self {
             Self::ReadingTrust { .. } | Self::ReadingToken { .. } => Wait::Mounts,
+            Self::MintingKey { .. } => Wait::Keyring,
             Self::Bootstrapping { .. } => Wait::Controller,
             Self::WritingBundle { .. } => Wait::Volume,
             Self::BackingOff { wait, .. } => *wait,
@@ -307,6 +326,7 @@ impl State {
             Self::Finished | Self::Stopped(_) => true,
             Self::ReadingTrust { .. }
             | Self::ReadingToken { .. }
+            | Self::MintingKey { .. }
             | Self::Bootstrapping { .. }
             | Self::WritingBundle { .. }
             | Self::BackingOff { .. } => false,

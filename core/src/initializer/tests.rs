@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use self::fixtures::*;
 use super::*;
-use crate::bootstrap::{NatsDocuments, Rejection};
+use crate::bootstrap::{NatsDocuments, Rejection, Unfit};
 use crate::documents::nats_conf::nats_conf;
 use crate::machine::{Effect, Lost};
 use crate::secret::Piece;
@@ -36,6 +36,45 @@ fn a_clean_start_is_four_calls() {
     assert_eq!(bench.done(3, written()), [notice(Notice::Written)]);
     assert_eq!(bench.machine.standing(), Standing::Finished);
     assert_eq!(bench.machine.poll_timeout(), None);
+}
+
+#[test]
+fn a_key_of_the_pod_is_made_before_the_controller_is_asked_and_again_at_the_next_attempt() {
+    let mints = Call::Keys(keys::Call::MintCertificateKey { into: KEY });
+    let (mut bench, _) = Bench::start(Config { key_origin: KeyOrigin::Pod, ..CONFIG });
+    bench.forward_to("ReadingToken");
+    assert_eq!(bench.done(1, token(TokenFile::Read)), [call(2, 1_000, mints)]);
+    assert_eq!(bench.machine.phase(), "MintingKey");
+
+    let effects = bench.done(2, Outcome::Refused(Refusal::Local));
+    assert_eq!(effects, [notice(Notice::Waiting(Wait::Keyring))]);
+    let (at, why) = bench.machine.poll_timeout().expect("a pause");
+    assert_eq!(why, Wait::Keyring.sentence());
+    bench.pass_to(at);
+    bench.timeout();
+    bench.forward_to("MintingKey");
+    let effects = bench.done(5, minted());
+    assert_eq!(effects, [call(6, at.0 + 15_000, ask_the_controller_with(Some(csr())))]);
+
+    bench.done(6, documents(sent()));
+    assert_eq!(bench.machine.phase(), "WritingBundle");
+}
+
+#[test]
+fn a_certificate_that_is_not_what_was_asked_for_or_ends_at_once_is_never_written() {
+    let brief = |life_s| {
+        let certificate = Certificate { not_after: Unix(UNIX + life_s), ..sent().certificate };
+        documents(NatsDocuments { certificate, ..sent() })
+    };
+    let unfit = |unfit| Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(unfit)));
+    for outcome in [unfit(Unfit::Chain), unfit(Unfit::Key), unfit(Unfit::Names), brief(59)] {
+        let mut bench = Bench::at(Phase::Bootstrapping);
+        assert_eq!(bench.done(2, outcome), []);
+        assert_eq!(bench.machine.standing(), Standing::Stopped(Fatal::DocumentsMalformed));
+    }
+    let mut bench = Bench::at(Phase::Bootstrapping);
+    bench.done(2, brief(60));
+    assert_eq!(bench.machine.phase(), "WritingBundle");
 }
 
 #[test]
@@ -130,7 +169,11 @@ fn a_no_of_the_controller_is_for_now_or_for_good() {
             | Rejection::TokenRefused
             | Rejection::TokenUnbound => Standing::Stopped(Fatal::TokenRefused),
             Rejection::NotEntitled => Standing::Stopped(Fatal::NotEntitled),
-            Rejection::NonceMalformed => Standing::Stopped(Fatal::DocumentsMalformed),
+            Rejection::NonceMalformed
+            | Rejection::CsrMalformed
+            | Rejection::CsrKeyForeign
+            | Rejection::CsrForged
+            | Rejection::CsrDemanding => Standing::Stopped(Fatal::DocumentsMalformed),
         };
         assert_eq!(bench.machine.standing(), standing, "{rejection:?}");
         assert_eq!(rejection.passes(), standing == Standing::Starting);

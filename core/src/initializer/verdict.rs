@@ -54,6 +54,8 @@ pub enum Wait {
     Token,
     /// A mount cannot be read.
     Mounts,
+    /// The keyring did not make a key.
+    Keyring,
     /// The controller does not answer.
     Controller,
     /// The controller answers that something is missing on its side.
@@ -73,6 +75,7 @@ impl Wait {
             }
             Self::Token => "the service-account token is not mounted yet: projected volume, file kubefox",
             Self::Mounts => "the mounted certificates and the token could not be read yet",
+            Self::Keyring => "the private key of a certificate has not been made yet",
             Self::Controller => "the controller has not answered yet",
             Self::Rejected(rejection) => rejection.cause(),
             Self::Volume => "the shared volume has not taken the files yet",
@@ -83,7 +86,7 @@ impl Wait {
     pub(crate) const fn place(self) -> Place {
         match self {
             Self::Trust | Self::Clock | Self::Token | Self::Mounts => Place::Mounts,
-            Self::Controller | Self::Rejected(_) => Place::Controller,
+            Self::Keyring | Self::Controller | Self::Rejected(_) => Place::Controller,
             Self::Volume => Place::Volume,
         }
     }

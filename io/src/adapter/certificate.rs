@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use kubefox_core::names::Pem;
 use kubefox_core::time::Unix;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -95,6 +97,20 @@ fn verify_signature(leaf: &[u8], ca: &[u8], usage: KeyUsage, at: Unix) -> Result
     Ok(())
 }
 
+/// Whether the certificate is on the public half of this private key, PKCS#8 PEM.
+#[must_use]
+pub fn is_on_key(leaf: &Pem, key: &[u8]) -> bool {
+    let Ok(key) = PrivateKeyDer::from_pem_slice(key) else { return false };
+    let Ok(key) = any_supported_type(&key) else { return false };
+    key.public_key().is_some_and(|public| is_on(leaf, &public))
+}
+
+/// Whether the certificate is on this public key, as SubjectPublicKeyInfo in DER.
+pub(super) fn is_on(leaf: &Pem, public: &[u8]) -> bool {
+    let Ok(der) = der(leaf) else { return false };
+    parse(&der).is_ok_and(|leaf| leaf.public_key().raw == public)
+}
+
 /// The one certificate of a text, in DER.
 ///
 /// # Errors
@@ -149,7 +165,7 @@ pub(crate) mod tests {
     use super::*;
     use rcgen::{
         BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-        SanType, date_time_ymd,
+        PublicKeyData, SanType, date_time_ymd,
     };
 
     #[test]
@@ -180,6 +196,18 @@ pub(crate) mod tests {
         assert_eq!(verify_chain(&leaf, &other.pem()), Err(Flaw::OtherAuthority));
         assert_eq!(verify_chain(&leaf, &leaf), Err(Flaw::OtherAuthority));
         assert_eq!(verify_chain(&ours.pem(), &ours.pem()), Err(Flaw::OtherAuthority));
+    }
+
+    #[test]
+    fn a_certificate_is_on_one_key() {
+        let authority = Authority::new("root", 2026, 2036);
+        let (leaf, key) = authority.issue_with_key(2026, 2027);
+        let (_, other) = authority.issue_with_key(2026, 2027);
+
+        assert!(is_on_key(&leaf, key.as_bytes()));
+        for other in [other.as_str(), "", "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n"] {
+            assert!(!is_on_key(&leaf, other.as_bytes()));
+        }
     }
 
     #[test]
@@ -221,14 +249,39 @@ pub(crate) mod tests {
 
         /// A certificate of NATS that is valid from the beginning of one year to the beginning of another.
         pub(crate) fn issue(&self, from: i32, to: i32) -> Pem {
+            self.issue_with_key(from, to).0
+        }
+
+        /// The same, and its private key.
+        pub(crate) fn issue_with_key(&self, from: i32, to: i32) -> (Pem, String) {
+            let key = KeyPair::generate().expect("ring makes P-256 keys");
+            (self.issue_on(from, to, &key), key.serialize_pem())
+        }
+
+        /// The same for a public key.
+        pub(crate) fn issue_on(&self, from: i32, to: i32, key: &impl PublicKeyData) -> Pem {
+            self.issue_named(
+                (from, to),
+                &["nats.kubefox.svc"],
+                "spiffe://cluster.local/ns/kubefox/sa/nats",
+                key,
+            )
+        }
+
+        /// The same with other names.
+        pub(crate) fn issue_named(
+            &self,
+            (from, to): (i32, i32),
+            dns_names: &[&str],
+            uri: &str,
+            key: &impl PublicKeyData,
+        ) -> Pem {
             let mut params = params(from, to);
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-            params.subject_alt_names = vec![
-                SanType::DnsName("nats.kubefox.svc".try_into().expect("ASCII")),
-                SanType::URI("spiffe://cluster.local/ns/kubefox/sa/nats".try_into().expect("ASCII")),
-            ];
-            let key = KeyPair::generate().expect("ring makes P-256 keys");
-            let certificate = params.signed_by(&key, &self.0).expect("the parameters are sound");
+            let names = dns_names.iter().map(|name| SanType::DnsName((*name).try_into().expect("ASCII")));
+            params.subject_alt_names = names.collect();
+            params.subject_alt_names.push(SanType::URI(uri.try_into().expect("ASCII")));
+            let certificate = params.signed_by(key, &self.0).expect("the parameters are sound");
             Pem::parse(&certificate.pem()).expect("rcgen writes PEM")
         }
     }

@@ -6,7 +6,9 @@
 
 pub mod bootstrap;
 pub mod certificate;
+pub mod csr;
 pub mod envelope;
+mod keys;
 pub mod kubernetes;
 pub mod role;
 pub mod service_account;

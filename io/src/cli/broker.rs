@@ -55,9 +55,11 @@ pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standin
         expected: arguments.caller.expected(PkiRole::Nats, AuthRole::Nats),
     };
     let config = Config {
+        key_origin: arguments.caller.key_origin(),
         mount_grace_ms: arguments.caller.mount_grace_ms(),
         give_up_ms: arguments.caller.give_up_ms(),
     };
+    let adapter = BrokerAdapter { bootstrap: arguments.caller.context() };
     let directories = Directories {
         tokens: Some(arguments.caller.service_account_dir),
         trust: Some(arguments.caller.trust_dir),
@@ -69,7 +71,7 @@ pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standin
         arguments.telemetry,
         clock,
         config,
-        BrokerAdapter,
+        adapter,
         |log| log.notice_level(level),
         async move |door| {
             let door: Arc<dyn BrokerDoor> = Arc::new(door);

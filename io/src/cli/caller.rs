@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use kubefox_core::bootstrap::KeyOrigin;
 use kubefox_core::documents::certificate::{service_dns_name, uri};
 use kubefox_core::documents::setting::platform_identity;
 use kubefox_core::names::{Namespace, TrustDomain};
 use kubefox_core::vault::{AuthRole, PkiRole};
 
 use super::Unusable;
+use crate::adapter::bootstrap;
 use crate::shell::bootstrap_client::{BootstrapClient, Controller};
 use crate::shell::host::Host;
 use crate::shell::tls::Expected;
@@ -32,6 +34,10 @@ pub(super) struct Caller {
     /// Holds the projected token `kubefox` of audience `kubefox.<installation>`.
     #[arg(long, env = "KUBEFOX_SERVICE_ACCOUNT_DIR", default_value = "/var/run/secrets/kubefox/tokens")]
     pub(super) service_account_dir: PathBuf,
+    /// Where the private keys of the certificates are made: in Vault, which sends them, or in this pod, which they then
+    /// never leave.
+    #[arg(long, env = "KUBEFOX_KEY_ORIGIN", value_enum, default_value_t = Origin::Vault)]
+    key_origin: Origin,
     /// For how long the mounts may be late, in seconds.
     #[arg(long, env = "KUBEFOX_MOUNT_GRACE_S", default_value_t = 180)]
     mount_grace_s: u32,
@@ -40,7 +46,26 @@ pub(super) struct Caller {
     give_up_after_s: u32,
 }
 
+/// [`KeyOrigin`] on the command line.
+#[derive(Clone, Copy, ValueEnum)]
+enum Origin {
+    Vault,
+    Pod,
+}
+
 impl Caller {
+    pub(super) const fn key_origin(&self) -> KeyOrigin {
+        match self.key_origin {
+            Origin::Vault => KeyOrigin::Vault,
+            Origin::Pod => KeyOrigin::Pod,
+        }
+    }
+
+    /// What the certificates that are asked for must say.
+    pub(super) fn context(&self) -> bootstrap::Context {
+        bootstrap::Context { trust_domain: self.trust_domain.clone() }
+    }
+
     pub(super) fn mount_grace_ms(&self) -> u64 {
         u64::from(self.mount_grace_s) * 1_000
     }

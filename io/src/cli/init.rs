@@ -60,9 +60,11 @@ fn nats(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusabl
         listen: arguments.nats_listen,
         directory: arguments.nats_directory,
         ports_file_dir: arguments.nats_ports_dir,
+        key_origin: arguments.caller.key_origin(),
         mount_grace_ms: arguments.caller.mount_grace_ms(),
         give_up_ms: arguments.caller.give_up_ms(),
     };
+    let adapter = InitializerAdapter { bootstrap: arguments.caller.context() };
     let directories = Directories {
         tokens: Some(arguments.caller.service_account_dir),
         trust: Some(arguments.caller.trust_dir),
@@ -74,7 +76,7 @@ fn nats(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusabl
         arguments.telemetry,
         clock,
         config,
-        InitializerAdapter,
+        adapter,
         |log| log,
         async move |_door| {
             let shells = Shells {

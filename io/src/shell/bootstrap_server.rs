@@ -1,6 +1,6 @@
 //! Serves `kubefox.bootstrap.v1.Bootstrap`: each request becomes one question at the controller's door.
 //!
-//! What cannot be a token or a nonce is refused here, before it costs anybody anything.
+//! What cannot be a token, a nonce or a request for a certificate is refused here, before it costs anybody anything.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kubefox_core::bootstrap::{Ask, Rejection};
 use kubefox_core::machine::Machine;
-use kubefox_core::names::Nonce;
+use kubefox_core::names::{CSR_BYTES_MAX, Nonce};
 use kubefox_core::secret::Asker;
 use kubefox_proto::bootstrap::v1 as proto;
 use kubefox_proto::bootstrap::v1::bootstrap_server::{Bootstrap, BootstrapServer};
@@ -20,6 +20,7 @@ use tonic_health::ServingStatus;
 use zeroize::Zeroizing;
 
 use crate::adapter::bootstrap::rejected;
+use crate::adapter::csr;
 use crate::door::{Door, Unanswered};
 use crate::exchange::BootstrapResponse;
 use crate::shell::listener::{Age, Limits};
@@ -33,8 +34,8 @@ pub const LIMITS: Limits = Limits {
     age: Some(Age { asked: Duration::from_secs(600), cut: Duration::from_secs(15) }),
 };
 
-/// Longest message: a token, a nonce, and what goes around them. Longer ones are not even decoded.
-pub const MESSAGE_BYTES_MAX: usize = TOKEN_BYTES_MAX + 256;
+/// Longest message: a token, two requests for certificates, and what goes around them. Longer ones are not even decoded.
+pub const MESSAGE_BYTES_MAX: usize = TOKEN_BYTES_MAX + 2 * CSR_BYTES_MAX + 256;
 
 /// A question is answered within this time, whatever the caller allows.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -75,8 +76,10 @@ impl Bootstrap for Service {
         request: Request<proto::NatsBootstrapRequest>,
     ) -> Result<Response<proto::NatsBootstrapResponse>, Status> {
         let within = within(request.metadata());
-        let token = token(request.into_inner().token)?;
-        match self.ask(Ask::Nats, token, within).await? {
+        let request = request.into_inner();
+        let token = token(request.token)?;
+        let csr = csr::received(&request.csr).map_err(rejected)?;
+        match self.ask(Ask::Nats(csr), token, within).await? {
             BootstrapResponse::Nats(response) => Ok(Response::new(response)),
             BootstrapResponse::Component(_) | BootstrapResponse::SignNonce(_) => Err(mixed_up()),
         }
@@ -87,8 +90,10 @@ impl Bootstrap for Service {
         request: Request<proto::ComponentBootstrapRequest>,
     ) -> Result<Response<proto::ComponentBootstrapResponse>, Status> {
         let within = within(request.metadata());
-        let token = token(request.into_inner().token)?;
-        match self.ask(Ask::Component, token, within).await? {
+        let request = request.into_inner();
+        let token = token(request.token)?;
+        let csrs = csr::both_received(&request.csr, &request.runtime_csr).map_err(rejected)?;
+        match self.ask(Ask::Component(csrs), token, within).await? {
             BootstrapResponse::Component(response) => Ok(Response::new(response)),
             BootstrapResponse::Nats(_) | BootstrapResponse::SignNonce(_) => Err(mixed_up()),
         }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use data_encoding::BASE64URL_NOPAD;
 use http::{Method, StatusCode};
-use kubefox_core::bootstrap::Rejection;
+use kubefox_core::bootstrap::{ComponentDocuments, Csrs, KeyOrigin, Rejection};
 use kubefox_core::controller::{Answer, Ask};
-use kubefox_core::names::Nonce;
+use kubefox_core::names::{Csr, Nonce};
 use kubefox_core::secret::Asker;
+use kubefox_io::adapter::{certificate, csr};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
@@ -62,11 +63,70 @@ fn every_bad_token_has_an_answer_of_its_own_and_vault_never_hears_of_it() {
     for (case, token, rejection) in cases {
         // Between two tokens that name unknown keys the keys may be read again.
         world.now.mono = world.now.in_ms(10_000);
-        assert_eq!(world.ask(Ask::Component, &token), Answer::Rejected(rejection), "{case}");
+        assert_eq!(world.ask(Ask::Component(None), &token), Answer::Rejected(rejection), "{case}");
     }
     assert_eq!(vault_requests(&world), before);
 
-    assert!(matches!(world.ask(Ask::Component, &good), Answer::Component(_)), "the good one is good");
+    assert!(matches!(world.ask(Ask::Component(None), &good), Answer::Component(..)), "the good one is good");
+}
+
+/// What the edge refuses is refused with a reason of its own. Were it to let one through, Vault would not be asked to
+/// certify more than who asks, on a key that the asker has.
+#[test]
+fn a_bad_certificate_request_has_an_answer_of_its_own_and_gains_nothing_at_vault() {
+    let plain = include_str!("../../../io/src/adapter/csr/plain.pem");
+    let ignored = |documents: &ComponentDocuments| {
+        let facts = certificate::leaf_facts(&documents.certificate.leaf).expect("a certificate");
+        assert_eq!(facts.dns_names, ["broker.kubefox.internal"]);
+        assert_eq!(facts.uris, ["spiffe://cluster.local/ns/team0/sa/app"]);
+        assert!(certificate::verify_chain(&documents.runtime.leaf, &documents.certificate.leaf).is_err());
+    };
+    let mut world = serving();
+    let token = token(&mut world, "team0", "app");
+    for (case, text, rejection, signs) in [
+        ("CA:TRUE", include_str!("../../../io/src/adapter/csr/authority.pem"), Rejection::CsrDemanding, true),
+        (
+            "foreign names",
+            include_str!("../../../io/src/adapter/csr/foreign-names.pem"),
+            Rejection::CsrDemanding,
+            true,
+        ),
+        (
+            "a common name",
+            include_str!("../../../io/src/adapter/csr/common-name.pem"),
+            Rejection::CsrDemanding,
+            true,
+        ),
+        ("RSA", include_str!("../../../io/src/adapter/csr/rsa.pem"), Rejection::CsrKeyForeign, false),
+        (
+            "a broken signature",
+            include_str!("../../../io/src/adapter/csr/broken-signature.pem"),
+            Rejection::CsrForged,
+            false,
+        ),
+    ] {
+        assert_eq!(csr::both_received(plain, text), Err(rejection), "{case}");
+
+        let csr = Csr::parse(text).expect("it begins like one");
+        let csrs = Csrs { broker: csr.clone(), runtime: csr };
+        let answer = world.ask(Ask::Component(Some(csrs)), &token);
+        if let Answer::Component(KeyOrigin::Pod, documents) = &answer {
+            assert!(signs, "{case}");
+            ignored(documents);
+        } else {
+            assert!(!signs, "{case}: {answer:?}");
+            assert_eq!(answer, Answer::Rejected(Rejection::VaultUnavailable), "{case}");
+        }
+    }
+
+    let csrs = csr::both_received(plain, plain).expect("good ones");
+    let Answer::Component(KeyOrigin::Pod, documents) = world.ask(Ask::Component(csrs.clone()), &token) else {
+        panic!("the good ones are good");
+    };
+    ignored(&documents);
+    let csrs = csrs.expect("there are two");
+    assert!(csr::is_answered_by(&csrs.broker, &documents.certificate.leaf), "on its own key");
+    assert_eq!(requests(&world, |path| path.starts_with("/v1/pki/issue/component")), 0);
 }
 
 #[test]
@@ -79,13 +139,21 @@ fn a_token_dies_with_its_pod_and_with_its_service_account_and_their_successors_d
         let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0});
         assert!(world.administer(Method::DELETE, object, &options).is_success());
         let before = vault_requests(&world);
-        assert_eq!(world.ask(Ask::Component, &old), Answer::Rejected(Rejection::TokenRefused), "{object}");
+        assert_eq!(
+            world.ask(Ask::Component(None), &old),
+            Answer::Rejected(Rejection::TokenRefused),
+            "{object}"
+        );
 
         prepare(&mut world, "team0", "app");
-        assert_eq!(world.ask(Ask::Component, &old), Answer::Rejected(Rejection::TokenRefused), "{object}");
+        assert_eq!(
+            world.ask(Ask::Component(None), &old),
+            Answer::Rejected(Rejection::TokenRefused),
+            "{object}"
+        );
         assert_eq!(vault_requests(&world), before);
         let fresh = token(&mut world, "team0", "app");
-        assert!(matches!(world.ask(Ask::Component, &fresh), Answer::Component(_)), "{object}");
+        assert!(matches!(world.ask(Ask::Component(None), &fresh), Answer::Component(..)), "{object}");
     }
 }
 
@@ -96,16 +164,16 @@ fn nobody_gets_what_belongs_to_another_identity() {
         .map(|(namespace, account)| token(&mut world, namespace, account));
     let refused = Answer::Rejected(Rejection::NotEntitled);
 
-    assert_eq!(world.ask(Ask::Nats, &component), refused);
-    assert_eq!(world.ask(Ask::Component, &nats), refused, "the platform's servers are no components");
+    assert_eq!(world.ask(Ask::Nats(None), &component), refused);
+    assert_eq!(world.ask(Ask::Component(None), &nats), refused, "the platform's servers are no components");
     assert_eq!(world.ask(nonce("abcDEF012345-_x"), &nats), refused);
-    assert_eq!(world.ask(Ask::Component, &stranger), refused, "its namespace is not listed");
-    assert!(matches!(world.ask(Ask::Nats, &nats), Answer::Nats(_)));
+    assert_eq!(world.ask(Ask::Component(None), &stranger), refused, "its namespace is not listed");
+    assert!(matches!(world.ask(Ask::Nats(None), &nats), Answer::Nats(..)));
 
     let other = token(&mut world, "team0", "other");
-    let [one, another] = [&component, &other].map(|token| match world.ask(Ask::Component, token) {
-        Answer::Component(documents) => documents.user,
-        Answer::Nats(_) | Answer::Signature(_) | Answer::Rejected(_) => panic!("it may have this"),
+    let [one, another] = [&component, &other].map(|token| match world.ask(Ask::Component(None), token) {
+        Answer::Component(_, documents) => documents.user,
+        Answer::Nats(..) | Answer::Signature(_) | Answer::Rejected(_) => panic!("it may have this"),
     });
     assert_ne!(one, another, "each has a key of its own");
 }
@@ -123,7 +191,7 @@ fn a_nonce_that_is_asked_for_twice_is_signed_alike_and_another_identity_signs_ot
     ]
     .map(|(token, text)| match world.ask(nonce(text), token) {
         Answer::Signature(signature) => signature,
-        Answer::Nats(_) | Answer::Component(_) | Answer::Rejected(_) => panic!("it may have this"),
+        Answer::Nats(..) | Answer::Component(..) | Answer::Rejected(_) => panic!("it may have this"),
     });
 
     assert_eq!(first, again, "whoever asks twice learns nothing more; NATS itself takes a nonce once");
@@ -137,7 +205,7 @@ fn a_pod_that_crashes_in_a_loop_costs_vault_a_constant() {
     let mut world = serving();
     let mut shown = token(&mut world, "team0", "app");
     let mut projected = world.now.unix.0;
-    assert!(matches!(world.ask(Ask::Component, &shown), Answer::Component(_)));
+    assert!(matches!(world.ask(Ask::Component(None), &shown), Answer::Component(..)));
     world.live_ms(120_000);
     let (before, began) = (world.vault.counts(), world.now.unix.0);
     let mut per_restart = Vec::new();
@@ -148,7 +216,7 @@ fn a_pod_that_crashes_in_a_loop_costs_vault_a_constant() {
         }
         world.reach("Serving"); // So that every request until the answer is the caller's.
         let asked = callers_requests(&world);
-        assert!(matches!(world.ask(Ask::Component, &shown), Answer::Component(_)));
+        assert!(matches!(world.ask(Ask::Component(None), &shown), Answer::Component(..)));
         per_restart.push(callers_requests(&world) - asked);
         world.live_ms(PAUSE_MS);
     }
@@ -285,9 +353,15 @@ fn vault_requests(world: &World) -> u64 {
 /// Everything that the controller asks for no own sake, by path.
 fn callers_requests(world: &World) -> u64 {
     requests(world, |path| {
-        ["/v1/auth/kubernetes/login", "/v1/pki/issue/", "/v1/nats/sign/", "/v1/nats/keys/user."]
-            .iter()
-            .any(|prefix| path.starts_with(prefix))
+        [
+            "/v1/auth/kubernetes/login",
+            "/v1/pki/issue/",
+            "/v1/pki/sign/",
+            "/v1/nats/sign/",
+            "/v1/nats/keys/user.",
+        ]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
     })
 }
 

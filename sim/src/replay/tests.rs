@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use kubefox_core::bootstrap::KeyOrigin;
 use kubefox_core::initializer::Config;
 use kubefox_core::machine::{CallId, Effect, Event, Outcome, Refusal, Seed};
 use kubefox_core::quarantine;
@@ -92,6 +93,7 @@ fn recording(steps: usize) -> String {
         listen: "127.0.0.1:4222".to_owned(),
         directory: "/var/run/kubefox/nats".to_owned(),
         ports_file_dir: None,
+        key_origin: KeyOrigin::Vault,
         mount_grace_ms: u64::MAX,
         give_up_ms: 0,
     };

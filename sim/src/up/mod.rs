@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::platform::Platform;
@@ -82,6 +82,9 @@ pub struct Arguments {
     /// and see every one of them connected again.
     #[arg(long, value_name = "BROKERS", requires_all = ["real", "once"], value_parser = clap::value_parser!(u16).range(1..=900))]
     storm: Option<u16>,
+    /// Where initializers and brokers have the private keys of their certificates made.
+    #[arg(long, value_enum, value_name = "ORIGIN", default_value_t = KeyOrigin::Vault)]
+    key_origin: KeyOrigin,
     /// Use the real OpenBao, kube-apiserver and nats-server. One that is missing is an error.
     #[arg(long)]
     real: bool,
@@ -91,6 +94,25 @@ pub struct Arguments {
     /// Run the roles with this program instead of this one: the production binary.
     #[arg(long, value_name = "PATH")]
     kubefox: Option<PathBuf>,
+}
+
+/// Where private keys are made.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KeyOrigin {
+    /// In Vault, which sends them.
+    Vault,
+    /// In the pod, which they never leave.
+    Pod,
+}
+
+impl KeyOrigin {
+    /// As `kubefox` takes it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Vault => "vault",
+            Self::Pod => "pod",
+        }
+    }
 }
 
 #[derive(Subcommand)]

@@ -26,7 +26,7 @@ use super::lookout::Lookout;
 use super::process::Process;
 use super::report::{Holder, Proof, Report};
 use super::story::Told;
-use super::{embedded, real};
+use super::{KeyOrigin, embedded, real};
 use crate::manifest;
 
 /// A first start on a busy machine: OpenBao's initialization alone may take nine seconds.
@@ -67,6 +67,7 @@ pub(super) struct Platform {
     pod: Option<Pod>,
     recovers: bool,
     storm: Option<u16>,
+    key_origin: KeyOrigin,
     /// In the order in which they started.
     pub(super) processes: Vec<Process>,
 }
@@ -95,7 +96,8 @@ impl Platform {
         let platform = Self::on(servers, directory, lookout);
         report.moment("kubernetes", format!("answers on {}", platform.cluster.url));
         let (kubefox, recovers) = (arguments.kubefox.clone(), arguments.recover_interrupted_init);
-        Ok(Self { kubefox, recovers, storm: arguments.storm, ..platform })
+        let (storm, key_origin) = (arguments.storm, arguments.key_origin);
+        Ok(Self { kubefox, recovers, storm, key_origin, ..platform })
     }
 
     /// On servers of which the API server answers; the roles are this program.
@@ -114,6 +116,7 @@ impl Platform {
             pod: None,
             recovers: false,
             storm: None,
+            key_origin: KeyOrigin::Vault,
             processes: Vec::new(),
         }
     }
@@ -444,6 +447,7 @@ impl Platform {
     fn add_caller(&self, command: &mut Command, name: &str, shared: &str) {
         command.arg("--service-account-dir").arg(self.pod_volume(&format!("{name}/tokens")));
         command.arg("--trust-dir").arg(self.pod_volume(&format!("{name}/trust")));
+        command.args(["--key-origin", self.key_origin.as_str()]);
         command.arg(shared).arg(self.pod_volume(&format!("{name}/shared")));
     }
 

@@ -141,8 +141,8 @@ fn decided(verdict: &Verdict) -> String {
 
 fn asked(ask: &Ask) -> &'static str {
     match ask {
-        Ask::Nats => "the documents of NATS",
-        Ask::Component => "a component's documents",
+        Ask::Nats(_) => "the documents of NATS",
+        Ask::Component(_) => "a component's documents",
         Ask::SignNonce { .. } => "a signed nonce",
     }
 }

@@ -12,8 +12,10 @@ use kubefox_core::broker::{Answer, Ask, Call, Reply};
 use kubefox_core::documents::jwt::MAX_PAYLOAD_BYTES;
 use kubefox_core::documents::nkey::Prefix;
 use kubefox_core::machine::Outcome;
+use kubefox_core::names::TrustDomain;
 use kubefox_core::nats;
 use kubefox_core::secret::{Own, Secret};
+use kubefox_io::adapter::bootstrap::Context;
 use kubefox_io::adapter::role::BrokerAdapter;
 use kubefox_io::adapter::{Adapter as _, Encoded, Entropy, Slots as _};
 use kubefox_io::exchange::{Request, Response};
@@ -266,7 +268,7 @@ impl Client {
         let row = nats_row(call);
         let call = Call::Nats(call.clone());
         let encoded =
-            BrokerAdapter.encode(&call, &mut self.slots, &mut NoEntropy).expect("every secret is there");
+            adapter().encode(&call, &mut self.slots, &mut NoEntropy).expect("every secret is there");
         let Encoded::Request(request) = encoded else { unreachable!("it leaves the process") };
         let Request::Nats(request) = *request else { unreachable!("it goes to NATS") };
         let response = match self.nats.carry(request).await {
@@ -276,9 +278,14 @@ impl Client {
                 return record.case(row, title, shown_outcome(&Outcome::Unknown(lost)));
             }
         };
-        let outcome = BrokerAdapter.decode(&call, response, &mut self.slots);
+        let outcome = adapter().decode(&call, response, &mut self.slots);
         record.case(row, title, shown_outcome(&outcome));
     }
+}
+
+fn adapter() -> BrokerAdapter {
+    let trust_domain = TrustDomain::parse("cluster.local").expect("a trust domain");
+    BrokerAdapter { bootstrap: Context { trust_domain } }
 }
 
 fn shown_outcome(outcome: &Outcome<Reply>) -> String {

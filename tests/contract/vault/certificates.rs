@@ -47,7 +47,7 @@ pub(super) fn each_role(stage: &mut Stage<'_>) {
 }
 
 /// What makes a request another one.
-type Change = fn(&mut CertificateRequest);
+pub(super) type Change = fn(&mut CertificateRequest);
 
 /// What a component asks for beyond itself.
 pub(super) fn of_others(stage: &mut Stage<'_>) {
@@ -128,6 +128,7 @@ fn issue(stage: &mut Stage<'_>, title: &str, token: Secret, asked: CertificateRe
     stage.vault(title, &Call::Issue { token, request: asked, into: KEY });
 }
 
-fn own(platform: &Platform, role: PkiRole, who: &Identity) -> CertificateRequest {
+/// What that role asks for itself.
+pub(super) fn own(platform: &Platform, role: PkiRole, who: &Identity) -> CertificateRequest {
     request(role, who, &platform.plan.trust_domain, ttl_s(role))
 }

@@ -5,6 +5,7 @@ mod evaluation;
 mod login;
 mod platform;
 mod policies;
+mod requests;
 mod seal;
 mod settings;
 mod signatures;
@@ -42,6 +43,8 @@ const STORIES: &[Story] = &[
     ("values of systems and environments", stored::systems_and_environments),
     ("each role's certificate", certificates::each_role),
     ("certificates of others", certificates::of_others),
+    ("certificates on keys of others", requests::each_role),
+    ("requests for certificates that are none", requests::bad),
     ("certificates by hand", certificates::by_hand),
     ("who signs", signatures::who_signs),
     ("keys whose names are alike", signatures::names_alike),

@@ -18,13 +18,13 @@ use crate::stage::{PLATFORM, Stage, caller, namespace};
 
 /// How many checks each role's policy leads to. One more path in any policy is five more for every role.
 const CHECKS: [(AuthRole, usize); 7] = [
-    (AuthRole::ControllerSetup, 338),
-    (AuthRole::Controller, 340),
-    (AuthRole::Nats, 337),
-    (AuthRole::Opensearch, 337),
-    (AuthRole::Collector, 336),
-    (AuthRole::Agent, 333),
-    (AuthRole::Component, 361),
+    (AuthRole::ControllerSetup, 358),
+    (AuthRole::Controller, 360),
+    (AuthRole::Nats, 370),
+    (AuthRole::Opensearch, 370),
+    (AuthRole::Collector, 368),
+    (AuthRole::Agent, 362),
+    (AuthRole::Component, 390),
 ];
 
 /// Paths that no policy names, and that are near to what one does or worth having.

@@ -10,12 +10,13 @@ use alloc::string::String;
 
 use super::*;
 use crate::documents::jwt;
-use crate::names::{Identity, Nonce, SubjectTail};
+use crate::names::{Csr, Identity, Nonce, SubjectTail};
 
 pub(super) const UNIX: u64 = 1_800_000_000;
 pub(super) const START: Now = Now { mono: Mono(0), unix: Unix(UNIX) };
 pub(super) const SEED: Seed = Seed([7; 32]);
-pub(super) const CONFIG: Config = Config { mount_grace_ms: 5_200, give_up_ms: 0 };
+pub(super) const CONFIG: Config =
+    Config { key_origin: KeyOrigin::Vault, mount_grace_ms: 5_200, give_up_ms: 0 };
 pub(super) const ADDRESS: &str = "127.0.0.1:8444";
 /// Lives, in seconds.
 pub(super) const JWT_S: u64 = 3_600;
@@ -59,6 +60,7 @@ impl Bench {
             let outcome = match self.machine.phase() {
                 "ReadingTrust" => trust(TrustFiles::Read(mounted())),
                 "ReadingToken" => token(TokenFile::Read),
+                "MintingKeys" => minted("any"),
                 "Bootstrapping" => documents(sent(self.leaf, self.now.unix.0)),
                 "WritingBundle" => written(),
                 "Presenting" => presented(),
@@ -71,7 +73,12 @@ impl Bench {
 
     /// A broker that serves, at the moment when its renewal begins.
     pub(super) fn renewing() -> Self {
-        let mut bench = Self::at("Serving");
+        Self::renewing_with(CONFIG)
+    }
+
+    pub(super) fn renewing_with(config: Config) -> Self {
+        let (mut bench, _) = Self::start(config);
+        bench.forward_to("Serving");
         bench.pass_looks_until("ReadingTrust");
         bench.leaf = "b";
         bench
@@ -147,8 +154,20 @@ pub(super) const fn notice(notice: Notice) -> Effect<Broker> {
 }
 
 pub(super) fn ask_the_controller() -> Call {
+    ask_the_controller_with(None)
+}
+
+pub(super) fn ask_the_controller_with(csrs: Option<Csrs>) -> Call {
     let ca = mounted().trust.ca;
-    Call::Bootstrap(bootstrap::Call::Component { ca, token: TOKEN, key: KEY, runtime_key: RUNTIME_KEY })
+    Call::Bootstrap(bootstrap::Call::Component { ca, token: TOKEN, key: KEY, runtime_key: RUNTIME_KEY, csrs })
+}
+
+pub(super) fn csr(name: &str) -> Csr {
+    Csr::parse(&format!("-----BEGIN CERTIFICATE REQUEST-----\n{name}")).expect("it begins so")
+}
+
+pub(super) fn minted(name: &str) -> Outcome<Reply> {
+    Outcome::Ok(Reply::Keys(keys::Reply::CertificateKey(csr(name))))
 }
 
 pub(super) fn write(sent: &ComponentDocuments) -> Call {

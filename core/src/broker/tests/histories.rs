@@ -32,9 +32,10 @@ proptest! {
     #[test]
     fn no_history_breaks_a_law_and_a_world_that_is_well_is_served(
         give_up_ms in prop_oneof![Just(0), 10_000_u64..600_000],
+        key_origin in prop_oneof![Just(KeyOrigin::Vault), Just(KeyOrigin::Pod)],
         actions in many(action(), 0..200),
     ) {
-        let mut world = World::new(Config { give_up_ms, ..CONFIG });
+        let mut world = World::new(Config { give_up_ms, key_origin, ..CONFIG });
         for action in actions {
             world.act(action);
         }
@@ -64,13 +65,16 @@ struct World {
     closed: BTreeSet<Ticket>,
     /// Nothing tells of a link before anybody dialled.
     dialled: bool,
+    /// Whether keys were made whose certificates have not come yet.
+    keys_ahead: bool,
 }
 
 impl World {
     fn new(config: Config) -> Self {
         let (bench, effects) = Bench::start(config);
         let (open, closed) = (BTreeMap::new(), BTreeSet::new());
-        let mut world = Self { bench, in_flight: BTreeMap::new(), open, closed, dialled: false };
+        let mut world =
+            Self { bench, in_flight: BTreeMap::new(), open, closed, dialled: false, keys_ahead: false };
         world.take(effects);
         world
     }
@@ -191,6 +195,14 @@ impl World {
                         behalf.is_none_or(|ticket| by <= self.open[&ticket]),
                         "within the asker's patience"
                     );
+                    self.keys_ahead |= matches!(call, Call::Keys(_));
+                    let shows_keys = matches!(
+                        call,
+                        Call::Volume(volume::Call::WriteBundle { .. })
+                            | Call::Listener(_)
+                            | Call::Nats(nats::Call::Connect { .. })
+                    );
+                    assert!(!(shows_keys && self.keys_ahead), "a key is shown with its own certificate only");
                     self.dialled |= matches!(call, Call::Nats(nats::Call::Connect { .. }));
                     assert_eq!(self.in_flight.insert(id, (by, behalf, call)), None, "ids are unique");
                 }
@@ -198,6 +210,7 @@ impl World {
                     assert!(self.open.contains_key(&ticket), "one answer, and only to an open question");
                     self.close(ticket);
                 }
+                Effect::Notice(Notice::Bootstrapped { .. }) => self.keys_ahead = false,
                 Effect::Notice(_) => {}
             }
         }
@@ -273,7 +286,10 @@ impl World {
             Call::Listener(listener::Call::Present { .. }) => presented(),
             Call::Nats(nats::Call::Connect { .. }) => connected(),
             Call::Nats(nats::Call::Publish { .. }) => published(),
-            Call::Volume(volume::Call::ReadSealKey { .. })
+            Call::Keys(keys::Call::MintCertificateKey { into: KEY }) => minted("broker"),
+            Call::Keys(keys::Call::MintCertificateKey { .. }) => minted("runtime"),
+            Call::Keys(_)
+            | Call::Volume(volume::Call::ReadSealKey { .. })
             | Call::Bootstrap(bootstrap::Call::Nats { .. })
             | Call::Listener(listener::Call::Probe { .. }) => {
                 panic!("not a broker's call: {call:?}")

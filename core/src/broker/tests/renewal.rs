@@ -72,6 +72,55 @@ fn a_renewal_drops_nothing_and_does_not_connect_again() {
     assert_eq!(bench.machine.standing(), Standing::Ready);
 }
 
+/// Between the making of new keys and the certificates on them nothing that is in use may be taken up with those keys.
+#[test]
+fn a_renewal_on_keys_of_the_pod_drops_nothing_either_and_uses_no_key_before_its_certificate() {
+    let mints = |into| Call::Keys(keys::Call::MintCertificateKey { into });
+    let mut bench = Bench::renewing_with(Config { key_origin: KeyOrigin::Pod, ..CONFIG });
+    let (at, unix, first) = (bench.now.mono.0, bench.now.unix.0, bench.last_call() + 1);
+    let renewed = sent("b", unix);
+    let csrs = Csrs { broker: csr("broker"), runtime: csr("runtime") };
+    let mut steps = Vec::new();
+    for outcome in [
+        trust(TrustFiles::Read(mounted())),
+        token(TokenFile::Read),
+        minted("broker"),
+        minted("runtime"),
+        documents(renewed.clone()),
+        written(),
+        presented(),
+    ] {
+        assert_eq!(bench.machine.standing(), Standing::Ready);
+        steps.extend(bench.done(bench.last_call(), outcome));
+    }
+    assert_eq!(
+        steps,
+        [
+            call(first, at + 2_000, READ_TOKEN),
+            call(first + 1, at + 1_000, mints(KEY)),
+            call(first + 2, at + 1_000, mints(RUNTIME_KEY)),
+            call(first + 3, at + 15_000, ask_the_controller_with(Some(csrs))),
+            notice(Notice::Bootstrapped { expires: renewed.user_jwt_expires }),
+            call(first + 4, at + 5_000, write(&renewed)),
+            notice(Notice::Written),
+            call(first + 5, at + 2_000, present(&renewed)),
+            notice(Notice::Serving { address: ADDRESS.into() }),
+        ]
+    );
+    assert_eq!((bench.machine.phase(), bench.machine.standing()), ("Serving", Standing::Ready));
+
+    // Lost in the middle: the link is replaced once there is a certificate on the new key, never with the old one.
+    let mut bench = Bench::renewing_with(Config { key_origin: KeyOrigin::Pod, ..CONFIG });
+    bench.forward_to("Bootstrapping");
+    assert_eq!(bench.link(Link::Down), [notice(Notice::Waiting(Wait::Nats))]);
+    bench.done(bench.last_call(), Outcome::Unknown(Lost::Connection));
+    let (until, _) = bench.machine.poll_timeout().expect("a pause");
+    bench.pass_to(until);
+    assert_eq!(bench.timeout(), [call(bench.last_call(), until.0 + 2_000, READ_TRUST)]);
+    bench.forward_to("Connecting");
+    assert_eq!(bench.machine.held().documents.certificate, sent("b", bench.now.unix.0).certificate);
+}
+
 #[test]
 fn the_next_connection_shows_the_new_jwt_and_the_new_certificate() {
     let mut bench = Bench::renewing();

@@ -44,7 +44,7 @@ impl Queue {
 
     pub(super) fn push(&mut self, ticket: Ticket, applicant: Applicant) {
         let renews = match applicant.ask {
-            Ask::Nats | Ask::Component => self.served.contains_key(&applicant.caller.pod.uid),
+            Ask::Nats(_) | Ask::Component(_) => self.served.contains_key(&applicant.caller.pod.uid),
             Ask::SignNonce { .. } => false,
         };
         let line = if renews { &mut self.renewals } else { &mut self.first };
@@ -85,7 +85,7 @@ impl Queue {
     /// That caller has got what it asked for.
     pub(super) fn served(&mut self, ask: &Ask, caller: &Caller) {
         match ask {
-            Ask::Nats | Ask::Component => {}
+            Ask::Nats(_) | Ask::Component(_) => {}
             Ask::SignNonce { .. } => return,
         }
         self.servings += 1;

@@ -15,14 +15,14 @@ const BY: Mono = Mono(1_000_000);
 fn until_its_token_was_examined_nobody_outside_is_asked_on_a_callers_behalf() {
     let mut bench = Bench::at("Serving");
 
-    assert_eq!(bench.ask(1, BY, Ask::Component), [Told::Asks(2_000, reads_api_token())]);
-    assert_eq!(bench.ask(2, BY, Ask::Nats), [], "they wait for the same keys");
+    assert_eq!(bench.ask(1, BY, Ask::Component(None)), [Told::Asks(2_000, reads_api_token())]);
+    assert_eq!(bench.ask(2, BY, Ask::Nats(None)), [], "they wait for the same keys");
     let told = bench.step_shared();
     assert_eq!(
         told,
         [Told::Asks(5_000, Call::Kubernetes(kubernetes::Call::ReadSigners)), examines(1, 1), examines(2, 1),]
     );
-    assert_eq!(bench.ask(3, BY, Ask::Component), [examines(3, 1)], "the keys are known");
+    assert_eq!(bench.ask(3, BY, Ask::Component(None)), [examines(3, 1)], "the keys are known");
 
     for ticket in 1..=3 {
         assert_eq!(bench.step_for(Ticket(ticket)), [reviews_next(ticket, &bench)]);
@@ -37,22 +37,22 @@ fn whoever_shows_no_token_of_this_cluster_costs_nobody_outside_anything() {
         (Examined::Forged, Rejection::TokenForged),
     ] {
         let mut bench = knowing_the_keys();
-        bench.ask(7, BY, Ask::Component);
+        bench.ask(7, BY, Ask::Component(None));
         let told = bench.done_for(Ticket(7), says(examined));
-        assert_eq!(told, turned_away(7, Ask::Component, rejection));
+        assert_eq!(told, turned_away(7, Ask::Component(None), rejection));
     }
     // Each claim has its own test, where it is judged.
     let mut bench = knowing_the_keys();
-    bench.ask(7, BY, Ask::Component);
+    bench.ask(7, BY, Ask::Component(None));
     let mut claims = bench.world.claims(Secret::Of(Ticket(7), Asker::CallerJwt), bench.now);
     claims.expires = bench.now.unix;
     let told = bench.done_for(Ticket(7), says(Examined::Genuine(claims)));
-    assert_eq!(told, turned_away(7, Ask::Component, Rejection::TokenExpired));
+    assert_eq!(told, turned_away(7, Ask::Component(None), Rejection::TokenExpired));
     for outcome in doubts() {
         let mut bench = knowing_the_keys();
-        bench.ask(7, BY, Ask::Component);
+        bench.ask(7, BY, Ask::Component(None));
         let told = bench.done_for(Ticket(7), outcome);
-        assert_eq!(told, turned_away(7, Ask::Component, Rejection::ReviewUnavailable));
+        assert_eq!(told, turned_away(7, Ask::Component(None), Rejection::ReviewUnavailable));
     }
 }
 
@@ -61,7 +61,7 @@ fn a_key_that_is_not_known_is_looked_for_once_and_then_the_token_is_forged_or_le
     for (signs, expected) in [(2, None), (1, Some(Rejection::TokenForged))] {
         let mut bench = knowing_the_keys();
         bench.pass_to(Mono(SIGNERS_PAUSE_MS));
-        bench.ask(7, BY, Ask::Component);
+        bench.ask(7, BY, Ask::Component(None));
         assert_eq!(
             bench.done_for(Ticket(7), says(Examined::UnknownKey)),
             [Told::Asks(2_000, reads_api_token())]
@@ -74,7 +74,7 @@ fn a_key_that_is_not_known_is_looked_for_once_and_then_the_token_is_forged_or_le
         };
         match expected {
             None => assert_eq!(told, [reviews_next(7, &bench)]),
-            Some(rejection) => assert_eq!(told, turned_away(7, Ask::Component, rejection)),
+            Some(rejection) => assert_eq!(told, turned_away(7, Ask::Component(None), rejection)),
         }
     }
 }
@@ -87,7 +87,7 @@ fn however_many_tokens_name_unknown_keys_the_keys_are_read_every_ten_seconds_at_
         bench.pass_to(Mono(second * 1_000));
         for caller in 0..10 {
             let ticket = 1_000 + second * 10 + caller;
-            bench.ask(ticket, BY, Ask::Component);
+            bench.ask(ticket, BY, Ask::Component(None));
             bench.done_for(Ticket(ticket), says(Examined::UnknownKey));
         }
         let told = bench.step_shared();
@@ -95,16 +95,16 @@ fn however_many_tokens_name_unknown_keys_the_keys_are_read_every_ten_seconds_at_
         let asked = bench.machine.callers.tickets();
         for ticket in asked {
             let told = bench.done_for(ticket, says(Examined::UnknownKey));
-            assert_eq!(told, turned_away(ticket.0, Ask::Component, Rejection::TokenForged));
+            assert_eq!(told, turned_away(ticket.0, Ask::Component(None), Rejection::TokenForged));
         }
     }
     assert_eq!(reads, 9, "in a hundred seconds, after the first ten");
 
-    bench.ask(7, BY, Ask::Component);
+    bench.ask(7, BY, Ask::Component(None));
     let told = bench.done_for(Ticket(7), says(Examined::UnknownKey));
     assert_eq!(
         told,
-        turned_away(7, Ask::Component, Rejection::KeyUnknown),
+        turned_away(7, Ask::Component(None), Rejection::KeyUnknown),
         "it may be a new one: not for good"
     );
 }
@@ -115,16 +115,16 @@ fn keys_that_cannot_be_read_are_an_outage_and_are_not_asked_for_at_once_again() 
     outages.extend([TokenFile::Missing, TokenFile::Empty, TokenFile::Malformed].map(token_file));
     for outage in outages {
         let mut bench = Bench::at("Serving");
-        bench.ask(1, BY, Ask::Component);
+        bench.ask(1, BY, Ask::Component(None));
         let id = bench.machine.callers.shared_calls().next().expect("the keys are read");
         let told = bench.answer(id, outage);
-        assert_eq!(told, turned_away(1, Ask::Component, Rejection::ReviewUnavailable));
+        assert_eq!(told, turned_away(1, Ask::Component(None), Rejection::ReviewUnavailable));
         assert_eq!(
-            bench.ask(2, BY, Ask::Component),
-            turned_away(2, Ask::Component, Rejection::ReviewUnavailable)
+            bench.ask(2, BY, Ask::Component(None)),
+            turned_away(2, Ask::Component(None), Rejection::ReviewUnavailable)
         );
         bench.pass_to(Mono(1_000));
-        assert_eq!(bench.ask(3, BY, Ask::Component), [Told::Asks(2_000, reads_api_token())]);
+        assert_eq!(bench.ask(3, BY, Ask::Component(None)), [Told::Asks(2_000, reads_api_token())]);
     }
 }
 
@@ -132,13 +132,13 @@ fn keys_that_cannot_be_read_are_an_outage_and_are_not_asked_for_at_once_again() 
 fn an_outage_does_not_take_the_keys_away_that_are_known() {
     let mut bench = knowing_the_keys();
     bench.pass_to(Mono(SIGNERS_PAUSE_MS));
-    bench.ask(7, BY, Ask::Component);
+    bench.ask(7, BY, Ask::Component(None));
     bench.done_for(Ticket(7), says(Examined::UnknownKey));
     let id = bench.machine.callers.shared_calls().next().expect("the keys are read");
     let told = bench.answer(id, Outcome::Unknown(Lost::Connection));
-    assert_eq!(told, turned_away(7, Ask::Component, Rejection::ReviewUnavailable));
+    assert_eq!(told, turned_away(7, Ask::Component(None), Rejection::ReviewUnavailable));
 
-    bench.ask(8, BY, Ask::Component);
+    bench.ask(8, BY, Ask::Component(None));
     assert_eq!(bench.step_for(Ticket(8)), [reviews_next(8, &bench)]);
 }
 
@@ -146,13 +146,16 @@ fn an_outage_does_not_take_the_keys_away_that_are_known() {
 fn a_pod_has_one_session_and_two_questions_that_wait_and_takes_nothing_from_others() {
     let mut bench = knowing_the_keys();
     bench.world.one_pod = true;
-    assert_eq!(bench.let_in(1, BY, Ask::Component), [reviews_next(1, &bench)]);
+    assert_eq!(bench.let_in(1, BY, Ask::Component(None)), [reviews_next(1, &bench)]);
     for ticket in [2, 3] {
-        assert_eq!(bench.let_in(ticket, BY, Ask::Component), []);
+        assert_eq!(bench.let_in(ticket, BY, Ask::Component(None)), []);
     }
-    assert_eq!(bench.let_in(4, BY, Ask::Component), turned_away(4, Ask::Component, Rejection::Busy));
+    assert_eq!(
+        bench.let_in(4, BY, Ask::Component(None)),
+        turned_away(4, Ask::Component(None), Rejection::Busy)
+    );
     bench.world.one_pod = false;
-    assert_eq!(bench.let_in(5, BY, Ask::Component), [reviews_next(5, &bench)]);
+    assert_eq!(bench.let_in(5, BY, Ask::Component(None)), [reviews_next(5, &bench)]);
 
     bench.world.one_pod = true;
     let told = finish(&mut bench, 1);
@@ -166,32 +169,32 @@ fn as_many_as_possible_are_served_the_others_wait_and_beyond_that_one_is_told_to
     let mut bench = knowing_the_keys();
     let (places, all) = (SESSIONS_MAX as u64, CALLERS_MAX as u64);
     for ticket in 100..100 + all {
-        let told = bench.let_in(ticket, BY, Ask::Component);
+        let told = bench.let_in(ticket, BY, Ask::Component(None));
         let expected = if ticket < 100 + places { vec![reviews_next(ticket, &bench)] } else { vec![] };
         assert_eq!(told, expected);
     }
-    assert_eq!(bench.ask(9_000, BY, Ask::Nats), turned_away(9_000, Ask::Nats, Rejection::Busy));
+    assert_eq!(bench.ask(9_000, BY, Ask::Nats(None)), turned_away(9_000, Ask::Nats(None), Rejection::Busy));
 
     let next = 100 + places;
     let told = bench.event(Event::Withdrawn { ticket: Ticket(100) });
     assert_eq!(told, [reviews_next(next, &bench)]);
-    assert_eq!(bench.ask(9_001, BY, Ask::Nats), [examines(9_001, 1)]);
+    assert_eq!(bench.ask(9_001, BY, Ask::Nats(None)), [examines(9_001, 1)]);
 }
 
 #[test]
 fn first_bootstraps_and_nonces_go_before_renewals() {
     let mut bench = knowing_the_keys();
     bench.world.one_pod = true;
-    bench.let_in(1, BY, Ask::Component);
+    bench.let_in(1, BY, Ask::Component(None));
     finish(&mut bench, 1);
     bench.world.one_pod = false;
     for ticket in 100..100 + SESSIONS_MAX as u64 {
-        bench.let_in(ticket, BY, Ask::Component);
+        bench.let_in(ticket, BY, Ask::Component(None));
     }
     bench.world.one_pod = true;
-    assert_eq!(bench.let_in(2, BY, Ask::Component), [], "a renewal");
+    assert_eq!(bench.let_in(2, BY, Ask::Component(None)), [], "a renewal");
     bench.world.one_pod = false;
-    assert_eq!(bench.let_in(3, BY, Ask::Nats), [], "a first bootstrap that came later");
+    assert_eq!(bench.let_in(3, BY, Ask::Nats(None)), [], "a first bootstrap that came later");
     bench.world.settings.insert(
         crate::vault::Setting::NatsKey(crate::vault::NatsKey::User(bench.world.caller.clone())),
         serde_json::json!({}),
@@ -211,7 +214,7 @@ fn first_bootstraps_and_nonces_go_before_renewals() {
 fn whoever_asks_again_within_a_minute_needs_no_second_review_and_no_second_login() {
     let mut bench = knowing_the_keys();
     bench.world.one_pod = true;
-    bench.let_in(1, BY, Ask::Component);
+    bench.let_in(1, BY, Ask::Component(None));
     finish(&mut bench, 1);
     bench.world.deeds.clear();
 
@@ -242,12 +245,16 @@ fn whoever_asks_again_within_a_minute_needs_no_second_review_and_no_second_login
 fn a_kept_token_serves_no_other_role_and_no_other_token_of_the_caller() {
     let mut bench = knowing_the_keys();
     bench.world.one_pod = true;
-    bench.let_in(1, BY, Ask::Component);
+    bench.let_in(1, BY, Ask::Component(None));
     finish(&mut bench, 1);
 
-    assert_eq!(bench.let_in(2, BY, Ask::Nats), [reviews_next(2, &bench)], "Vault has another role for that");
+    assert_eq!(
+        bench.let_in(2, BY, Ask::Nats(None)),
+        [reviews_next(2, &bench)],
+        "Vault has another role for that"
+    );
     bench.world.one_pod = false;
-    assert_eq!(bench.let_in(3, BY, Ask::Component), [reviews_next(3, &bench)]);
+    assert_eq!(bench.let_in(3, BY, Ask::Component(None)), [reviews_next(3, &bench)]);
 }
 
 #[test]
@@ -255,7 +262,7 @@ fn a_kept_token_lives_no_longer_than_what_it_was_exchanged_for_nor_than_vaults_o
     for (lease_s, jwt_s, kept_ms) in [(120, 600, 60_000), (50, 600, 20_000), (20, 600, 0), (120, 7, 7_000)] {
         let mut bench = knowing_the_keys();
         bench.world.one_pod = true;
-        bench.ask(1, BY, Ask::Component);
+        bench.ask(1, BY, Ask::Component(None));
         let mut claims = bench.world.claims(Secret::Of(Ticket(1), Asker::CallerJwt), bench.now);
         claims.expires = Unix(bench.now.unix.0 + jwt_s);
         bench.done_for(Ticket(1), says(Examined::Genuine(claims)));
@@ -282,7 +289,7 @@ fn a_kept_token_that_vault_no_longer_takes_is_replaced_once() {
     for refusal in [Refusal::Denied, Refusal::Unauthenticated, Refusal::Unclear] {
         let mut bench = knowing_the_keys();
         bench.world.one_pod = true;
-        bench.let_in(1, BY, Ask::Component);
+        bench.let_in(1, BY, Ask::Component(None));
         finish(&mut bench, 1);
         bench.let_in(2, BY, nonce());
 
@@ -303,33 +310,37 @@ fn a_kept_token_that_vault_no_longer_takes_is_replaced_once() {
 #[test]
 fn whose_time_is_up_while_it_waits_is_told_so() {
     let mut bench = Bench::at("Serving");
-    bench.ask(1, Mono(500), Ask::Nats);
+    bench.ask(1, Mono(500), Ask::Nats(None));
     assert_eq!(bench.machine.poll_timeout(), Some((Mono(500), "a caller is told that its time is up")));
     bench.pass_to(Mono(500));
-    assert_eq!(bench.timeout(), turned_away(1, Ask::Nats, Rejection::ReviewUnavailable), "no keys came");
+    assert_eq!(
+        bench.timeout(),
+        turned_away(1, Ask::Nats(None), Rejection::ReviewUnavailable),
+        "no keys came"
+    );
 
     let mut bench = knowing_the_keys();
     bench.world.one_pod = true;
-    bench.let_in(1, BY, Ask::Component);
-    bench.let_in(2, Mono(500), Ask::Component);
+    bench.let_in(1, BY, Ask::Component(None));
+    bench.let_in(2, Mono(500), Ask::Component(None));
     bench.pass_to(Mono(499));
     assert_eq!(bench.timeout(), []);
     bench.pass_to(Mono(500));
-    assert_eq!(bench.timeout(), turned_away(2, Ask::Component, Rejection::Busy));
+    assert_eq!(bench.timeout(), turned_away(2, Ask::Component(None), Rejection::Busy));
 }
 
 #[test]
 fn who_waits_when_vault_is_found_sealed_is_not_served_any_more() {
     let mut bench = knowing_the_keys();
     bench.world.one_pod = true;
-    bench.let_in(1, BY, Ask::Component);
-    bench.let_in(2, BY, Ask::Component);
+    bench.let_in(1, BY, Ask::Component(None));
+    bench.let_in(2, BY, Ask::Component(None));
     bench.machine.memory.serving = false;
 
     let told = bench.done_for(Ticket(1), Outcome::Unknown(Lost::Connection));
 
-    let mut expected = turned_away(1, Ask::Component, Rejection::ReviewUnavailable).to_vec();
-    expected.extend(turned_away(2, Ask::Component, Rejection::NotServing));
+    let mut expected = turned_away(1, Ask::Component(None), Rejection::ReviewUnavailable).to_vec();
+    expected.extend(turned_away(2, Ask::Component(None), Rejection::NotServing));
     assert_eq!(told, expected);
 }
 
@@ -342,7 +353,7 @@ fn a_pod_that_crashes_in_a_loop_leaves_nothing_behind_in_the_machine() {
     let mut sizes = Vec::new();
     for restart in 0..1_000 {
         let by = bench.now.in_ms(10_000);
-        bench.let_in(10 + restart, by, Ask::Component);
+        bench.let_in(10 + restart, by, Ask::Component(None));
         finish(&mut bench, 10 + restart);
         bench.step_shared();
         bench.pass_to(bench.now.in_ms(10_000));
@@ -360,7 +371,7 @@ fn a_pod_that_crashes_in_a_loop_leaves_nothing_behind_in_the_machine() {
 /// A controller that serves and has read the keys.
 fn knowing_the_keys() -> Bench {
     let mut bench = Bench::at("Serving");
-    bench.ask(900, BY, Ask::Component);
+    bench.ask(900, BY, Ask::Component(None));
     bench.step_shared();
     bench.flights.retain(|flight| flight.behalf.is_none());
     bench.event(Event::Withdrawn { ticket: Ticket(900) });

@@ -148,7 +148,7 @@ fn another_ordinal_stands_by_and_asks_for_nothing() {
 
         bench.pass_to(Mono(1_000_000));
         assert_eq!(bench.timeout(), []);
-        let ask = Ask::Nats;
+        let ask = Ask::Nats(None);
         let rejection = Rejection::NotServing;
         assert_eq!(
             bench.ask(1, Mono(1_001_000), ask.clone()),

@@ -245,8 +245,8 @@ impl History {
 
     fn ask(&mut self, kind: u8) {
         let ask = match kind % 3 {
-            0 => Ask::Nats,
-            1 => Ask::Component,
+            0 => Ask::Nats(None),
+            1 => Ask::Component(None),
             _ => Ask::SignNonce { nonce: Nonce::parse("abcDEF012345-_x").expect("a nonce") },
         };
         let ticket = self.next_ticket;

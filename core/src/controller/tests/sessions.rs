@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::fixtures::*;
 use super::world::pod;
-use crate::bootstrap::{ComponentDocuments, NatsDocuments};
+use crate::bootstrap::{ComponentDocuments, Csrs, KeyOrigin, NatsDocuments};
 use crate::controller::NatsKeys;
 use crate::documents::certificate::{COMPONENT_TTL_S, SERVER_TTL_S, request};
 use crate::documents::jwt;
 use crate::documents::nkey::{Prefix, PublicKey};
 use crate::kubernetes::Review;
-use crate::names::Nonce;
+use crate::names::{Csr, Nonce};
 use crate::retry::{Stream, draw};
 use crate::vault::{AuthRole, Certificate, Login, NatsKey, PkiRole, Setting, StoredJwt};
 use crate::volume::{Token, TokenFile};
@@ -25,7 +25,7 @@ const TOKEN: Secret = Secret::Caller(TICKET);
 fn nats_gets_its_documents_with_its_own_authority() {
     let mut bench = serving("kubefox", "nats");
     let token = TOKEN;
-    assert_eq!(bench.let_in(7, BY, Ask::Nats), [asks(reads_api_token())]);
+    assert_eq!(bench.let_in(7, BY, Ask::Nats(None)), [asks(reads_api_token())]);
     assert_eq!(bench.step_for(TICKET), [asks(reviews())]);
     assert_eq!(bench.step_for(TICKET), [asks(logs_in(AuthRole::Nats))]);
     for jwt in StoredJwt::ALL {
@@ -35,14 +35,48 @@ fn nats_gets_its_documents_with_its_own_authority() {
 
     let [operator, system_account, platform_account] =
         StoredJwt::ALL.map(|jwt| bench.world.jwts[&jwt].clone());
-    let answer = Answer::Nats(NatsDocuments {
-        operator,
-        system_account,
-        platform_account,
-        certificate: certificate("nats 2", SERVER_TTL_S),
-    });
-    assert_eq!(bench.step_for(TICKET), served(Ask::Nats, answer, &bench));
+    let answer = Answer::Nats(
+        KeyOrigin::Vault,
+        NatsDocuments {
+            operator,
+            system_account,
+            platform_account,
+            certificate: certificate("nats 2", SERVER_TTL_S),
+        },
+    );
+    assert_eq!(bench.step_for(TICKET), served(Ask::Nats(None), answer, &bench));
     assert!(bench.machine.callers.tickets().is_empty());
+}
+
+/// The same way through the same states: only what is asked of Vault differs, and no slot is ever filled.
+#[test]
+fn whoever_brings_requests_gets_certificates_on_its_own_keys() {
+    let csr =
+        |name: &str| Csr::parse(&format!("-----BEGIN CERTIFICATE REQUEST-----\n{name}")).expect("a request");
+    let signs = |role, csr: &Csr, bench: &Bench| {
+        let ttl_s = crate::documents::certificate::ttl_s(role);
+        let request = request(role, &bench.world.caller, &config().trust_domain, ttl_s);
+        Call::Vault(vault::Call::SignCertificate { token: TOKEN, request, csr: csr.clone() })
+    };
+    let csrs = Csrs { broker: csr("broker"), runtime: csr("runtime") };
+    let mut bench = serving("team0", "app");
+    bench.let_in(7, BY, Ask::Component(Some(csrs.clone())));
+    for _ in 0..6 {
+        bench.step_for(TICKET);
+    }
+    assert_eq!(bench.step_for(TICKET), [asks(signs(PkiRole::Component, &csrs.broker, &bench))]);
+    assert_eq!(bench.step_for(TICKET), [asks(signs(PkiRole::Runtime, &csrs.runtime, &bench))]);
+    let told = bench.step_for(TICKET);
+    assert!(matches!(&told[1], Told::Answers(_, Answer::Component(KeyOrigin::Pod, _))), "{told:?}");
+
+    let mut bench = serving("kubefox", "nats");
+    bench.let_in(7, BY, Ask::Nats(Some(csr("nats"))));
+    for _ in 0..5 {
+        bench.step_for(TICKET);
+    }
+    assert_eq!(bench.step_for(TICKET), [asks(signs(PkiRole::Nats, &csr("nats"), &bench))]);
+    let told = bench.step_for(TICKET);
+    assert!(matches!(&told[1], Told::Answers(_, Answer::Nats(KeyOrigin::Pod, _))), "{told:?}");
 }
 
 #[test]
@@ -52,7 +86,7 @@ fn a_component_gets_a_key_a_user_and_two_certificates() {
     let token = TOKEN;
     let read = Call::Vault(vault::Call::Read { token, setting: setting.clone() });
     let body = json!({"type": "ed25519"});
-    assert_eq!(bench.let_in(7, BY, Ask::Component), [asks(reads_api_token())]);
+    assert_eq!(bench.let_in(7, BY, Ask::Component(None)), [asks(reads_api_token())]);
     assert_eq!(bench.step_for(TICKET), [asks(reviews())]);
     assert_eq!(bench.step_for(TICKET), [asks(logs_in(AuthRole::Component))]);
     assert_eq!(bench.step_for(TICKET), [asks(read.clone())]);
@@ -68,14 +102,17 @@ fn a_component_gets_a_key_a_user_and_two_certificates() {
     assert_eq!(bench.step_for(TICKET), [asks(Call::Vault(sign))]);
     assert_eq!(bench.step_for(TICKET), [asks(issues(PkiRole::Component, Asker::IssuedKey, &bench))]);
     assert_eq!(bench.step_for(TICKET), [asks(issues(PkiRole::Runtime, Asker::RuntimeKey, &bench))]);
-    let answer = Answer::Component(ComponentDocuments {
-        user: PublicKey::encode(Prefix::User, &[5; 32]),
-        user_jwt: unsigned.signed(&[7; 64]),
-        user_jwt_expires: expires,
-        certificate: certificate("component 2", COMPONENT_TTL_S),
-        runtime: certificate("runtime 3", COMPONENT_TTL_S),
-    });
-    assert_eq!(bench.step_for(TICKET), served(Ask::Component, answer, &bench));
+    let answer = Answer::Component(
+        KeyOrigin::Vault,
+        ComponentDocuments {
+            user: PublicKey::encode(Prefix::User, &[5; 32]),
+            user_jwt: unsigned.signed(&[7; 64]),
+            user_jwt_expires: expires,
+            certificate: certificate("component 2", COMPONENT_TTL_S),
+            runtime: certificate("runtime 3", COMPONENT_TTL_S),
+        },
+    );
+    assert_eq!(bench.step_for(TICKET), served(Ask::Component(None), answer, &bench));
 }
 
 #[test]
@@ -115,9 +152,9 @@ fn a_key_that_is_missing_at_the_nonce_is_ensured_once() {
 
 #[test]
 fn a_key_that_was_written_and_is_not_seen_is_not_written_again() {
-    for ask in [Ask::Component, nonce()] {
+    for ask in [Ask::Component(None), nonce()] {
         let mut bench = bench_at(ask.clone(), 3);
-        if ask != Ask::Component {
+        if ask != Ask::Component(None) {
             bench.done_for(TICKET, Outcome::Refused(Refusal::Invalid));
         }
         let none = || vault(vault::Reply::Setting(None));
@@ -138,14 +175,14 @@ fn a_signature_that_is_none_is_not_passed_on() {
         let told = bench.done_for(TICKET, vault(vault::Reply::Signature(vec![7; length])));
         assert_eq!(told, rejected(Some(app()), nonce(), Rejection::VaultUnavailable));
     }
-    let mut bench = bench_at(Ask::Component, 6);
+    let mut bench = bench_at(Ask::Component(None), 6);
     let told = bench.done_for(TICKET, vault(vault::Reply::Signature(vec![7; 63])));
-    assert_eq!(told, rejected(Some(app()), Ask::Component, Rejection::VaultUnavailable));
+    assert_eq!(told, rejected(Some(app()), Ask::Component(None), Rejection::VaultUnavailable));
 }
 
 #[test]
 fn every_doubt_about_a_caller_has_its_rejection() {
-    for ask in [Ask::Nats, Ask::Component, nonce()] {
+    for ask in [Ask::Nats(None), Ask::Component(None), nonce()] {
         for outcome in doubts() {
             for (steps, identity) in [(0, None), (1, None), (2, Some(app()))] {
                 let mut bench = bench_at(ask.clone(), steps);
@@ -169,12 +206,12 @@ fn every_doubt_about_a_caller_has_its_rejection() {
 
 #[test]
 fn what_vault_denies_to_the_callers_token_the_caller_may_not_have() {
-    let documents = [(Ask::Nats, 3..7), (Ask::Component, 3..9), (nonce(), 3..4)];
+    let documents = [(Ask::Nats(None), 3..7), (Ask::Component(None), 3..9), (nonce(), 3..4)];
     for (ask, steps) in documents {
         for steps in steps {
             for outcome in doubts() {
                 let mut bench = bench_at(ask.clone(), steps);
-                let with_own_authority = ask == Ask::Component && steps == 6;
+                let with_own_authority = ask == Ask::Component(None) && steps == 6;
                 let rejection = match &outcome {
                     Outcome::Refused(Refusal::Denied) if !with_own_authority => Rejection::NotEntitled,
                     Outcome::Refused(Refusal::Invalid) if ask == nonce() => continue,
@@ -197,15 +234,15 @@ fn a_caller_is_who_its_token_the_api_server_and_vault_all_say() {
         review(app(), Some(other)),
         review(identity("team0", "other"), Some(own.clone())),
     ] {
-        let mut bench = bench_at(Ask::Component, 1);
+        let mut bench = bench_at(Ask::Component(None), 1);
         let told = bench.done_for(TICKET, kubernetes(kubernetes::Reply::Review(review.clone())));
-        assert_eq!(told, rejected(None, Ask::Component, Rejection::TokenRefused), "{review:?}");
+        assert_eq!(told, rejected(None, Ask::Component(None), Rejection::TokenRefused), "{review:?}");
     }
-    let mut bench = bench_at(Ask::Component, 1);
+    let mut bench = bench_at(Ask::Component(None), 1);
     bench.done_for(TICKET, kubernetes(kubernetes::Reply::Review(review(app(), Some(own)))));
     let login = Login { identity: identity("team0", "other"), lease_s: 120 };
     let told = bench.done_for(TICKET, vault(vault::Reply::LoggedIn(login)));
-    let mut expected = rejected(Some(app()), Ask::Component, Rejection::NotEntitled).to_vec();
+    let mut expected = rejected(Some(app()), Ask::Component(None), Rejection::NotEntitled).to_vec();
     expected.push(forgets());
     assert_eq!(told, expected, "what the login has filled is wiped");
 }
@@ -213,22 +250,22 @@ fn a_caller_is_who_its_token_the_api_server_and_vault_all_say() {
 #[test]
 fn the_controllers_own_missing_token_is_not_the_callers_fault() {
     for file in [TokenFile::Missing, TokenFile::Empty, TokenFile::Malformed] {
-        let mut bench = bench_at(Ask::Component, 0);
+        let mut bench = bench_at(Ask::Component(None), 0);
         let told = bench.done_for(TICKET, token_file(file));
-        assert_eq!(told, rejected(None, Ask::Component, Rejection::ReviewUnavailable));
+        assert_eq!(told, rejected(None, Ask::Component(None), Rejection::ReviewUnavailable));
     }
 }
 
 #[test]
 fn what_is_stored_and_does_not_fit_is_not_given_out() {
     for standing in [json!({}), json!({"public_key": 5}), json!({"public_key": "AA=="}), json!(null)] {
-        let mut bench = bench_at(Ask::Component, 3);
+        let mut bench = bench_at(Ask::Component(None), 3);
         let told = bench.done_for(TICKET, vault(vault::Reply::Setting(Some(standing))));
-        assert_eq!(told, rejected(Some(app()), Ask::Component, Rejection::VaultUnavailable));
+        assert_eq!(told, rejected(Some(app()), Ask::Component(None), Rejection::VaultUnavailable));
     }
-    let mut bench = bench_at(Ask::Nats, 3);
+    let mut bench = bench_at(Ask::Nats(None), 3);
     let told = bench.done_for(TICKET, vault(vault::Reply::Jwt(None)));
-    assert_eq!(told, rejected(Some(app()), Ask::Nats, Rejection::VaultUnavailable));
+    assert_eq!(told, rejected(Some(app()), Ask::Nats(None), Rejection::VaultUnavailable));
 }
 
 #[test]
@@ -236,7 +273,7 @@ fn a_request_of_a_session_ends_with_the_caller_and_after_five_seconds_at_most() 
     for (by, expected) in [(Mono(200), Mono(200)), (Mono(1_000_000), Mono(5_000))] {
         let mut bench = serving("team0", "app");
         assert_eq!(bench.now.mono, Mono(0));
-        let told = bench.let_in(7, by, Ask::Component);
+        let told = bench.let_in(7, by, Ask::Component(None));
         assert_eq!(told, [Told::AsksFor(TICKET, expected, reads_api_token())]);
     }
 }
@@ -247,14 +284,14 @@ fn nobody_is_served_before_everything_stands() {
         ["Survey::ReadingState", "Initialize::Initializing", "SetUp::Revoking", "Certify::Presenting"]
     {
         let mut bench = Bench::at(phase);
-        let told = bench.ask(7, BY, Ask::Nats);
-        assert_eq!(told, rejected(None, Ask::Nats, Rejection::NotServing), "{phase}");
+        let told = bench.ask(7, BY, Ask::Nats(None));
+        assert_eq!(told, rejected(None, Ask::Nats(None), Rejection::NotServing), "{phase}");
     }
 }
 
 #[test]
 fn a_question_that_was_withdrawn_gets_no_answer() {
-    let mut bench = bench_at(Ask::Component, 4);
+    let mut bench = bench_at(Ask::Component(None), 4);
     let id = bench.flights.last().expect("a call").id;
     assert_eq!(bench.event(Event::Withdrawn { ticket: TICKET }), []);
     assert!(bench.machine.callers.tickets().is_empty());
@@ -268,7 +305,7 @@ fn questions_do_not_wait_for_each_other_nor_for_the_boot() {
     assert_eq!(bench.machine.phase(), "Watch::ReadingSealStatus");
     let by = bench.now.in_ms(2_000);
     for ticket in [1, 2] {
-        bench.let_in(ticket, by, Ask::Component);
+        bench.let_in(ticket, by, Ask::Component(None));
     }
     for ticket in [2, 1] {
         while bench.machine.callers.sessions().contains_key(&Ticket(ticket)) {

@@ -112,6 +112,7 @@ fn read_by_vault(call: &vault::Call) -> Vec<Secret> {
         | vault::Call::ReadGeneration { token }
         | vault::Call::WriteGeneration { token, .. }
         | vault::Call::Issue { token, .. }
+        | vault::Call::SignCertificate { token, .. }
         | vault::Call::Sign { token, .. } => vec![*token],
     }
 }
@@ -123,7 +124,9 @@ fn filled_by(call: &Call, reply: &Reply) -> Vec<Secret> {
             | vault::Call::GeneratePassword { into, .. }
             | vault::Call::Issue { into, .. },
         )
-        | Call::Keys(keys::Call::MintSealKey { into }) => vec![*into],
+        | Call::Keys(keys::Call::MintSealKey { into } | keys::Call::MintCertificateKey { into }) => {
+            vec![*into]
+        }
         Call::Vault(vault::Call::Initialize) if *reply == Reply::Vault(vault::Reply::Initialized) => {
             vec![Secret::Own(Own::UnsealKey), Secret::Own(Own::RootToken)]
         }

@@ -94,7 +94,7 @@ fn a_stop_does_not_wait_for_keys_that_are_not_there() {
 fn who_is_being_served_when_it_ends_is_told_so() {
     let ask = |bench: &mut Bench| {
         for ticket in 1..=2 {
-            bench.ask(ticket, Mono(60_000), Ask::Component);
+            bench.ask(ticket, Mono(60_000), Ask::Component(None));
         }
     };
     let turned_away =
@@ -129,7 +129,7 @@ fn whoever_comes_after_the_end_is_turned_away() {
     stopped.forward_to("Stopped");
     stopped.assert_stopped(Fatal::ForeignConfiguration);
     for mut bench in [finished, stopped] {
-        let (ask, rejection) = (Ask::Component, Rejection::NotServing);
+        let (ask, rejection) = (Ask::Component(None), Rejection::NotServing);
         assert_eq!(
             bench.ask(9, bench.now.in_ms(1_000), ask.clone()),
             [

@@ -31,7 +31,7 @@ fn a_vault_that_was_sealed_is_unsealed_and_nobody_is_served_meanwhile() {
     assert_eq!(bench.step(), [INSPECT]);
     assert_eq!(bench.machine.standing(), Standing::Starting);
     let rejection = Rejection::NotServing;
-    let told = bench.ask(1, bench.now.in_ms(1_000), Ask::Nats);
+    let told = bench.ask(1, bench.now.in_ms(1_000), Ask::Nats(None));
     assert_eq!(told[1], Told::Answers(Ticket(1), Answer::Rejected(rejection)));
 
     bench.forward_to("Serving");
@@ -218,10 +218,10 @@ fn nobody_is_served_from_the_moment_on_that_the_certificate_or_the_token_ends() 
         if life_s == CONTROLLER_TTL_S {
             bench.machine.memory.token = bench.machine.memory.certificate;
         }
-        bench.ask(1, bench.now.in_ms(1_000), Ask::Nats);
+        bench.ask(1, bench.now.in_ms(1_000), Ask::Nats(None));
         assert_eq!(bench.machine.callers.tickets().len(), 1, "it lives to the last moment");
         bench.pass_to(end);
-        let told = bench.ask(2, bench.now.in_ms(1_000), Ask::Nats);
+        let told = bench.ask(2, bench.now.in_ms(1_000), Ask::Nats(None));
         assert_eq!(told[1], Told::Answers(Ticket(2), Answer::Rejected(Rejection::NotServing)));
     }
 }

@@ -122,7 +122,9 @@ impl World {
                 };
                 Outcome::Ok(Reply::Keys(keys::Reply::Examined(examined)))
             }
-            Call::Keys(keys::Call::MintSealKey { .. }) => panic!("not a key of the controller: {call:?}"),
+            Call::Keys(keys::Call::MintSealKey { .. } | keys::Call::MintCertificateKey { .. }) => {
+                panic!("not a key of the controller: {call:?}")
+            }
         }
     }
 
@@ -323,6 +325,7 @@ impl World {
             | vault::Call::ReadGeneration { .. }
             | vault::Call::WriteGeneration { .. }
             | vault::Call::Issue { .. }
+            | vault::Call::SignCertificate { .. }
             | vault::Call::Sign { .. } => return self.unsealed_vault(call, now),
         })
     }
@@ -383,7 +386,7 @@ impl World {
                 self.generation = Some(Generation { version: cas + 1, generation: *generation });
                 vault::Reply::Written
             }
-            vault::Call::Issue { request, .. } => {
+            vault::Call::Issue { request, .. } | vault::Call::SignCertificate { request, .. } => {
                 self.certificates += 1;
                 let leaf = pem(&format!("{} {}", request.role.as_str(), self.certificates));
                 let not_after = Unix(now.unix.0 + request.ttl_s);
@@ -507,7 +510,7 @@ fn deed(call: &Call) -> Option<String> {
             | kubernetes::Call::ReadTrust
             | kubernetes::Call::ReadSigners,
         )
-        | Call::Keys(keys::Call::Examine { .. })
+        | Call::Keys(keys::Call::Examine { .. } | keys::Call::MintCertificateKey { .. })
         | Call::State(state::Call::Claim | state::Call::Read | state::Call::ReadHold)
         | Call::Volume(_) => return None,
     })
@@ -527,6 +530,7 @@ fn vault_deed(call: &vault::Call) -> Option<String> {
         vault::Call::GeneratePassword { .. } => "GeneratePassword".into(),
         vault::Call::WriteAccount { account, .. } => format!("WriteAccount {account:?}"),
         vault::Call::Issue { request, .. } => format!("Issue {}", request.role.as_str()),
+        vault::Call::SignCertificate { request, .. } => format!("SignCertificate {}", request.role.as_str()),
         vault::Call::Sign { key, .. } => format!("Sign {key:?}"),
         vault::Call::WriteGeneration { generation, .. } => format!("WriteGeneration {generation}"),
         vault::Call::SealStatus

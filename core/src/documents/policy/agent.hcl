@@ -10,3 +10,15 @@ path "pki/issue/agent" {
   }
   required_parameters = ["uri_sans", "ttl"]
 }
+
+# The same for a key that was born in the pod.
+path "pki/sign/agent" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "csr"      = []
+    "uri_sans" = []
+    "ttl"      = []
+    "format"   = ["pem"]
+  }
+  required_parameters = ["csr", "uri_sans", "ttl"]
+}

@@ -13,3 +13,16 @@ path "pki/issue/collector" {
   }
   required_parameters = ["common_name", "uri_sans", "ttl"]
 }
+
+# The same for a key that was born in the pod.
+path "pki/sign/collector" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "csr"         = []
+    "common_name" = ["collector.NAMESPACE.svc"]
+    "uri_sans"    = []
+    "ttl"         = []
+    "format"      = ["pem"]
+  }
+  required_parameters = ["csr", "common_name", "uri_sans", "ttl"]
+}

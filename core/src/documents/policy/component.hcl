@@ -25,7 +25,7 @@ path "pki/sign/component" {
   required_parameters = ["csr", "uri_sans", "ttl"]
 }
 
-# The certificate of its runtime.
+# The certificate of its runtime, likewise.
 path "pki/issue/runtime" {
   capabilities = ["update"]
   allowed_parameters = {
@@ -35,6 +35,16 @@ path "pki/issue/runtime" {
     "private_key_format" = ["pkcs8"]
   }
   required_parameters = ["uri_sans", "ttl"]
+}
+path "pki/sign/runtime" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "csr"      = []
+    "uri_sans" = []
+    "ttl"      = []
+    "format"   = ["pem"]
+  }
+  required_parameters = ["csr", "uri_sans", "ttl"]
 }
 
 # Its NATS key: made once by writing it, read, and used to sign. Without a type Vault would make an AES key.

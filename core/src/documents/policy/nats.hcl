@@ -16,3 +16,17 @@ path "pki/issue/nats" {
   }
   required_parameters = ["common_name", "uri_sans", "ttl"]
 }
+
+# The same for a key that was born in the pod.
+path "pki/sign/nats" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "csr"         = []
+    "common_name" = ["nats.NAMESPACE.svc"]
+    "alt_names"   = []
+    "uri_sans"    = []
+    "ttl"         = []
+    "format"      = ["pem"]
+  }
+  required_parameters = ["csr", "common_name", "uri_sans", "ttl"]
+}

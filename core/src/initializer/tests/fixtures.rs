@@ -12,6 +12,7 @@ use data_encoding::BASE64URL_NOPAD;
 
 use super::*;
 use crate::documents::jwt;
+use crate::names::Csr;
 
 pub(super) const UNIX: u64 = 1_800_000_000;
 pub(super) const START: Now = Now { mono: Mono(0), unix: Unix(UNIX) };
@@ -20,6 +21,7 @@ pub(super) const CONFIG: Config = Config {
     listen: String::new(),
     directory: String::new(),
     ports_file_dir: None,
+    key_origin: KeyOrigin::Vault,
     mount_grace_ms: 5_200,
     give_up_ms: 300_000,
 };
@@ -77,6 +79,7 @@ impl Bench {
             let outcome = match self.machine.phase() {
                 "ReadingTrust" => trust(TrustFiles::Read(mounted())),
                 "ReadingToken" => token(TokenFile::Read),
+                "MintingKey" => minted(),
                 "Bootstrapping" => documents(sent()),
                 other => panic!("no way from {other} to {phase}"),
             };
@@ -137,7 +140,19 @@ pub(super) const fn notice(notice: Notice) -> Effect<Initializer> {
 }
 
 pub(super) fn ask_the_controller() -> Call {
-    Call::Bootstrap(bootstrap::Call::Nats { ca: mounted().trust.ca, token: TOKEN, key: KEY })
+    ask_the_controller_with(None)
+}
+
+pub(super) fn ask_the_controller_with(csr: Option<Csr>) -> Call {
+    Call::Bootstrap(bootstrap::Call::Nats { ca: mounted().trust.ca, token: TOKEN, key: KEY, csr })
+}
+
+pub(super) fn csr() -> Csr {
+    Csr::parse("-----BEGIN CERTIFICATE REQUEST-----").expect("it begins so")
+}
+
+pub(super) fn minted() -> Outcome<Reply> {
+    Outcome::Ok(Reply::Keys(keys::Reply::CertificateKey(csr())))
 }
 
 pub(super) const fn write(files: Vec<File>) -> Call {

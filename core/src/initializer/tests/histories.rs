@@ -27,9 +27,10 @@ proptest! {
     #[test]
     fn no_history_breaks_a_law_and_every_wait_ends_once_the_world_is_well(
         give_up_ms in prop_oneof![Just(0), 1_000_u64..600_000],
+        key_origin in prop_oneof![Just(KeyOrigin::Vault), Just(KeyOrigin::Pod)],
         actions in many(action(), 0..120),
     ) {
-        let mut world = World::new(Config { give_up_ms, ..CONFIG });
+        let mut world = World::new(Config { give_up_ms, key_origin, ..CONFIG });
         for action in actions {
             world.act(action);
         }
@@ -176,6 +177,9 @@ impl World {
             (Call::Bootstrap(_), 2 | 3) => {
                 rejected_with(Rejection::ALL[usize::from(pick / 8) % Rejection::ALL.len()])
             }
+            (Call::Bootstrap(_), 5) if pick > 200 => {
+                Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(Unfit::Key)))
+            }
             (Call::Bootstrap(_), 4) if pick > 200 => {
                 documents(NatsDocuments { operator: String::from("x"), ..sent() })
             }
@@ -194,10 +198,12 @@ impl World {
             Call::Volume(volume::Call::ReadToken { .. }) => token(TokenFile::Read),
             Call::Volume(volume::Call::WriteBundle { .. }) => written(),
             Call::Bootstrap(bootstrap::Call::Nats { .. }) => {
-                let certificate = Certificate { not_after: Unix(now.0 + 10), ..sent().certificate };
+                let certificate = Certificate { not_after: Unix(now.0 + 100), ..sent().certificate };
                 documents(NatsDocuments { certificate, ..sent() })
             }
-            Call::Volume(volume::Call::ReadSealKey { .. })
+            Call::Keys(keys::Call::MintCertificateKey { .. }) => minted(),
+            Call::Keys(_)
+            | Call::Volume(volume::Call::ReadSealKey { .. })
             | Call::Bootstrap(bootstrap::Call::Component { .. } | bootstrap::Call::SignNonce { .. }) => {
                 panic!("not an initializer's call: {call:?}")
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kubefox_core::bootstrap::{Answer, Rejection};
+use kubefox_core::bootstrap::{Answer, KeyOrigin, Rejection};
 use kubefox_core::machine::Ticket;
 use kubefox_core::secret::{Asker, Secret};
 use kubefox_core::vault::Certificate;
@@ -15,27 +15,31 @@ use super::DOMAIN;
 use crate::adapter::Slots;
 use crate::exchange::BootstrapResponse;
 
-/// The response to a question. The keys that belong to it are in its ticket's slots.
+/// The response to a question. The keys that Vault made for it are in its ticket's slots.
 ///
 /// # Errors
 /// The status of a rejection, and `INTERNAL` if a key is not there.
 pub fn render(ticket: Ticket, answer: &Answer, slots: &dyn Slots) -> Result<BootstrapResponse, Status> {
-    let certificate =
-        |certificate: &Certificate, key| with_key(certificate, Secret::Of(ticket, key), slots).map(Some);
+    let certificate = |origin: KeyOrigin, certificate: &Certificate, key| {
+        let key = (origin == KeyOrigin::Vault).then_some(Secret::Of(ticket, key));
+        with_key(certificate, key, slots).map(Some)
+    };
     match answer {
-        Answer::Nats(documents) => Ok(BootstrapResponse::Nats(proto::NatsBootstrapResponse {
+        Answer::Nats(origin, documents) => Ok(BootstrapResponse::Nats(proto::NatsBootstrapResponse {
             operator_jwt: documents.operator.clone(),
             system_account_jwt: documents.system_account.clone(),
             platform_account_jwt: documents.platform_account.clone(),
-            certificate: certificate(&documents.certificate, Asker::IssuedKey)?,
+            certificate: certificate(*origin, &documents.certificate, Asker::IssuedKey)?,
         })),
-        Answer::Component(documents) => Ok(BootstrapResponse::Component(proto::ComponentBootstrapResponse {
-            user: documents.user.to_string(),
-            user_jwt: documents.user_jwt.clone(),
-            user_jwt_expires_unix_s: documents.user_jwt_expires.0,
-            certificate: certificate(&documents.certificate, Asker::IssuedKey)?,
-            runtime_certificate: certificate(&documents.runtime, Asker::RuntimeKey)?,
-        })),
+        Answer::Component(origin, documents) => {
+            Ok(BootstrapResponse::Component(proto::ComponentBootstrapResponse {
+                user: documents.user.to_string(),
+                user_jwt: documents.user_jwt.clone(),
+                user_jwt_expires_unix_s: documents.user_jwt_expires.0,
+                certificate: certificate(*origin, &documents.certificate, Asker::IssuedKey)?,
+                runtime_certificate: certificate(*origin, &documents.runtime, Asker::RuntimeKey)?,
+            }))
+        }
         Answer::Signature(signature) => {
             Ok(BootstrapResponse::SignNonce(proto::SignNonceResponse { signature: signature.clone() }))
         }
@@ -43,9 +47,14 @@ pub fn render(ticket: Ticket, answer: &Answer, slots: &dyn Slots) -> Result<Boot
     }
 }
 
-fn with_key(certificate: &Certificate, key: Secret, slots: &dyn Slots) -> Result<proto::Certificate, Status> {
+fn with_key(
+    certificate: &Certificate,
+    key: Option<Secret>,
+    slots: &dyn Slots,
+) -> Result<proto::Certificate, Status> {
     const NO_KEY: &str = "the key of the certificate is gone";
-    let key = slots.expose(key).map_err(|_| Status::internal(NO_KEY))?;
+    let key = key.map(|key| slots.expose(key).map_err(|_| Status::internal(NO_KEY))).transpose()?;
+    let key = key.unwrap_or_default();
     Ok(proto::Certificate {
         leaf: certificate.leaf.to_string(),
         key: core::str::from_utf8(key).map_err(|_| Status::internal(NO_KEY))?.to_owned(),
@@ -58,7 +67,12 @@ fn with_key(certificate: &Certificate, key: Secret, slots: &dyn Slots) -> Result
 #[must_use]
 pub fn rejected(rejection: Rejection) -> Status {
     let code = match rejection {
-        Rejection::TokenMalformed | Rejection::NonceMalformed => Code::InvalidArgument,
+        Rejection::TokenMalformed
+        | Rejection::NonceMalformed
+        | Rejection::CsrMalformed
+        | Rejection::CsrKeyForeign
+        | Rejection::CsrForged
+        | Rejection::CsrDemanding => Code::InvalidArgument,
         Rejection::TokenUnsigned
         | Rejection::TokenForged
         | Rejection::IssuerForeign
@@ -104,6 +118,10 @@ mod tests {
             (Rejection::TokenUnbound, Code::Unauthenticated),
             (Rejection::NotEntitled, Code::PermissionDenied),
             (Rejection::NonceMalformed, Code::InvalidArgument),
+            (Rejection::CsrMalformed, Code::InvalidArgument),
+            (Rejection::CsrKeyForeign, Code::InvalidArgument),
+            (Rejection::CsrForged, Code::InvalidArgument),
+            (Rejection::CsrDemanding, Code::InvalidArgument),
             (Rejection::NotServing, Code::Unavailable),
             (Rejection::ReviewUnavailable, Code::Unavailable),
             (Rejection::VaultUnavailable, Code::Unavailable),

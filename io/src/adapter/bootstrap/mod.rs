@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `TOKEN_MALFORMED`, `NONCE_MALFORMED` | `INVALID_ARGUMENT` |
 //! | `TOKEN_UNSIGNED`, `TOKEN_FORGED`, `ISSUER_FOREIGN`, `AUDIENCE_FOREIGN`, `TOKEN_LONG_LIVED`, `TOKEN_NOT_YET_VALID`, `TOKEN_EXPIRED`, `TOKEN_REFUSED`, `TOKEN_UNBOUND` | `UNAUTHENTICATED` |
+//! | `CSR_MALFORMED`, `CSR_KEY_FOREIGN`, `CSR_FORGED`, `CSR_DEMANDING` | `INVALID_ARGUMENT` |
 //! | `NOT_ENTITLED` | `PERMISSION_DENIED` |
 //! | `KEY_UNKNOWN`, `NOT_SERVING`, `REVIEW_UNAVAILABLE`, `VAULT_UNAVAILABLE` | `UNAVAILABLE`, with `RetryInfo` |
 //! | `BUSY` | `RESOURCE_EXHAUSTED`, with `RetryInfo` |
@@ -33,7 +34,7 @@ mod answer;
 mod call;
 
 pub use answer::{rejected, render};
-pub use call::{decode, encode};
+pub use call::{Context, decode, encode};
 
 /// The domain of the reasons.
 const DOMAIN: &str = "kubefox.io";

@@ -7,11 +7,14 @@ use kubefox_core::nats;
 use zeroize::Zeroizing;
 
 use super::listener::{listener_outcome, listener_request};
-use crate::adapter::{Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, volume};
+use crate::adapter::{Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, keys, volume};
 use crate::exchange::{NatsRequest, Presentation, Request, Response};
 
 /// Adapter of the broker.
-pub struct BrokerAdapter;
+pub struct BrokerAdapter {
+    /// What its certificates must say.
+    pub bootstrap: bootstrap::Context,
+}
 
 /// What goes back to the runtime or to the NATS client. Nothing in it is secret: a signature serves one connection.
 pub type BrokerAnswer = Answer;
@@ -23,11 +26,12 @@ impl Adapter<Broker> for BrokerAdapter {
         &mut self,
         call: &Call,
         slots: &mut dyn Slots,
-        _entropy: &mut dyn Entropy,
+        entropy: &mut dyn Entropy,
     ) -> Result<Encoded<Reply>, Unencodable> {
         let request = match call {
             Call::Volume(call) => Request::Disk(volume::encode(call, slots)?),
             Call::Bootstrap(call) => bootstrap::encode(call, slots)?,
+            Call::Keys(call) => return Ok(Encoded::Done(keys::done(call, slots, entropy)?.map(Reply::Keys))),
             Call::Listener(call) => Request::Listener(listener_request(call, slots)?),
             Call::Nats(call) => Request::Nats(nats_request(call, slots)?),
         };
@@ -40,7 +44,7 @@ impl Adapter<Broker> for BrokerAdapter {
                 volume::decode(call, response, slots).map(Reply::Volume)
             }
             (Call::Bootstrap(call), Response::Bootstrap(response)) => {
-                bootstrap::decode(call, response, slots).map(Reply::Bootstrap)
+                bootstrap::decode(call, response, &self.bootstrap, slots).map(Reply::Bootstrap)
             }
             (Call::Listener(call), response) => listener_outcome(call, response).map(Reply::Listener),
             (Call::Nats(_), Response::Nats(Err(refusal))) => Outcome::Refused(refusal),

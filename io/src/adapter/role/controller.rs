@@ -1,15 +1,12 @@
 //! The controller's calls: Vault, the Kubernetes API, the state directory, mounts, the keyring and the own server.
 
 use kubefox_core::controller::{Answer, Call, Controller, Reply};
-use kubefox_core::keys;
-use kubefox_core::machine::{Lost, Outcome, Refusal, Ticket};
+use kubefox_core::machine::{Lost, Outcome, Ticket};
 use kubefox_core::names::{Installation, Namespace};
-use zeroize::Zeroizing;
 
 use super::listener::{listener_outcome, listener_request};
 use crate::adapter::{
-    Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, envelope, kubernetes, service_account, state,
-    vault, volume,
+    Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, keys, kubernetes, state, vault, volume,
 };
 use crate::exchange::{BootstrapResponse, Request, Response};
 
@@ -42,24 +39,7 @@ impl Adapter<Controller> for ControllerAdapter {
             Call::Kubernetes(call) => Request::Kubernetes(kubernetes::encode(call, &self.kubernetes, slots)?),
             Call::State(call) => Request::Disk(state::encode(call, &self.state, slots, entropy)?),
             Call::Volume(call) => Request::Disk(volume::encode(call, slots)?),
-            Call::Keys(keys::Call::MintSealKey { into }) => {
-                let mut key = Zeroizing::new(vec![0; envelope::SEAL_KEY_BYTES]);
-                entropy.fill(&mut key);
-                let id = envelope::key_id(&key);
-                slots.fill(*into, key);
-                return Ok(Encoded::Done(Outcome::Ok(Reply::Keys(keys::Reply::Minted(id)))));
-            }
-            Call::Keys(keys::Call::Forget { names }) => {
-                names.iter().for_each(|name| slots.forget(*name));
-                return Ok(Encoded::Done(Outcome::Ok(Reply::Keys(keys::Reply::Forgotten))));
-            }
-            Call::Keys(keys::Call::Examine { token, like, signers }) => {
-                let examined = service_account::examine(slots.expose(*token)?, slots.expose(*like)?, signers);
-                return Ok(Encoded::Done(match examined {
-                    Ok(examined) => Outcome::Ok(Reply::Keys(keys::Reply::Examined(examined))),
-                    Err(service_account::OwnTokenMalformed) => Outcome::Refused(Refusal::Local),
-                }));
-            }
+            Call::Keys(call) => return Ok(Encoded::Done(keys::done(call, slots, entropy)?.map(Reply::Keys))),
             Call::Listener(call) => Request::Listener(listener_request(call, slots)?),
         };
         Ok(Encoded::Request(Box::new(request)))

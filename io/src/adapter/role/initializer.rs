@@ -3,11 +3,14 @@
 use kubefox_core::initializer::{Answer, Call, Initializer, Reply};
 use kubefox_core::machine::{Lost, Outcome, Ticket};
 
-use crate::adapter::{Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, volume};
+use crate::adapter::{Adapter, Encoded, Entropy, Slots, Unencodable, bootstrap, keys, volume};
 use crate::exchange::{Request, Response};
 
 /// Adapter of the initializer.
-pub struct InitializerAdapter;
+pub struct InitializerAdapter {
+    /// What its certificate must say.
+    pub bootstrap: bootstrap::Context,
+}
 
 impl Adapter<Initializer> for InitializerAdapter {
     type Rendered = std::convert::Infallible;
@@ -16,11 +19,12 @@ impl Adapter<Initializer> for InitializerAdapter {
         &mut self,
         call: &Call,
         slots: &mut dyn Slots,
-        _entropy: &mut dyn Entropy,
+        entropy: &mut dyn Entropy,
     ) -> Result<Encoded<Reply>, Unencodable> {
         let request = match call {
             Call::Volume(call) => Request::Disk(volume::encode(call, slots)?),
             Call::Bootstrap(call) => bootstrap::encode(call, slots)?,
+            Call::Keys(call) => return Ok(Encoded::Done(keys::done(call, slots, entropy)?.map(Reply::Keys))),
         };
         Ok(Encoded::Request(Box::new(request)))
     }
@@ -31,7 +35,7 @@ impl Adapter<Initializer> for InitializerAdapter {
                 volume::decode(call, response, slots).map(Reply::Volume)
             }
             (Call::Bootstrap(call), Response::Bootstrap(response)) => {
-                bootstrap::decode(call, response, slots).map(Reply::Bootstrap)
+                bootstrap::decode(call, response, &self.bootstrap, slots).map(Reply::Bootstrap)
             }
             // A shell that answers with another system's response: nothing is known of what happened.
             (_, _) => Outcome::Unknown(Lost::Garbled),

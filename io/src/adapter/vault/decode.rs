@@ -3,7 +3,7 @@
 use data_encoding::BASE64;
 use http::Response;
 use kubefox_core::machine::{Lost, Outcome, Refusal};
-use kubefox_core::names::{Accessor, Identity, Namespace, Pem, ServiceAccount};
+use kubefox_core::names::{Accessor, Csr, Identity, Namespace, Pem, ServiceAccount};
 use kubefox_core::secret::{Own, Secret};
 use kubefox_core::vault::{
     Call, Certificate, Generation, Health, InitStatus, Login, Reply, SealStatus, TokenFacts,
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::failure::{Answer, Credential, Failure};
 use super::setting;
-use crate::adapter::{Slots, certificate};
+use crate::adapter::{Slots, certificate, csr};
 
 /// Bytes of an Ed25519 signature.
 const SIGNATURE_BYTES: usize = 64;
@@ -63,6 +63,7 @@ fn reply(call: &Call, answer: &Answer, slots: &mut dyn Slots) -> Result<Reply, F
         | Call::WriteAccount { token: _, account: _, password: _ }
         | Call::WriteGeneration { token: _, cas: _, generation: _ } => done(answer, Reply::Written),
         Call::Issue { token: _, request: _, into } => issued(answer, *into, slots).map(Reply::Certificate),
+        Call::SignCertificate { token: _, request: _, csr } => signed(answer, csr).map(Reply::Certificate),
         Call::Sign { token: _, key: _, input: _ } => signature(answer).map(Reply::Signature),
     }
 }
@@ -296,7 +297,8 @@ fn password(answer: &Answer, into: Secret, slots: &mut dyn Slots) -> Result<Repl
     Ok(Reply::Password)
 }
 
-/// A certificate counts only if its authority signed it; its end is its own, not what the server says about it.
+/// A certificate counts only if its authority signed it and it is on that key; its end is its own, not what the server
+/// says about it.
 fn issued(answer: &Answer, into: Secret, slots: &mut dyn Slots) -> Result<Certificate, Failure> {
     #[derive(Deserialize)]
     struct Data {
@@ -305,12 +307,34 @@ fn issued(answer: &Answer, into: Secret, slots: &mut dyn Slots) -> Result<Certif
         private_key: Zeroizing<String>,
     }
     let data: Data = answer.data(Credential::Token)?;
-    let (leaf, ca) = (pem(&data.certificate)?, pem(&data.issuing_ca)?);
-    let chain = certificate::verify_chain(&leaf, &ca).map_err(|_| Failure::GARBLED)?;
-    if !data.private_key.starts_with(PKCS8_BEGINS) {
+    let certificate = certificate_of(&data.certificate, &data.issuing_ca)?;
+    let is_pkcs8 = data.private_key.starts_with(PKCS8_BEGINS);
+    if !is_pkcs8 || !certificate::is_on_key(&certificate.leaf, data.private_key.as_bytes()) {
         return Err(Failure::GARBLED);
     }
     slots.fill(into, bytes(data.private_key));
+    Ok(certificate)
+}
+
+/// The same on the key of a request.
+fn signed(answer: &Answer, csr: &Csr) -> Result<Certificate, Failure> {
+    #[derive(Deserialize)]
+    struct Data {
+        certificate: String,
+        issuing_ca: String,
+    }
+    let data: Data = answer.data(Credential::Token)?;
+    let certificate = certificate_of(&data.certificate, &data.issuing_ca)?;
+    if csr::is_answered_by(csr, &certificate.leaf) { Ok(certificate) } else { Err(Failure::GARBLED) }
+}
+
+/// No certificate outlives its authority: whoever trusted its end would be left with nothing before.
+fn certificate_of(leaf: &str, ca: &str) -> Result<Certificate, Failure> {
+    let (leaf, ca) = (pem(leaf)?, pem(ca)?);
+    let chain = certificate::verify_chain(&leaf, &ca).map_err(|_| Failure::GARBLED)?;
+    if chain.leaf.not_after > chain.ca.not_after {
+        return Err(Failure::GARBLED);
+    }
     Ok(Certificate { leaf, ca, not_after: chain.leaf.not_after })
 }
 

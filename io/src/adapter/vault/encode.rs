@@ -3,6 +3,7 @@
 use data_encoding::BASE64;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Request, Uri};
+use kubefox_core::names::Csr;
 use kubefox_core::secret::Secret;
 use kubefox_core::vault::{Account, Call, CertificateRequest, Mount, NatsKey, Setting, StoredJwt};
 use rustify::endpoint::{Endpoint, MiddleWare};
@@ -12,7 +13,9 @@ use vaultrs::api::auth::kubernetes::requests::{
     LoginWithKubernetesRequest, ReadKubernetesAuthConfigRequest, ReadKubernetesRoleRequest,
 };
 use vaultrs::api::kv2::requests::{ReadSecretRequest, SetSecretRequest, SetSecretRequestOptions};
-use vaultrs::api::pki::requests::{GenerateCertificateRequest, ListIssuersRequest, ReadRoleRequest};
+use vaultrs::api::pki::requests::{
+    GenerateCertificateRequest, ListIssuersRequest, ReadRoleRequest, SignCertificateRequest,
+};
 use vaultrs::api::sys::requests::{
     ListAuthsRequest, ListMountsRequest, ReadHealthRequest, StartInitializationRequest, UnsealRequest,
 };
@@ -85,6 +88,9 @@ pub fn encode(call: &Call, slots: &dyn Slots) -> Result<Request<Vec<u8>>, Unenco
             request(&replace, &text(*token, slots)?)
         }
         Call::Issue { token, request: asked, into: _ } => request(&issue(asked), &text(*token, slots)?),
+        Call::SignCertificate { token, request: asked, csr } => {
+            request(&sign_certificate(asked, csr), &text(*token, slots)?)
+        }
         Call::Sign { token, key, input } => request(&sign(key, input), &text(*token, slots)?),
     }
 }
@@ -210,6 +216,21 @@ fn issue(asked: &CertificateRequest) -> GenerateCertificateRequest {
         format: Some("pem".to_owned()),
         private_key_format: Some("pkcs8".to_owned()),
         ..GenerateCertificateRequest::default()
+    }
+}
+
+fn sign_certificate(asked: &CertificateRequest, csr: &Csr) -> SignCertificateRequest {
+    SignCertificateRequest {
+        mount: Mount::Pki.as_str().to_owned(),
+        role: asked.role.as_str().to_owned(),
+        csr: Some(csr.as_str().to_owned()),
+        common_name: asked.common_name.clone(),
+        // Absent rather than empty, as above.
+        alt_names: (!asked.dns_names.is_empty()).then(|| asked.dns_names.join(",")),
+        uri_sans: Some(asked.uri.clone()),
+        ttl: Some(format!("{}s", asked.ttl_s)),
+        format: Some("pem".to_owned()),
+        ..SignCertificateRequest::default()
     }
 }
 

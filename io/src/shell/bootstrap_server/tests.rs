@@ -2,7 +2,9 @@ mod abuse;
 
 use std::sync::Mutex;
 
+use kubefox_core::bootstrap::Csrs;
 use kubefox_core::machine::Lost;
+use kubefox_core::names::Csr;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -18,6 +20,7 @@ const DNS: &str = "kubefox.kubefox.svc";
 const URI: &str = "spiffe://cluster.local/ns/kubefox/sa/kubefox";
 const TOKEN: &str = "eyJh.eyJi.c2ln";
 const NONCE: &str = "abcDEF012345-_x";
+const CSR: &str = include_str!("../../adapter/csr/plain.pem");
 const LATE: Duration = Duration::from_millis(100);
 
 #[tokio::test]
@@ -25,16 +28,27 @@ async fn each_request_is_one_question_and_its_answer_comes_back() {
     let world = World::new(Script::Answer).await;
 
     let answers = [
-        world.call(BootstrapRequest::Nats(proto::NatsBootstrapRequest { token: TOKEN.to_owned() })).await,
-        world
-            .call(BootstrapRequest::Component(proto::ComponentBootstrapRequest { token: TOKEN.to_owned() }))
-            .await,
+        world.call(nats("")).await,
+        world.call(component("", "")).await,
+        world.call(nats(CSR)).await,
+        world.call(component(CSR, CSR)).await,
         world.call(sign(TOKEN, NONCE)).await,
     ];
 
-    assert_eq!(answers, ["operator", "user", "signature"].map(|answer| Seen::Answer(answer.to_owned())));
+    assert_eq!(
+        answers,
+        ["operator", "user", "operator", "user", "signature"].map(|answer| Seen::Answer(answer.to_owned()))
+    );
     let nonce = Nonce::parse(NONCE).expect("a nonce");
-    let asked = [Ask::Nats, Ask::Component, Ask::SignNonce { nonce }];
+    let csr = Csr::parse(CSR).expect("a request");
+    let csrs = Csrs { broker: csr.clone(), runtime: csr.clone() };
+    let asked = [
+        Ask::Nats(None),
+        Ask::Component(None),
+        Ask::Nats(Some(csr)),
+        Ask::Component(Some(csrs)),
+        Ask::SignNonce { nonce },
+    ];
     assert_eq!(world.asked(), asked.map(|ask| (ask, TOKEN.to_owned())));
 }
 
@@ -60,6 +74,29 @@ async fn an_unanswered_question_is_told_apart_by_its_status() {
 
         assert_eq!(answer, Seen::Status(code, reason.map(ToOwned::to_owned)), "{unanswered:?}");
     }
+}
+
+#[tokio::test]
+async fn a_bad_request_for_a_certificate_has_an_answer_of_its_own_and_never_reaches_the_door() {
+    let world = World::new(Script::Answer).await;
+    let long = format!("{CSR}{}", " ".repeat(CSR_BYTES_MAX));
+    for (csr, reason) in [
+        ("x", "CSR_MALFORMED"),
+        (long.as_str(), "CSR_MALFORMED"),
+        (include_str!("../../adapter/csr/rsa.pem"), "CSR_KEY_FOREIGN"),
+        (include_str!("../../adapter/csr/broken-signature.pem"), "CSR_FORGED"),
+        (include_str!("../../adapter/csr/authority.pem"), "CSR_DEMANDING"),
+        (include_str!("../../adapter/csr/foreign-names.pem"), "CSR_DEMANDING"),
+    ] {
+        let refused = Seen::Status(Code::InvalidArgument, Some(reason.to_owned()));
+        assert_eq!(world.call(nats(csr)).await, refused, "{reason}");
+        assert_eq!(world.call(component(csr, CSR)).await, refused, "{reason}");
+        assert_eq!(world.call(component(CSR, csr)).await, refused, "{reason}");
+    }
+    let one_of_two = Seen::Status(Code::InvalidArgument, Some("CSR_MALFORMED".to_owned()));
+    assert_eq!(world.call(component(CSR, "")).await, one_of_two);
+    assert_eq!(world.call(component("", CSR)).await, one_of_two);
+    assert_eq!(world.asked(), []);
 }
 
 #[tokio::test]
@@ -289,13 +326,26 @@ fn sign(token: &str, nonce: &str) -> BootstrapRequest {
     BootstrapRequest::SignNonce(proto::SignNonceRequest { token: token.to_owned(), nonce: nonce.to_owned() })
 }
 
+fn nats(csr: &str) -> BootstrapRequest {
+    BootstrapRequest::Nats(proto::NatsBootstrapRequest { token: TOKEN.to_owned(), csr: csr.to_owned() })
+}
+
+fn component(csr: &str, runtime_csr: &str) -> BootstrapRequest {
+    let (csr, runtime_csr) = (csr.to_owned(), runtime_csr.to_owned());
+    BootstrapRequest::Component(proto::ComponentBootstrapRequest {
+        token: TOKEN.to_owned(),
+        csr,
+        runtime_csr,
+    })
+}
+
 fn answer_to(ask: &Ask) -> BootstrapResponse {
     match ask {
-        Ask::Nats => BootstrapResponse::Nats(proto::NatsBootstrapResponse {
+        Ask::Nats(_) => BootstrapResponse::Nats(proto::NatsBootstrapResponse {
             operator_jwt: "operator".to_owned(),
             ..Default::default()
         }),
-        Ask::Component => BootstrapResponse::Component(proto::ComponentBootstrapResponse {
+        Ask::Component(_) => BootstrapResponse::Component(proto::ComponentBootstrapResponse {
             user: "user".to_owned(),
             ..Default::default()
         }),

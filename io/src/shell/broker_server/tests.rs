@@ -88,6 +88,22 @@ async fn the_messages_of_the_subscription_come_until_it_ends() {
 }
 
 #[tokio::test]
+async fn a_renewed_certificate_is_shown_to_who_comes_next_and_cuts_nobody_off() {
+    let world = World::new(Answer::Subscribed { subject: subject::inbox(&key(1)) }).await;
+    let mut before = world.runtime();
+    let mut stream = before.subscribe(proto::SubscribeRequest {}).await.expect("subscribed").into_inner();
+    assert_eq!(stream.message().await.expect("a message").expect("not the end").payload, b"one");
+
+    let renewed = world.authority.issue(&[DNS], &[URI]);
+    world.listener.present(&renewed).await.expect("usable");
+
+    assert_eq!(stream.message().await.expect("a message").expect("not the end").payload, b"two");
+    for mut runtime in [before, world.runtime()] {
+        runtime.identify(proto::IdentifyRequest {}).await.expect("identified");
+    }
+}
+
+#[tokio::test]
 async fn a_component_is_told_who_it_is() {
     let world = World::new(Answer::Subscribed { subject: subject::inbox(&key(1)) }).await;
 
@@ -163,7 +179,7 @@ struct World {
     door: Arc<Scripted>,
     subscribed: Arc<Mutex<Vec<String>>>,
     address: SocketAddr,
-    _listener: Listener,
+    listener: Listener,
 }
 
 impl World {
@@ -176,7 +192,7 @@ impl World {
         let listener = Listener::new(Arc::new(Real), any, Clients::OwnRuntime, LIMITS, routes);
         let address = listener.present(&authority.issue(&[DNS], &[URI])).await.expect("usable");
         let address = address.parse().expect("ip:port");
-        Self { authority, door, subscribed, address, _listener: listener }
+        Self { authority, door, subscribed, address, listener }
     }
 
     fn runtime(&self) -> BrokerClient<Channel> {

@@ -77,7 +77,7 @@ impl PrivateKey {
             .expect("the mark of secrets keeps the key below the group's order")
     }
 
-    fn pair(&self) -> Pair {
+    pub(super) fn pair(&self) -> Pair {
         let signing = SigningKey::from(self.p256());
         let public = signing.verifying_key().to_encoded_point(false).as_bytes().to_vec();
         Pair { signing, public }
@@ -107,11 +107,11 @@ pub(super) fn root(common: &Common, key: &PrivateKey) -> Vec<u8> {
     certificate.der().to_vec()
 }
 
-/// A certificate signed by `authority` for the public half of `key`; DER.
+/// A certificate signed by `authority` for that public key; DER.
 pub(super) fn leaf(
     common: &Common,
     leaf: &Leaf,
-    key: &PrivateKey,
+    key: &impl PublicKeyData,
     authority: &Authority<'_>,
 ) -> Result<Vec<u8>, BadName> {
     let mut params = CertificateParams::default();
@@ -138,7 +138,7 @@ pub(super) fn leaf(
     params.extended_key_usages.clone_from(&leaf.extended_key_usages);
 
     let issuer = Issuer::new(authority_params(authority.common_name), authority.key.pair());
-    let certificate = params.signed_by(&key.pair(), &issuer).expect("the parameters were made here");
+    let certificate = params.signed_by(key, &issuer).expect("the parameters were made here");
     Ok(certificate.der().to_vec())
 }
 
@@ -176,7 +176,8 @@ fn printable(text: &str) -> DnValue {
     narrow.unwrap_or_else(|_| DnValue::Utf8String(text.to_owned()))
 }
 
-struct Pair {
+/// A key as the library takes it.
+pub(super) struct Pair {
     signing: SigningKey,
     public: Vec<u8>,
 }
@@ -264,7 +265,7 @@ mod tests {
         };
         let root = root(&common(Some("root"), 1), &root_key);
         let authority = Authority { common_name: "root", key: &root_key };
-        let Ok(leaf) = leaf(&common(None, 2), &wanted, &leaf_key, &authority) else {
+        let Ok(leaf) = leaf(&common(None, 2), &wanted, &leaf_key.pair(), &authority) else {
             panic!("the names are names")
         };
         (root, leaf)

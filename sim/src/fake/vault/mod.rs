@@ -33,6 +33,7 @@ mod password;
 mod pki;
 mod pki_issue;
 mod pki_role;
+mod pki_sign;
 mod policies;
 mod policy_parse;
 mod request;

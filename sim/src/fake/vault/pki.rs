@@ -1,4 +1,4 @@
-//! The certificate authority: issuers, the root, roles. Issuing has a file of its own.
+//! The certificate authority: issuers, the root, roles. Issuing and signing have files of their own.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use super::identity::Known;
 use super::mounts::Description;
 use super::pki_issue;
 use super::pki_role::{Role, check_key};
+use super::pki_sign;
 use super::request::{Operation, Request};
 use super::shared::Shared;
 
@@ -135,6 +136,13 @@ pub(super) fn handle(
             if let Some(name) = after("issue/") {
                 return if writes {
                     pki_issue::issue(pki, mount, request, name, known)
+                } else {
+                    request.unsupported()
+                };
+            }
+            if let Some(name) = after("sign/") {
+                return if writes {
+                    pki_sign::sign(pki, mount, request, name, known)
                 } else {
                     request.unsupported()
                 };

@@ -1,12 +1,13 @@
-//! `pki/issue/<role>`: a key and a certificate for it, within what the role allows.
+//! `pki/issue/<role>`: a key and a certificate for it, within what the role allows. What a role allows is the same for
+//! `pki/sign/<role>`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use http::StatusCode;
 use kubefox_core::time::Unix;
-use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
-use serde_json::json;
+use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose, PublicKeyData};
+use serde_json::{Value, json};
 
 use super::acl::glob;
 use super::answer::{Answer, Handled, Refusal};
@@ -59,6 +60,7 @@ pub(super) fn issue(
     let fields = Fields(&request.data);
     let unknown = fields.warn_unknown(&KNOWN, &UNIMPLEMENTED)?;
     let issuer = issuer_of(pki, role)?;
+    check_format(fields)?;
     let is_pkcs8 = is_pkcs8(fields)?;
     let (common_name, leaf) = names(role, fields, known)?;
     if (role.text("key_type"), role.number("key_bits")) != ("ec", 256) {
@@ -69,6 +71,24 @@ pub(super) fn issue(
     warnings.extend(unknown);
 
     let key = PrivateKey::new(request.mint.key("issued key", &[request.id.as_bytes()]));
+    let mut data = certify(role, issuer, request, (common_name, not_after), &leaf, &key.pair())?;
+    data["private_key"] = if is_pkcs8 { key.pkcs8_pem() } else { key.sec1_pem() }.into();
+    data["private_key_type"] = "ec".into();
+    if !role.flag("no_store") {
+        pki.own().stored += 1;
+    }
+    Ok(Answer::Data { data, warnings })
+}
+
+/// The certificate, and what the answer says of it.
+pub(super) fn certify(
+    role: &Role,
+    issuer: &Issuer,
+    request: &Request,
+    (common_name, not_after): (Option<String>, Unix),
+    leaf: &Leaf,
+    key: &impl PublicKeyData,
+) -> Result<Value, Refusal> {
     let common = Common {
         serial: Serial::new(request.mint.bytes("serial", &[request.id.as_bytes()])),
         common_name,
@@ -76,21 +96,16 @@ pub(super) fn issue(
         not_after,
     };
     let authority = Authority { common_name: &issuer.common_name, key: &issuer.key };
-    let der = certificate::leaf(&common, &leaf, &key, &authority);
+    let der = certificate::leaf(&common, leaf, key, &authority);
     let der = der.map_err(|BadName(name)| Refusal::invalid(format!("{name} is not an ASCII name")))?;
-    let data = json!({
+    Ok(json!({
         "ca_chain": [issuer.pem()], "certificate": certificate::pem(&der), "expiration": common.not_after.0,
         "issuing_ca": issuer.pem(), "not_before": common.not_before.0,
-        "private_key": if is_pkcs8 { key.pkcs8_pem() } else { key.sec1_pem() }, "private_key_type": "ec",
         "serial_number": common.serial.print(),
-    });
-    if !role.flag("no_store") {
-        pki.own().stored += 1;
-    }
-    Ok(Answer::Data { data, warnings })
+    }))
 }
 
-fn issuer_of<'a>(pki: &'a Pki, role: &Role) -> Result<&'a Issuer, Refusal> {
+pub(super) fn issuer_of<'a>(pki: &'a Pki, role: &Role) -> Result<&'a Issuer, Refusal> {
     let reference = role.text("issuer_ref");
     pki.issuer(reference).ok_or_else(|| {
         let why = if reference == "default" {
@@ -103,7 +118,7 @@ fn issuer_of<'a>(pki: &'a Pki, role: &Role) -> Result<&'a Issuer, Refusal> {
     })
 }
 
-fn is_pkcs8(fields: Fields<'_>) -> Result<bool, Refusal> {
+pub(super) fn check_format(fields: Fields<'_>) -> Result<(), Refusal> {
     let format = fields.text("format")?.unwrap_or_else(|| "pem".to_owned());
     if !matches!(format.as_str(), "pem" | "der" | "pem_bundle") {
         let why = "the \"format\" path parameter must be \"pem\", \"der\", or \"pem_bundle\"";
@@ -112,6 +127,10 @@ fn is_pkcs8(fields: Fields<'_>) -> Result<bool, Refusal> {
     if format != "pem" {
         return Err(Refusal::not_implemented(format_args!("the certificate format {format}")));
     }
+    Ok(())
+}
+
+fn is_pkcs8(fields: Fields<'_>) -> Result<bool, Refusal> {
     match fields.text("private_key_format")?.as_deref() {
         None | Some("" | "der" | "pem") => Ok(false),
         Some("pkcs8") => Ok(true),
@@ -120,7 +139,11 @@ fn is_pkcs8(fields: Fields<'_>) -> Result<bool, Refusal> {
 }
 
 /// The subject and the alternative names, in the order in which the real server refuses them.
-fn names(role: &Role, fields: Fields<'_>, known: Known<'_>) -> Result<(Option<String>, Leaf), Refusal> {
+pub(super) fn names(
+    role: &Role,
+    fields: Fields<'_>,
+    known: Known<'_>,
+) -> Result<(Option<String>, Leaf), Refusal> {
     let common_name = fields.text("common_name")?.filter(|name| !name.is_empty());
     if common_name.is_none() && role.flag("require_cn") {
         return Err(Refusal::invalid(
@@ -285,7 +308,7 @@ fn extended_key_usages(role: &Role) -> Vec<ExtendedKeyUsagePurpose> {
     flags.into_iter().filter(|(flag, _)| role.flag(flag)).map(|(_, usage)| usage).collect()
 }
 
-fn not_after(
+pub(super) fn not_after(
     role: &Role,
     mount: &Description,
     issuer: &Issuer,
@@ -309,13 +332,11 @@ fn not_after(
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
+pub(super) mod tests {
     use super::super::trial::{Trial, auth_role, pki_role, root_certificate, text};
     use super::*;
 
-    const URI: &str = "spiffe://cluster.local/ns/team0/sa/app";
+    pub(in super::super) const URI: &str = "spiffe://cluster.local/ns/team0/sa/app";
 
     #[test]
     fn names_beyond_the_role_are_refused() {
@@ -434,7 +455,7 @@ mod tests {
     }
 
     /// A Vault, a component's token, and the root token.
-    fn with_component() -> (Trial, String, String) {
+    pub(in super::super) fn with_component() -> (Trial, String, String) {
         let (mut trial, root, accessor) = Trial::with_login();
         let config: Value = json!({"max_lease_ttl": 10 * 365 * 86_400});
         trial.must("POST", "sys/mounts/pki", &root, &json!({"type": "pki", "config": config}));
@@ -442,7 +463,7 @@ mod tests {
         let role =
             pki_role("component", &["broker.kubefox.internal"], 4 * 3_600, (true, true), "", &accessor);
         trial.must("POST", "pki/roles/component", &root, &role);
-        let policy = "path \"pki/issue/component\" { capabilities = [\"update\"] }";
+        let policy = "path \"pki/+/component\" { capabilities = [\"update\"] }";
         trial.must("POST", "sys/policies/acl/component", &root, &json!({"policy": policy}));
         let role = auth_role(&["*"], &["team0"], "kubefox.kubefox", 120, "component");
         trial.must("POST", "auth/kubernetes/role/component", &root, &role);

@@ -91,7 +91,7 @@ const UNIMPLEMENTED: [&str; 17] = [
     "not_before",
 ];
 
-/// Fields that only matter to `sign`, which the fake does not have, with their defaults.
+/// Fields that only matter to `sign`, with their defaults.
 const OF_SIGNING: [(&str, Kind); 5] = [
     ("signature_bits", Kind::Whole(0)),
     ("street_address", Kind::List(&[])),

@@ -54,6 +54,7 @@ kinds! {
     ReadGeneration: Call::Vault(vault::Call::ReadGeneration { .. }),
     WriteGeneration: Call::Vault(vault::Call::WriteGeneration { .. }),
     Issue: Call::Vault(vault::Call::Issue { .. }),
+    SignCertificate: Call::Vault(vault::Call::SignCertificate { .. }),
     Sign: Call::Vault(vault::Call::Sign { .. }),
     CreateSealKey: Call::Kubernetes(kubernetes::Call::CreateSealKey { .. }),
     ReadSealKey: Call::Kubernetes(kubernetes::Call::ReadSealKey),
@@ -80,6 +81,7 @@ kinds! {
     ReadMountedTrust: Call::Volume(volume::Call::ReadTrust),
     WriteBundle: Call::Volume(volume::Call::WriteBundle { .. }),
     MintSealKey: Call::Keys(keys::Call::MintSealKey { .. }),
+    MintCertificateKey: Call::Keys(keys::Call::MintCertificateKey { .. }),
     Forget: Call::Keys(keys::Call::Forget { .. }),
     Examine: Call::Keys(keys::Call::Examine { .. }),
     Present: Call::Listener(listener::Call::Present { .. }),
@@ -169,7 +171,12 @@ impl Kind {
             | Self::Probe => Way::Machine,
             Self::MintSealKey | Self::Forget => Way::Process,
             // Those of initializers and brokers, and those that only callers cause.
-            Self::ReadMountedTrust | Self::WriteBundle | Self::ReadSigners | Self::Examine => Way::Nowhere,
+            Self::ReadMountedTrust
+            | Self::WriteBundle
+            | Self::ReadSigners
+            | Self::Examine
+            | Self::MintCertificateKey
+            | Self::SignCertificate => Way::Nowhere,
         }
     }
 
@@ -243,6 +250,7 @@ impl Kind {
                 | Self::ReadGeneration
                 | Self::WriteGeneration
                 | Self::Issue
+                | Self::SignCertificate
                 | Self::Sign
         )
     }

@@ -1,3 +1,5 @@
+mod certificates;
+
 use super::*;
 use crate::adapter::certificate::tests::Authority;
 use crate::adapter::vault::encode;
@@ -368,33 +370,6 @@ fn a_generated_password_goes_into_its_slot() {
 }
 
 #[test]
-fn an_issued_certificate_ends_when_it_says_itself() {
-    let authority = Authority::new("kubefox root", 2026, 2036);
-    let (leaf, ca) = (authority.issue(2026, 2027), authority.pem());
-    let (outcome, slots) = decoded(&issue(), 200, &issued_body(&leaf, &ca, "-----BEGIN PRIVATE KEY-----\nx"));
-    assert_eq!(
-        outcome,
-        ok(Reply::Certificate(Certificate { leaf, ca, not_after: kubefox_core::time::Unix(1_798_761_600) }))
-    );
-    assert_eq!(slots.expose(INTO), Ok(&b"-----BEGIN PRIVATE KEY-----\nx"[..]));
-}
-
-#[test]
-fn a_certificate_of_another_authority_or_with_another_key_format_is_garbled() {
-    let (ours, other) = (Authority::new("root", 2026, 2036), Authority::new("root", 2026, 2036));
-    let leaf = ours.issue(2026, 2027);
-    let key = "-----BEGIN PRIVATE KEY-----\nx";
-    for body in [
-        issued_body(&leaf, &other.pem(), key),
-        issued_body(&leaf, &ours.pem(), "-----BEGIN EC PRIVATE KEY-----\nx"),
-    ] {
-        let (outcome, slots) = decoded(&issue(), 200, &body);
-        assert_eq!(outcome, Outcome::Unknown(Lost::Garbled));
-        assert!(slots.expose(INTO).is_err());
-    }
-}
-
-#[test]
 fn a_signature_is_64_bytes_of_the_first_version() {
     let call = || Call::Sign { token: TOKEN, key: NatsKey::Operator, input: b"hi".to_vec() };
     let text = "7jKTf33vR07ZsKCqOUEubGON2egvzZn3wj5DM+SV4m9OP8G1BxYLQSfEiMYR8f4tvgI9mfl1mhjeZfu4n/D2Cg==";
@@ -509,14 +484,25 @@ fn login() -> Call {
 }
 
 fn issue() -> Call {
-    let request = CertificateRequest {
+    Call::Issue { token: TOKEN, request: request(), into: INTO }
+}
+
+fn sign_certificate() -> Call {
+    Call::SignCertificate { token: TOKEN, request: request(), csr: csr() }
+}
+
+fn csr() -> Csr {
+    Csr::parse(include_str!("../../csr/plain.pem")).expect("a request")
+}
+
+fn request() -> CertificateRequest {
+    CertificateRequest {
         role: PkiRole::Nats,
         common_name: Some("nats.kubefox.svc".to_owned()),
         dns_names: vec![],
         uri: "spiffe://cluster.local/ns/kubefox/sa/nats".to_owned(),
         ttl_s: 3_600,
-    };
-    Call::Issue { token: TOKEN, request, into: INTO }
+    }
 }
 
 /// Vault's PEM has no line break at its end.
@@ -553,6 +539,7 @@ fn all() -> Vec<Call> {
         Call::ReadGeneration { token: TOKEN },
         Call::WriteGeneration { token: TOKEN, cas: 0, generation: 1 },
         issue(),
+        sign_certificate(),
         Call::Sign { token: TOKEN, key: NatsKey::Operator, input: vec![] },
     ];
     let settings = [

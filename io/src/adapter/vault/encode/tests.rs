@@ -1,7 +1,7 @@
 use super::*;
 use crate::adapter::Empty;
 use crate::keyring::Keyring;
-use kubefox_core::names::{Accessor, Identity, Namespace, ServiceAccount};
+use kubefox_core::names::{Accessor, Csr, Identity, Namespace, ServiceAccount};
 use kubefox_core::secret::Own;
 use kubefox_core::vault::{AuthRole, PkiRole};
 use zeroize::Zeroizing;
@@ -145,6 +145,22 @@ fn a_certificate_is_asked_for_with_the_parameters_its_policy_allows_and_no_other
     assert_eq!(
         shown(&Call::Issue { token: TOKEN, request: controller, into }, &slots),
         r#"POST /v1/pki/issue/controller b.token {"alt_names":"kubefox.kubefox.svc","common_name":"kubefox.kubefox.svc","format":"pem","private_key_format":"pkcs8","ttl":"86400s","uri_sans":"spiffe://cluster.local/ns/kubefox/sa/kubefox"}"#
+    );
+}
+
+#[test]
+fn a_request_that_was_made_elsewhere_is_signed_within_the_same_parameters() {
+    let request = CertificateRequest {
+        role: PkiRole::Component,
+        common_name: None,
+        dns_names: vec!["broker.kubefox.internal".to_owned()],
+        uri: "spiffe://cluster.local/ns/team0/sa/app".to_owned(),
+        ttl_s: 14_400,
+    };
+    let csr = Csr::parse("-----BEGIN CERTIFICATE REQUEST-----\nAA==").expect("it begins so");
+    assert_eq!(
+        shown(&Call::SignCertificate { token: TOKEN, request, csr }, &keyring()),
+        r#"POST /v1/pki/sign/component b.token {"alt_names":"broker.kubefox.internal","csr":"-----BEGIN CERTIFICATE REQUEST-----\nAA==","format":"pem","ttl":"14400s","uri_sans":"spiffe://cluster.local/ns/team0/sa/app"}"#
     );
 }
 
