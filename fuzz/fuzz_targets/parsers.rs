@@ -1,12 +1,12 @@
-//! Every parser of core that reads text from outside: none panics, and whatever is accepted says itself again.
+//! Every parser of names and subjects in core: none panics, and whatever is accepted says itself again.
 
 #![no_main]
 
 use kubefox_core::documents::nkey::PublicKey;
-use kubefox_core::documents::{jwt, subject};
+use kubefox_core::documents::subject;
 use kubefox_core::names::{
-    Accessor, Identity, Installation, KeyId, LifeId, Namespace, Nonce, Pem, PodName, ResourceVersion, ServiceAccount,
-    SubjectTail, TrustDomain, Uid, ordinal,
+    Accessor, Identity, Installation, KeyId, LifeId, Namespace, Pem, PodName, ResourceVersion,
+    ServiceAccount, SubjectTail, TrustDomain, Uid, ordinal,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -27,7 +27,6 @@ fuzz_target!(|bytes: &[u8]| {
         KeyId,
         LifeId,
         Namespace,
-        Nonce,
         Pem,
         PodName,
         PublicKey,
@@ -46,13 +45,12 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(text.ends_with(&format!("-{number}")));
     }
     if let Ok(identity) = Identity::parse_username(text) {
-        assert_eq!(format!("system:serviceaccount:{}:{}", identity.namespace, identity.service_account), text);
+        assert_eq!(
+            format!("system:serviceaccount:{}:{}", identity.namespace, identity.service_account),
+            text
+        );
     }
     if let Ok(message) = subject::parse(text) {
         assert_eq!(subject::message(&message.to, &message.from, &message.tail), text);
-    }
-    if let Ok(claims) = jwt::decode(text) {
-        assert_eq!(text.split('.').count(), 3);
-        assert!(PublicKey::parse(claims.subject.as_str()).is_ok());
     }
 });

@@ -1,0 +1,18 @@
+# The OpenSearch initializer: the credentials that OpenSearch is to know, and its certificate.
+
+path "opensearch/data/admin"     { capabilities = ["read"] }
+path "opensearch/data/collector" { capabilities = ["read"] }
+path "opensearch/data/viewer"    { capabilities = ["read"] }
+
+path "pki/issue/opensearch" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "common_name"        = ["opensearch.NAMESPACE.svc"]
+    "alt_names"          = []
+    "uri_sans"           = []
+    "ttl"                = []
+    "format"             = ["pem"]
+    "private_key_format" = ["pkcs8"]
+  }
+  required_parameters = ["common_name", "uri_sans", "ttl"]
+}

@@ -1,0 +1,88 @@
+//! What a pod of the platform finds on its mounts and hears from the controller.
+
+use kubefox_core::bootstrap::{ComponentDocuments, NatsDocuments, Rejection};
+use kubefox_core::documents::jwt;
+use kubefox_core::documents::nkey::{Prefix, PublicKey};
+use kubefox_core::kubernetes::Trust;
+use kubefox_core::names::{Identity, Pem};
+use kubefox_core::time::{Now, Unix};
+use kubefox_core::vault::Certificate;
+use kubefox_core::volume::{Call, MountedTrust, Reply, TokenFile, TrustFile, TrustFiles};
+
+/// What the mounts and the shared volume answer.
+pub(crate) fn mounts(call: &Call, now: Now) -> Reply {
+    match call {
+        Call::ReadTrust => Reply::Trust(TrustFiles::Read(trust(now.unix.0 - 60, now.unix.0 + 86_400))),
+        Call::ReadToken { .. } => Reply::Token(TokenFile::Read),
+        Call::WriteBundle { .. } => Reply::Written,
+        Call::ReadSealKey { .. } => panic!("not a caller's call: {call:?}"),
+    }
+}
+
+/// What else they may answer.
+pub(crate) fn other_mounts(call: &Call, pick: u8, now: Now) -> Option<Reply> {
+    let expired = TrustFiles::Read(trust(now.unix.0 - 60, now.unix.0 - 1));
+    let trusts = [
+        TrustFiles::Missing(TrustFile::Certificate),
+        TrustFiles::Missing(TrustFile::Authority),
+        TrustFiles::NotPem(TrustFile::Authority),
+        TrustFiles::OtherAuthority,
+        expired,
+    ];
+    let tokens = [TokenFile::Missing, TokenFile::Empty, TokenFile::Malformed];
+    match call {
+        Call::ReadTrust => Some(Reply::Trust(trusts[usize::from(pick) % trusts.len()].clone())),
+        Call::ReadToken { .. } => Some(Reply::Token(tokens[usize::from(pick) % tokens.len()])),
+        Call::WriteBundle { .. } | Call::ReadSealKey { .. } => None,
+    }
+}
+
+/// Documents that fit together and end after so many seconds.
+pub(crate) fn component(now: Now, life_s: u64) -> ComponentDocuments {
+    let user_jwt_expires = Unix(now.unix.0 + life_s);
+    let identity = Identity::parse_username("system:serviceaccount:team0:app").expect("an identity");
+    let [signer, account] = [4, 3].map(|byte| PublicKey::encode(Prefix::Account, &[byte; 32]));
+    let jwt = jwt::user(&user(), &signer, &account, &identity, now.unix, user_jwt_expires);
+    ComponentDocuments {
+        user: user(),
+        user_jwt: jwt.signed(&[0; 64]),
+        user_jwt_expires,
+        certificate: certificate("component", now.unix.0 + life_s),
+        runtime: certificate("runtime", now.unix.0 + life_s),
+    }
+}
+
+/// The same for NATS.
+pub(crate) fn nats(now: Now, life_s: u64) -> NatsDocuments {
+    let operator = PublicKey::encode(Prefix::Operator, &[1; 32]);
+    let [system, platform, signer] = [2, 3, 4].map(|byte| PublicKey::encode(Prefix::Account, &[byte; 32]));
+    NatsDocuments {
+        operator: jwt::operator(&operator, &system, "kubefox", now.unix).signed(&[0; 64]),
+        system_account: jwt::system_account(&system, &operator, now.unix).signed(&[0; 64]),
+        platform_account: jwt::platform_account(&platform, &operator, &signer, now.unix).signed(&[0; 64]),
+        certificate: certificate("nats", now.unix.0 + life_s),
+    }
+}
+
+/// One of the controller's reasons.
+pub(crate) fn rejection(pick: u8) -> Rejection {
+    Rejection::ALL[usize::from(pick) % Rejection::ALL.len()]
+}
+
+pub(crate) fn user() -> PublicKey {
+    PublicKey::encode(Prefix::User, &[5; 32])
+}
+
+pub(crate) fn pem(name: &str) -> Pem {
+    let text = format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
+    Pem::parse(&text).expect("it begins as PEM does")
+}
+
+fn trust(not_before: u64, not_after: u64) -> MountedTrust {
+    let trust = Trust { certificate: pem("controller"), ca: pem("root") };
+    MountedTrust { trust, not_before: Unix(not_before), not_after: Unix(not_after) }
+}
+
+fn certificate(name: &str, not_after: u64) -> Certificate {
+    Certificate { leaf: pem(name), ca: pem("root"), not_after: Unix(not_after) }
+}
