@@ -154,7 +154,8 @@ impl Process {
         self.account.story.late(did_not, within)
     }
 
-    /// SIGKILLs its whole group, and returns when nothing of it is left. Its end is no alarm.
+    /// SIGKILLs its whole group, and returns when all that the group held is closed: files, locks, ports. Its end is no
+    /// alarm.
     pub(super) async fn kill(mut self) {
         self.account.is_killed.store(true, Ordering::Relaxed);
         self.kill_group();
@@ -325,7 +326,7 @@ mod tests {
 
         tokio::time::timeout(PATIENCE, process.kill()).await.expect("SIGKILL is not refused");
 
-        assert!(rustix::process::test_kill_process(grandchild).is_err() || is_zombie(grandchild));
+        tokio::time::timeout(PATIENCE, gone(grandchild)).await.expect("the grandchild is killed");
         drop(lookout);
         assert_eq!(tokio::time::timeout(PATIENCE / 100, alarms.next()).await.ok(), None);
     }
@@ -340,18 +341,20 @@ mod tests {
 
         drop(process);
 
-        let gone = async {
-            while rustix::process::test_kill_process(grandchild).is_ok() && !is_zombie(grandchild) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, gone).await.expect("the grandchild is killed");
+        tokio::time::timeout(PATIENCE, gone(grandchild)).await.expect("the grandchild is killed");
     }
 
     fn shell(folder: &Path, script: &str) -> Process {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         Process::start("sh", command, &folder.join("sh.log")).expect("sh is everywhere")
+    }
+
+    /// A process closes what it holds some time before the system calls it dead.
+    async fn gone(process: Pid) {
+        while rustix::process::test_kill_process(process).is_ok() && !is_zombie(process) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Where nobody reaps orphans, a killed one stays as a zombie.
