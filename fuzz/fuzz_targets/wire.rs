@@ -6,18 +6,20 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use futures::future::{self, BoxFuture};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, stream};
 use http_body_util::Full;
-use kubefox_core::bootstrap::{Answer, Ask, Call, Rejection, Reply};
+use kubefox_core::bootstrap::{Answer, Ask, Call, KeyOrigin, Rejection, Reply};
 use kubefox_core::broker;
 use kubefox_core::documents::nkey::{Prefix, PublicKey};
 use kubefox_core::machine::{Lost, Outcome, Ticket};
-use kubefox_core::names::{Nonce, Pem, SubjectTail};
+use kubefox_core::names::{Nonce, Pem, SubjectTail, TrustDomain};
 use kubefox_core::secret::{Asker, Own, Secret};
 use kubefox_io::adapter::Slots as _;
-use kubefox_io::adapter::bootstrap::{decode, render};
+use kubefox_io::adapter::bootstrap::{Context, decode, render};
+use kubefox_io::adapter::csr;
 use kubefox_io::exchange::BootstrapResponse;
 use kubefox_io::keyring::Keyring;
 use kubefox_io::shell::bootstrap_server::{self, BootstrapDoor};
@@ -33,6 +35,7 @@ use tower::ServiceExt as _;
 use zeroize::Zeroizing;
 
 const TICKET: Ticket = Ticket(1);
+const CALLER: Secret = Secret::Own(Own::CallerJwt);
 const KEY: Secret = Secret::Of(TICKET, Asker::IssuedKey);
 const RUNTIME_KEY: Secret = Secret::Of(TICKET, Asker::RuntimeKey);
 
@@ -55,7 +58,7 @@ fuzz_target!(|bytes: &[u8]| {
 fn nats_is_asked(bytes: &[u8]) {
     let expected = read::<bootstrap_v1::NatsBootstrapRequest>(bytes)
         .filter(|request| is_token(request.token.as_bytes()))
-        .map(|request| (Ask::Nats, request.token.into_bytes()));
+        .and_then(|request| Some((Ask::Nats(csr::received(&request.csr).ok()?), request.token.into_bytes())));
     let asked = ask_controller("BootstrapNATS", bytes);
     assert_eq!(asked, expected);
 }
@@ -63,7 +66,10 @@ fn nats_is_asked(bytes: &[u8]) {
 fn component_is_asked(bytes: &[u8]) {
     let expected = read::<bootstrap_v1::ComponentBootstrapRequest>(bytes)
         .filter(|request| is_token(request.token.as_bytes()))
-        .map(|request| (Ask::Component, request.token.into_bytes()));
+        .and_then(|request| {
+            let csrs = csr::both_received(&request.csr, &request.runtime_csr).ok()?;
+            Some((Ask::Component(csrs), request.token.into_bytes()))
+        });
     let asked = ask_controller("BootstrapComponent", bytes);
     assert_eq!(asked, expected);
 }
@@ -129,8 +135,8 @@ fn ask_controller(method: &str, bytes: &[u8]) -> Option<(Ask, Vec<u8>)> {
             _: Duration,
         ) -> BoxFuture<'static, bootstrap_server::Asked> {
             let response = match &ask {
-                Ask::Nats => BootstrapResponse::Nats(Default::default()),
-                Ask::Component => BootstrapResponse::Component(Default::default()),
+                Ask::Nats(_) => BootstrapResponse::Nats(Default::default()),
+                Ask::Component(_) => BootstrapResponse::Component(Default::default()),
                 Ask::SignNonce { .. } => BootstrapResponse::SignNonce(Default::default()),
             };
             *ASKED.lock().expect("nobody panics with it") = Some((ask, token.to_vec()));
@@ -147,9 +153,17 @@ fn ask_controller(method: &str, bytes: &[u8]) -> Option<(Ask, Vec<u8>)> {
     assert_eq!(refused.is_none(), asked.is_some());
     if let Some(status) = refused.filter(|status| status.code() == Code::InvalidArgument) {
         let [call, ..] = calls();
-        let outcome = decode(&call, Err(status), &mut Keyring::default());
-        let told =
-            [Rejection::TokenMalformed, Rejection::NonceMalformed].map(Reply::Rejected).map(Outcome::Ok);
+        let outcome = decode(&call, Err(status), &context(), &mut Keyring::default());
+        let told = [
+            Rejection::TokenMalformed,
+            Rejection::NonceMalformed,
+            Rejection::CsrMalformed,
+            Rejection::CsrKeyForeign,
+            Rejection::CsrForged,
+            Rejection::CsrDemanding,
+        ]
+        .map(Reply::Rejected)
+        .map(Outcome::Ok);
         assert!(told.contains(&outcome), "{outcome:?}");
     }
     asked
@@ -175,7 +189,8 @@ fn nats_is_answered(bytes: &[u8]) {
     let Some(sent) = read::<bootstrap_v1::NatsBootstrapResponse>(bytes) else { return };
     let Some((reply, slots)) = is_answered(0, BootstrapResponse::Nats(sent.clone())) else { return };
     let Reply::Nats(documents) = reply else { panic!("the answer to another call: {reply:?}") };
-    let Ok(BootstrapResponse::Nats(again)) = render(TICKET, &Answer::Nats(documents), &slots) else {
+    let answer = Answer::Nats(KeyOrigin::Vault, documents);
+    let Ok(BootstrapResponse::Nats(again)) = render(TICKET, &answer, &slots) else {
         panic!("it has a certificate and its key");
     };
     assert!(again == sent, "what was accepted is what was sent");
@@ -186,8 +201,8 @@ fn component_is_answered(bytes: &[u8]) {
     let Some((reply, slots)) = is_answered(1, BootstrapResponse::Component(sent.clone())) else { return };
     let Reply::Component(documents) = reply else { panic!("the answer to another call: {reply:?}") };
     assert_eq!(documents.user.prefix(), Prefix::User);
-    let Ok(BootstrapResponse::Component(again)) = render(TICKET, &Answer::Component(documents), &slots)
-    else {
+    let answer = Answer::Component(KeyOrigin::Vault, documents);
+    let Ok(BootstrapResponse::Component(again)) = render(TICKET, &answer, &slots) else {
         panic!("it has two certificates and their keys");
     };
     assert!(again == sent, "what was accepted is what was sent");
@@ -206,15 +221,17 @@ fn nonce_is_answered(bytes: &[u8]) {
 fn is_answered(which: usize, response: BootstrapResponse) -> Option<(Reply, Keyring)> {
     let calls = calls();
     let mut slots = Keyring::default();
-    let outcome = decode(&calls[which], Ok(again(&response)), &mut slots);
-    let other = decode(&calls[(which + 1) % 3], Ok(response), &mut Keyring::default());
+    let caller = ["system:serviceaccount:kubefox:nats", "system:serviceaccount:team0:app"][which % 2];
+    slots.fill(CALLER, Zeroizing::new(token_of(caller)));
+    let outcome = decode(&calls[which], Ok(again(&response)), &context(), &mut slots);
+    let other = decode(&calls[(which + 1) % 3], Ok(response), &context(), &mut Keyring::default());
     assert_eq!(other, Outcome::Unknown(Lost::Garbled));
     match outcome {
-        Outcome::Ok(reply) => Some((reply, slots)),
-        Outcome::Unknown(Lost::Garbled) => {
+        Outcome::Unknown(Lost::Garbled) | Outcome::Ok(Reply::Unfit(_)) => {
             assert!(slots.expose(KEY).is_err() && slots.expose(RUNTIME_KEY).is_err(), "no key comes alone");
             None
         }
+        Outcome::Ok(reply) => Some((reply, slots)),
         other => panic!("a response is an answer or garbled: {other:?}"),
     }
 }
@@ -232,7 +249,7 @@ fn caller_is_refused(bytes: &[u8]) {
     let Some((code, details)) = bytes.split_first() else { return };
     let outcomes = calls().map(|call| {
         let status = Status::with_details(Code::from(i32::from(*code)), "", details.to_vec().into());
-        decode(&call, Err(status), &mut Keyring::default())
+        decode(&call, Err(status), &context(), &mut Keyring::default())
     });
     let [first, rest @ ..] = &outcomes;
     assert!(rest.iter().all(|outcome| outcome == first), "a status says the same to every call");
@@ -241,13 +258,23 @@ fn caller_is_refused(bytes: &[u8]) {
 
 fn calls() -> [Call; 3] {
     let ca = Pem::parse("-----BEGIN CERTIFICATE-----").expect("it begins so");
-    let token = Secret::Own(Own::CallerJwt);
+    let token = CALLER;
     let nonce = Nonce::parse("abcDEF012345-_x").expect("a nonce");
     [
-        Call::Nats { ca: ca.clone(), token, key: KEY },
-        Call::Component { ca: ca.clone(), token, key: KEY, runtime_key: RUNTIME_KEY },
+        Call::Nats { ca: ca.clone(), token, key: KEY, csr: None },
+        Call::Component { ca: ca.clone(), token, key: KEY, runtime_key: RUNTIME_KEY, csrs: None },
         Call::SignNonce { ca, token, nonce },
     ]
+}
+
+fn context() -> Context {
+    Context { trust_domain: TrustDomain::parse("cluster.local").expect("a trust domain") }
+}
+
+/// A caller reads of its own token who it is, and nothing else.
+fn token_of(caller: &str) -> Vec<u8> {
+    let part = |json: &str| BASE64URL_NOPAD.encode(json.as_bytes());
+    format!("{}.{}.c2ln", part(r#"{"alg":"RS256"}"#), part(&format!(r#"{{"sub":"{caller}"}}"#))).into_bytes()
 }
 
 /// A message that was read is the same once it is written and read again.

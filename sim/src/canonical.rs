@@ -114,13 +114,12 @@ impl Canonical {
 
     /// What stands for everything written so far.
     pub(crate) fn key(&self) -> Key {
-        let half = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write_u8(salt);
-            hasher.write(&self.bytes);
-            u128::from(hasher.finish())
-        };
-        Key(half(0) << 64 | half(1))
+        // The state of the hasher has 256 bits; what it says before and after one byte more is two halves of 128.
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.bytes);
+        let half = u128::from(hasher.finish());
+        hasher.write_u8(0);
+        Key(half << 64 | u128::from(hasher.finish()))
     }
 
     fn tag(&mut self, tag: u8) {

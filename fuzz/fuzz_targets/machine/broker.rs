@@ -16,13 +16,15 @@ pub(crate) struct Pod {
 }
 
 pub(crate) fn config(choice: u8) -> Config {
-    Config { mount_grace_ms: 5_200, give_up_ms: u64::from(choice % 4) * 200_000 }
+    let give_up_ms = u64::from(choice % 4) * 200_000;
+    Config { mount_grace_ms: 5_200, give_up_ms, key_origin: caller::key_origin(choice) }
 }
 
 impl World<Broker> for Pod {
     fn well(&mut self, call: &Call, now: Now) -> Outcome<Reply> {
         Outcome::Ok(match call {
             Call::Volume(call) => Reply::Volume(caller::mounts(call, now)),
+            Call::Keys(call) => Reply::Keys(caller::keys(call)),
             Call::Bootstrap(bootstrap::Call::SignNonce { .. }) => {
                 Reply::Bootstrap(bootstrap::Reply::Signature(vec![1; 64]))
             }
@@ -50,8 +52,11 @@ impl World<Broker> for Pod {
                 }
                 Reply::Bootstrap(bootstrap::Reply::Component(sent))
             }
+            Call::Bootstrap(bootstrap::Call::Component { .. }) if pick % 4 == 2 => {
+                Reply::Bootstrap(bootstrap::Reply::Unfit(caller::unfit(pick / 4)))
+            }
             Call::Bootstrap(_) => Reply::Bootstrap(bootstrap::Reply::Rejected(caller::rejection(pick / 4))),
-            Call::Listener(_) | Call::Nats(_) => return None,
+            Call::Keys(_) | Call::Listener(_) | Call::Nats(_) => return None,
         };
         Some(Outcome::Ok(reply))
     }

@@ -1,10 +1,11 @@
 //! What a pod of the platform finds on its mounts and hears from the controller.
 
-use kubefox_core::bootstrap::{ComponentDocuments, NatsDocuments, Rejection};
+use kubefox_core::bootstrap::{ComponentDocuments, KeyOrigin, NatsDocuments, Rejection, Unfit};
 use kubefox_core::documents::jwt;
 use kubefox_core::documents::nkey::{Prefix, PublicKey};
+use kubefox_core::keys;
 use kubefox_core::kubernetes::Trust;
-use kubefox_core::names::{Identity, Pem};
+use kubefox_core::names::{Csr, Identity, Pem};
 use kubefox_core::time::{Now, Unix};
 use kubefox_core::vault::Certificate;
 use kubefox_core::volume::{Call, MountedTrust, Reply, TokenFile, TrustFile, TrustFiles};
@@ -17,6 +18,31 @@ pub(crate) fn mounts(call: &Call, now: Now) -> Reply {
         Call::WriteBundle { .. } => Reply::Written,
         Call::ReadSealKey { .. } => panic!("not a caller's call: {call:?}"),
     }
+}
+
+/// What the keyring answers a caller, who has it make the keys of its certificates.
+pub(crate) fn keys(call: &keys::Call) -> keys::Reply {
+    match call {
+        keys::Call::MintCertificateKey { .. } => keys::Reply::CertificateKey(csr()),
+        keys::Call::MintSealKey { .. } | keys::Call::Forget { .. } | keys::Call::Examine { .. } => {
+            panic!("not a caller's call: {call:?}")
+        }
+    }
+}
+
+/// A request for a certificate, as far as a machine looks at one.
+pub(crate) fn csr() -> Csr {
+    Csr::parse("-----BEGIN CERTIFICATE REQUEST-----").expect("it begins so")
+}
+
+/// Where the keys are made.
+pub(crate) const fn key_origin(choice: u8) -> KeyOrigin {
+    if choice & 4 == 0 { KeyOrigin::Vault } else { KeyOrigin::Pod }
+}
+
+/// Why a certificate is not what was asked for.
+pub(crate) fn unfit(pick: u8) -> Unfit {
+    [Unfit::Chain, Unfit::Key, Unfit::Names][usize::from(pick) % 3]
 }
 
 /// What else they may answer.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use data_encoding::BASE64;
+use kubefox_core::bootstrap::Csrs;
 use kubefox_core::caller::{Claims, Examined, Signer, SignerKey};
 use kubefox_core::controller::{Ask, Call, Config, Controller, Reply, Signal};
 use kubefox_core::documents::setting::ROOT_ISSUER;
@@ -23,8 +24,8 @@ use kubefox_core::volume::{SealKeyFile, TokenFile};
 use kubefox_core::{keys, kubernetes, listener, state, vault, volume};
 use serde_json::{Value, json};
 
-use crate::World;
 use crate::caller::pem;
+use crate::{World, caller};
 
 #[derive(Default)]
 pub(crate) struct Platform {
@@ -69,6 +70,7 @@ impl World<Controller> for Platform {
             Call::Volume(call) => Outcome::Ok(Reply::Volume(self.volume(call))),
             Call::Keys(call) => Outcome::Ok(Reply::Keys(match call {
                 keys::Call::MintSealKey { .. } => keys::Reply::Minted(key_id(1)),
+                keys::Call::MintCertificateKey { .. } => panic!("not a controller's call: {call:?}"),
                 keys::Call::Forget { .. } => keys::Reply::Forgotten,
                 keys::Call::Examine { token, signers, .. } => {
                     keys::Reply::Examined(match signers.as_slice() {
@@ -112,9 +114,13 @@ impl World<Controller> for Platform {
     }
 
     fn ask(&self, pick: u8) -> Option<Ask> {
+        let own_keys = pick & 8 != 0;
         Some(match pick % 3 {
-            0 => Ask::Nats,
-            1 => Ask::Component,
+            0 => Ask::Nats(own_keys.then(caller::csr)),
+            1 => {
+                let csrs = || Csrs { broker: caller::csr(), runtime: caller::csr() };
+                Ask::Component(own_keys.then(csrs))
+            }
             _ => Ask::SignNonce { nonce: Nonce::parse("abcDEF012345-_x").expect("a nonce") },
         })
     }
@@ -289,7 +295,7 @@ impl Platform {
                 self.generation = Some(Generation { version: cas + 1, generation: *generation });
                 vault::Reply::Written
             }
-            vault::Call::Issue { request, .. } => {
+            vault::Call::Issue { request, .. } | vault::Call::SignCertificate { request, .. } => {
                 self.certificates += 1;
                 let leaf = pem(&format!("{} {}", request.role.as_str(), self.certificates));
                 let not_after = Unix(now.unix.0 + request.ttl_s);
@@ -417,11 +423,10 @@ fn other_vault(call: &vault::Call, pick: u8) -> Option<vault::Reply> {
         vault::Call::Login { .. } => {
             vault::Reply::LoggedIn(Login { identity: identity("team0", "other"), lease_s: u64::from(pick) })
         }
-        vault::Call::Issue { .. } => vault::Reply::Certificate(Certificate {
-            leaf: pem("odd"),
-            ca: pem("another root"),
-            not_after: Unix(u64::from(pick)),
-        }),
+        vault::Call::Issue { .. } | vault::Call::SignCertificate { .. } => {
+            let (leaf, ca) = (pem("odd"), pem("another root"));
+            vault::Reply::Certificate(Certificate { leaf, ca, not_after: Unix(u64::from(pick)) })
+        }
         _ => return None,
     })
 }

@@ -16,6 +16,7 @@ pub(crate) fn config(choice: u8) -> Config {
         ports_file_dir: None,
         mount_grace_ms: 5_200,
         give_up_ms: u64::from(choice % 4) * 200_000,
+        key_origin: caller::key_origin(choice),
     }
 }
 
@@ -23,6 +24,7 @@ impl World<Initializer> for Pod {
     fn well(&mut self, call: &Call, now: Now) -> Outcome<Reply> {
         Outcome::Ok(match call {
             Call::Volume(call) => Reply::Volume(caller::mounts(call, now)),
+            Call::Keys(call) => Reply::Keys(caller::keys(call)),
             Call::Bootstrap(_) => Reply::Bootstrap(bootstrap::Reply::Nats(caller::nats(now, 600))),
         })
     }
@@ -30,8 +32,10 @@ impl World<Initializer> for Pod {
     fn other(&self, call: &Call, pick: u8, now: Now) -> Option<Outcome<Reply>> {
         let reply = match call {
             Call::Volume(call) => Reply::Volume(caller::other_mounts(call, pick, now)?),
+            Call::Keys(_) => return None,
             Call::Bootstrap(_) => Reply::Bootstrap(match pick % 4 {
-                0..=2 => bootstrap::Reply::Rejected(caller::rejection(pick / 4)),
+                0 | 1 => bootstrap::Reply::Rejected(caller::rejection(pick / 4)),
+                2 => bootstrap::Reply::Unfit(caller::unfit(pick / 4)),
                 _ => {
                     let mut sent = caller::nats(now, u64::from(pick / 16));
                     if pick & 8 != 0 {

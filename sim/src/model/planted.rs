@@ -123,7 +123,7 @@ impl Bug {
             | Self::CommitsEarly
             | Self::SilenceIsUninitialized
             | Self::IgnoresLock => "Survey::InspectingDirectory",
-            Self::OverwritesSecret => "Commit::Creating",
+            Self::OverwritesSecret | Self::RecoversAfterCommit => "Commit::Creating",
             Self::ReusesNonce => "SetUp::WritingEnvelope",
             Self::SkipsRevocation | Self::ForgetsRevocation | Self::BelievesGarbage403 => {
                 "SetUp::CheckingBefore"
@@ -131,7 +131,7 @@ impl Bug {
             Self::UnnamedAuthority => "Configure::WritingSetting",
             Self::LosesCas => "Configure::ReadingJwt",
             Self::TellsSecret => "Certify::Issuing",
-            Self::NewLifeOverOld | Self::RecoversAfterCommit => "Serving",
+            Self::NewLifeOverOld => "Serving",
         }
     }
 }

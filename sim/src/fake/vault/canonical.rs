@@ -24,15 +24,17 @@ impl Vault {
         storage.auth.canonical(to, |methods, to| {
             to.value(&methods.iter().collect::<Vec<(&String, &AuthMount)>>());
         });
-        for (path, SecretMount { description, engine }) in storage.mounts.iter() {
-            to.value(&(path, description));
-            match engine {
-                Engine::Kv(kv) => kv.canonical(to, |kv, to| to.value(kv)),
-                Engine::Pki(pki) => pki.canonical(to, |pki, to| to.value(pki)),
-                Engine::Transit(transit) => transit.canonical(to, |transit, to| to.value(transit)),
-                Engine::Opaque => {}
+        storage.mounts.canonical(to, |mounts, to| {
+            for (path, SecretMount { description, engine }) in mounts {
+                to.value(&(path, description));
+                match engine {
+                    Engine::Kv(kv) => kv.canonical(to, |kv, to| to.value(kv)),
+                    Engine::Pki(pki) => pki.canonical(to, |pki, to| to.value(pki)),
+                    Engine::Transit(transit) => transit.canonical(to, |transit, to| to.value(transit)),
+                    Engine::Opaque => {}
+                }
             }
-        }
+        });
     }
 
     /// What a token may do; `None` if it is dead.
