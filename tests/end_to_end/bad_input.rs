@@ -7,6 +7,8 @@ use std::path::Path;
 
 use data_encoding::BASE64URL_NOPAD;
 use kubefox_io::exchange::BootstrapRequest;
+use kubefox_io::shell::bootstrap_server::MESSAGE_BYTES_MAX;
+use kubefox_io::token::TOKEN_BYTES_MAX;
 use kubefox_proto::bootstrap::v1::{ComponentBootstrapRequest, NatsBootstrapRequest, SignNonceRequest};
 use serde_json::json;
 use tonic::Code;
@@ -53,7 +55,8 @@ async fn requests(platform: &Platform) {
     let unsigned = BASE64URL_NOPAD.encode(json!({"alg": "none"}).to_string().as_bytes());
     let others = mounted("component-b/tokens/kubefox");
     let [_, others_claims, _] = parts(&others);
-    let huge = "x".repeat(9_000);
+    let huge = "x".repeat(MESSAGE_BYTES_MAX);
+    let long = "x".repeat(TOKEN_BYTES_MAX + 1);
     let component = |token: &str| {
         BootstrapRequest::Component(ComponentBootstrapRequest {
             token: token.to_owned(),
@@ -72,6 +75,7 @@ async fn requests(platform: &Platform) {
         ("a token of four parts", component(&format!("{good}.x")), Code::InvalidArgument, "TOKEN_MALFORMED"),
         // The library ends what is longer than any request may be, and says by how much.
         ("a message that is too large", component(&huge), Code::OutOfRange, ""),
+        ("a token that is too large", component(&long), Code::InvalidArgument, "TOKEN_MALFORMED"),
         ("alg none", component(&format!("{unsigned}.{claims}.AA")), Code::Unauthenticated, "TOKEN_UNSIGNED"),
         (
             "another's claims under the own signature",
