@@ -351,6 +351,9 @@ fn overlook_old_life(world: &mut World, call: &Call) -> bool {
 }
 
 fn overlook_commit(world: &mut World, call: &Call) -> bool {
+    if !world.kubernetes.exists(Kind::ConfigMap, PLATFORM, kubernetes::COMMITTED) {
+        return false;
+    }
     let reply = match (call, boot_state(world).0) {
         (Call::State(state::Call::Read), State::Envelope { life, .. }) => {
             Reply::State(state::Reply::State(State::Sent { life, attempt: 1, recoveries: 0 }))
