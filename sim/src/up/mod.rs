@@ -56,27 +56,28 @@ pub struct Arguments {
     /// One object: `ok`, `error`, `servers` (embedded or real), `versions` by server, `boot` (`rows` of the boot table
     /// in order, `path`: initialize or unseal, `writes` to Vault's settings), `roots_found` (living tokens with the
     /// policy root), `ca` (SHA-256 of the root certificate), `operator` (of NATS), `proof` (`from`, `to`, `payload`,
-    /// `delivered`, `returned`, `round_trip_us`), `storm` (of `--storm`: `brokers`, `connected_ms`, `restarts`), `killed` (of `--kill`: `killed`, `total`, `not_reachable_here`, `kills`),
-    /// `holders` (`who`, `identity`, `holds`, `until_unix_s`), `ready_ms`,
-    /// `timeline` (`at_ms`, `who`, `what`).
+    /// `delivered`, `returned`, `round_trip_us`), `storm` (of `--storm`: `brokers`, `connected_ms`, `restarts`), `killed`
+    /// (of `--kill`: `killed`, `total`, `not_reachable_here`, `kills`), `holders` (`who`, `identity`, `holds`,
+    /// `until_unix_s`), `ready_ms`, `timeline` (`at_ms`, `who`, `what`).
     #[arg(long, requires = "once")]
     json: bool,
     /// Before the proof, kill the controller where it awaits an answer, and see it come back: `controller@STATE` after the
     /// answer and before it is heard, `controller@STATE:unsent` before the call leaves, `controller@all` at every moment.
-    /// Its roles are this program, whose clock goes an hour on where that is asked for.
+    /// A state is written as in `controller@Sweep::Listing`; one that is none is refused with all that there are. The roles
+    /// are this program, which can also let an hour pass for them, and not that of `--kubefox`.
     #[arg(long, value_name = "CONTROLLER@STATE", requires = "once", conflicts_with = "kubefox")]
     kill: Option<kill::Aim>,
     /// Before the proof, kill Vault itself, the controller or both so often, at random moments of first starts and while
     /// everything serves, and see them come back.
     #[arg(long, value_name = "TIMES", requires = "once", conflicts_with = "kill")]
     kill_random: Option<u32>,
-    /// What the random moments are drawn from.
+    /// What the random moments of `--kill-random` are drawn from.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "kill_random")]
     seed: u64,
     /// Let the controller recover an initialization of Vault that was interrupted in an earlier run on the same `--state`:
     /// it deletes its pod, and the next one's `kubefox init vault` moves Vault's data aside. What is killed on purpose is
     /// recovered without being told.
-    #[arg(long, conflicts_with_all = ["kill", "kill_random"])]
+    #[arg(long, requires = "state", conflicts_with_all = ["kill", "kill_random"])]
     recover_interrupted_init: bool,
     /// Before the proof, connect so many brokers more, each with a pod and an identity of its own, restart NATS under them,
     /// and see every one of them connected again.
