@@ -328,7 +328,7 @@ fn expand_one(
         step::take(&mut fork, step);
         let alike = edges.iter().find(|edge| leads_alike(step, &fork, edge));
         let edge = match alike {
-            Some(edge) => Edge { step, key: edge.key, world: None, broken: Ok(()), future: edge.future },
+            Some(edge) => Edge { step, key: edge.key, world: None, broken: Ok(()), future: None },
             None => {
                 let key = key::key(&fork);
                 let is_new = !known.contains_key(&key) && found.insert(key);
