@@ -142,6 +142,8 @@ pub enum Notice {
     },
     /// NATS is connected (again).
     Connected,
+    /// A connection with what was renewed took the place of the one before.
+    Succeeded,
     /// The documents have ended before they could be renewed.
     Lapsed,
 }
@@ -151,6 +153,8 @@ pub enum Notice {
 pub enum Signal {
     /// The connection to NATS came or went.
     Link(nats::Link),
+    /// Somebody wants the documents renewed now.
+    Renew,
     /// The pod ends.
     Stop,
 }
@@ -164,6 +168,8 @@ pub enum Wait {
     Listener,
     /// NATS is not connected.
     Nats,
+    /// NATS is connected with what was held before a renewal, and not yet with what is held since.
+    Succession,
     /// A renewal needs a person; what was obtained before still works.
     Remedy(Fatal),
 }
@@ -176,6 +182,7 @@ impl Wait {
             Self::Bootstrap(wait) => wait.sentence(),
             Self::Listener => "the server for the runtime has not opened yet: see the listen address",
             Self::Nats => "NATS is not connected: Service nats",
+            Self::Succession => "NATS takes no connection with what was renewed: Service nats",
             Self::Remedy(fatal) => fatal.cause(),
         }
     }

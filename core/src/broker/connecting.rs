@@ -1,7 +1,8 @@
-//! Connects to NATS with the certificate that is held now. The client asks for the signature of its nonce meanwhile.
+//! Connects to NATS with the certificate that is held now. The client asks for the signature of its nonce meanwhile. A
+//! connection that stands already goes on until the new one does.
 
 use super::bootstrapping::Held;
-use super::{Broker, Call, Dialled, KEY, Notice, Resume, State, Wait};
+use super::{Broker, Call, KEY, Notice, Resume, State, Wait};
 use crate::machine::{Out, Refusal};
 use crate::nats::{self, Link};
 use crate::time::Now;
@@ -33,18 +34,24 @@ impl Broker {
         self.wait = self.wait.filter(|wait| *wait != Wait::Nats);
     }
 
-    /// The client library says that the connection is lost, and tries again with what it was given. If that is
-    /// superseded it is given what is held now; in every other state that comes at the end of the way.
-    pub(super) fn link_down(&mut self, now: Now, out: &mut Out<Self>) {
+    /// The client library says that the connection is lost, and tries again with what it was given: whoever serves gives
+    /// it a while, and everybody else connects at the end of the way.
+    pub(super) fn link_down(&mut self, out: &mut Out<Self>) {
         if self.link == Link::Down || self.state.is_final() {
             return;
         }
         out.notice(Notice::Waiting(Wait::Nats));
         self.link = Link::Down;
-        let State::Serving { .. } = self.state else { return };
-        self.wait = Some(Wait::Nats);
-        if self.dialled == Dialled::Superseded {
-            self.serve(now, out);
+        if let State::Serving { .. } = self.state {
+            self.wait = Some(Wait::Nats);
+        }
+    }
+
+    /// What is missing while no connection comes about.
+    pub(super) const fn connection(&self) -> Wait {
+        match self.link {
+            Link::Up => Wait::Succession,
+            Link::Down => Wait::Nats,
         }
     }
 }

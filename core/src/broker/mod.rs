@@ -3,11 +3,11 @@
 //! ```text
 //! start ─> ReadingTrust ─> ReadingToken ─> [MintingKeys ─>] Bootstrapping ─> WritingBundle ─> Presenting ─> Connecting ─> Serving
 //!               ^                                                                 │                         ^
-//!               │                                                                 └── NATS is connected ────┘
+//!               │                                                                 └─ NATS has what is held ─┘
 //!           BackingOff <── from each but Serving: not there yet, any doubt, any no that can pass
 //!               └────────> Connecting again, if NATS alone is missing
 //!
-//! Serving ── two thirds of the shortest life are over ───────────────────> ReadingTrust
+//! Serving ── two thirds of the shortest life are over, or SIGHUP ─────────> ReadingTrust
 //! Serving ── NATS is lost and does not come back with what it was given ──> Connecting
 //!
 //! anywhere ── SIGTERM ──> Finished
@@ -16,7 +16,8 @@
 //!
 //! The first start and every renewal are the same way through the same states. While a renewal is under way
 //! everything obtained before goes on working, and a renewal that fails takes nothing away: it begins again until
-//! the documents have ended.
+//! the documents have ended. NATS ends a connection with the JWT that it began with, so each renewal ends with a new
+//! connection, which takes the place of the old one while that one stands.
 //!
 //! Beside it each question has a session of its own, which neither waits for a renewal nor delays one.
 
@@ -202,7 +203,8 @@ impl Machine for Broker {
             Event::Asked { ticket, by, ask } => self.admit(now, ticket, by, ask, out),
             Event::Withdrawn { ticket } => self.withdraw(ticket),
             Event::Signal(Signal::Link(Link::Up)) => self.link_up(out),
-            Event::Signal(Signal::Link(Link::Down)) => self.link_down(now, out),
+            Event::Signal(Signal::Link(Link::Down)) => self.link_down(out),
+            Event::Signal(Signal::Renew) => self.renew(now, out),
             Event::Signal(Signal::Stop) => {
                 if !self.state.is_final() {
                     self.end(State::Finished, out);
@@ -337,11 +339,11 @@ impl Broker {
         let verdict = match (self.state.clone(), outcome) {
             (WritingBundle { .. }, Outcome::Refused(Refusal::Local)) => self.write_refused(),
             (Connecting { .. }, Outcome::Refused(refusal)) => {
-                self.pause(connecting::resume(refusal), Wait::Nats, now, out);
+                self.pause(connecting::resume(refusal), self.connection(), now, out);
                 return;
             }
             (Connecting { .. }, Outcome::Unknown(_)) => {
-                self.pause(Resume::Connect, Wait::Nats, now, out);
+                self.pause(Resume::Connect, self.connection(), now, out);
                 return;
             }
             (state, Outcome::Refused(_) | Outcome::Unknown(_)) => {
@@ -390,7 +392,10 @@ impl Broker {
             }
             (Connecting { .. }, Outcome::Ok(Reply::Nats(nats::Reply::Connected))) => {
                 self.dialled = Dialled::Current;
-                self.link_up(out);
+                match self.link {
+                    Link::Up => out.notice(Notice::Succeeded),
+                    Link::Down => self.link_up(out),
+                }
                 self.serve(now, out);
                 return;
             }
@@ -400,14 +405,14 @@ impl Broker {
         self.conclude(verdict, now, out);
     }
 
-    /// Documents are in use. Renews them if they are due already, connects NATS if it is not, or else is settled.
+    /// Documents are in use. Renews them if they are due already, connects NATS if it is not or is with older ones, or
+    /// else is settled.
     fn serve(&mut self, now: Now, out: &mut Out<Self>) {
         if self.held().renew_at <= now.unix {
-            self.grace_until = now.in_ms(self.config.mount_grace_ms);
-            self.state = State::reading_trust(now, out);
+            self.begin_renewal(now, out);
             return;
         }
-        if self.link == Link::Down {
+        if self.link == Link::Down || self.dialled == Dialled::Superseded {
             self.state = State::connecting(self.held(), now, out);
             return;
         }
@@ -416,6 +421,17 @@ impl Broker {
         self.writes_refused = 0;
         self.wait = None;
         self.state = State::serving(self.held(), now);
+    }
+
+    /// Somebody wants new documents before the old ones come to an age. Whatever is under way brings them anyway.
+    fn renew(&mut self, now: Now, out: &mut Out<Self>) {
+        let State::Serving { .. } = self.state else { return };
+        self.begin_renewal(now, out);
+    }
+
+    fn begin_renewal(&mut self, now: Now, out: &mut Out<Self>) {
+        self.grace_until = now.in_ms(self.config.mount_grace_ms);
+        self.state = State::reading_trust(now, out);
     }
 
     /// The volume says no: three times is for good.
@@ -431,7 +447,7 @@ impl Broker {
     fn came(&mut self, place: Place) {
         self.wait = self.wait.filter(|wait| match wait {
             Wait::Bootstrap(wait) => wait.place() > place,
-            Wait::Listener | Wait::Nats | Wait::Remedy(_) => true,
+            Wait::Listener | Wait::Nats | Wait::Succession | Wait::Remedy(_) => true,
         });
     }
 

@@ -190,12 +190,15 @@ fn only_nats_is_asked_again_when_only_nats_is_missing() {
 }
 
 #[test]
-fn a_client_that_connected_after_its_deadline_is_connected() {
+fn a_client_that_connected_after_its_deadline_connects_once_more() {
     let mut bench = Bench::at("Connecting");
     bench.done(5, Outcome::Unknown(Lost::Deadline));
     assert_eq!(bench.link(Link::Up), [notice(Notice::Connected)]);
-    bench.pass_to(backoff(SEED, Attempt(0), bench.now));
-    assert_eq!(bench.timeout(), []);
+    let until = backoff(SEED, Attempt(0), bench.now);
+    bench.pass_to(until);
+    let again = call(6, until.0 + 10_000, connect(&bench.machine_holds()));
+    assert_eq!(bench.timeout(), [again], "nobody said with which documents");
+    assert_eq!(bench.done(6, connected()), [notice(Notice::Succeeded)]);
     assert_eq!(bench.machine.standing(), Standing::Ready);
 }
 

@@ -75,7 +75,8 @@ impl World<Broker> for Pod {
     fn signal(&self, pick: u8) -> Option<Signal> {
         match pick % 8 {
             0 => Some(Signal::Stop),
-            1..=4 => self.dialled.then_some(Signal::Link(nats::Link::Up)),
+            1 => Some(Signal::Renew),
+            2..=4 => self.dialled.then_some(Signal::Link(nats::Link::Up)),
             _ => self.dialled.then_some(Signal::Link(nats::Link::Down)),
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use kubefox_core::broker::{Config, Notice, Signal, Wait};
 use kubefox_core::machine::Standing;
 use kubefox_core::vault::{AuthRole, PkiRole};
@@ -24,6 +24,7 @@ use crate::shell::files::{Directories, Files};
 use crate::shell::host::Real;
 use crate::shell::listener::{Clients, Listener};
 use crate::shell::nats::{Nats, Server};
+use crate::shell::signals::hang_ups;
 
 /// Changes of the connection to NATS that wait for the driver.
 const LINKS_WAITING_MAX: usize = 16;
@@ -80,7 +81,8 @@ pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standin
             let routes = broker_server::routes(door, Arc::new(nats.clone()));
             let limits = broker_server::LIMITS;
             let listener = Listener::new(host, arguments.listen, Clients::OwnRuntime, limits, routes);
-            let signals = ReceiverStream::new(changes).map(Signal::Link).boxed();
+            let links = ReceiverStream::new(changes).map(Signal::Link);
+            let signals = stream::select(links, hang_ups().map(|()| Signal::Renew)).boxed();
             let shells = Shells {
                 files: Some(Files::new(directories)),
                 bootstrap: Some(bootstrap),
@@ -97,11 +99,12 @@ pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standin
 const fn level(notice: &Notice) -> Level {
     match notice {
         Notice::Waiting(Wait::Remedy(_)) => Level::ERROR,
-        Notice::Lapsed => Level::WARN,
+        Notice::Lapsed | Notice::Waiting(Wait::Succession) => Level::WARN,
         Notice::Waiting(Wait::Bootstrap(_) | Wait::Listener | Wait::Nats)
         | Notice::Bootstrapped { .. }
         | Notice::Written
         | Notice::Serving { .. }
-        | Notice::Connected => Level::INFO,
+        | Notice::Connected
+        | Notice::Succeeded => Level::INFO,
     }
 }

@@ -27,8 +27,8 @@ use crate::shell::listener::Limits;
 /// runtime: no connection is too old.
 pub const LIMITS: Limits = Limits { connections: 16, streams: 256, age: None };
 
-/// Longest payload, the default of NATS' `max_payload`.
-pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// Longest payload: what NATS allows for a message, less what its headers may take.
+pub const PAYLOAD_BYTES_MAX: usize = (1 << 20) - 1_024;
 
 /// Longest message: a payload, a subject and a key.
 pub const MESSAGE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 4 * 1024;
@@ -107,7 +107,7 @@ impl Broker for Service {
         let to = PublicKey::parse_as(Prefix::User, &to).map_err(|invalid| malformed("to", &invalid))?;
         let tail = SubjectTail::parse(&subject).map_err(|invalid| malformed("subject", &invalid))?;
         if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(Status::invalid_argument("payload: not at most 1 MiB"));
+            return Err(Status::invalid_argument("payload: not at most 1,047,552 bytes"));
         }
         let answer = self.ask(Ask::Publish { to, tail }, Some(payload)).await?;
         if answer != Answer::Published {
@@ -158,9 +158,7 @@ impl Service {
 
 /// The messages among what is delivered, each when the runtime is ready for it. Replies are none.
 fn messages(deliveries: BoxStream<'static, Delivery>) -> BoxStream<'static, Result<proto::Message, Status>> {
-    let ended = async {
-        Err(Status::unavailable("The connection to NATS has ended or was replaced: subscribe again."))
-    };
+    let ended = async { Err(Status::unavailable("The subscription has ended: subscribe again.")) };
     deliveries.filter_map(async |delivery| message(delivery).map(Ok)).chain(stream::once(ended)).boxed()
 }
 

@@ -1,17 +1,22 @@
-//! The NATS client: async-nats with our TLS, one connection at a time.
+//! The NATS client: async-nats with our TLS, one connection at a time, and two for the moment in which one takes the
+//! place of the other.
 //!
 //! async-nats reconnects by itself, the one loop below the machines; at each connection it asks for a signature of the
 //! server's nonce, which is a question at the broker's door. It also dials by itself: the only shell without a
 //! [`crate::shell::host::Host`].
 
+mod subscription;
+
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::client::PublishErrorKind;
 use async_nats::connection::State;
-use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event, Subscriber};
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::{Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap};
 use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
@@ -19,9 +24,10 @@ use kubefox_core::broker::{Answer, Ask};
 use kubefox_core::machine::{Lost, Refusal};
 use kubefox_core::names::Nonce;
 use kubefox_core::nats::Link;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, mpsc};
 use tokio::task::JoinSet;
 
+use self::subscription::Seat;
 use crate::adapter::Entropy;
 use crate::exchange::{NatsRequest, Presentation};
 use crate::shell::broker_server::{BrokerDoor, Delivery, Inbox};
@@ -45,6 +51,12 @@ const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(100);
 
 /// The library cannot be told to give up a connection that it has lost and that was replaced meanwhile; it waits.
 const PARKED: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// How long a connection that was replaced is kept for what is still asked of it.
+const REPLACED_FOR: Duration = Duration::from_secs(2);
+
+/// Bytes of the number of a message: random, so that no two brokers have to agree.
+const NUMBER_BYTES: usize = 12;
 
 /// Messages of one subscription that wait for the runtime; beyond that the library drops them, and says so.
 pub const MESSAGES_WAITING_MAX: usize = 4_096;
@@ -75,10 +87,23 @@ pub enum NotDone {
 pub struct Nats {
     server: Arc<Server>,
     door: Arc<dyn BrokerDoor>,
-    current: Arc<RwLock<Option<Client>>>,
+    inner: Arc<Mutex<Inner>>,
     /// Counts connections that were asked for.
     asked_for: Arc<AtomicU64>,
     ear: Ear,
+}
+
+#[derive(Default)]
+struct Inner {
+    current: Option<Connection>,
+    seats: Vec<Seat>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    client: Client,
+    /// Held for reading by whoever publishes on it.
+    publishing: Arc<RwLock<()>>,
 }
 
 /// Hears what the library tells of its connections, and passes on what it tells of the one in use.
@@ -94,7 +119,7 @@ impl Nats {
     #[must_use]
     pub fn new(server: Server, door: Arc<dyn BrokerDoor>, links: mpsc::Sender<Link>) -> Self {
         let ear = Ear { links, in_use: Arc::default() };
-        Self { server: Arc::new(server), door, current: Arc::default(), asked_for: Arc::default(), ear }
+        Self { server: Arc::new(server), door, inner: Arc::default(), asked_for: Arc::default(), ear }
     }
 
     /// Carries one request out.
@@ -110,8 +135,8 @@ impl Nats {
         }
     }
 
-    /// Connects, and replaces the connection that stands. The old one serves until the new one stands; then what
-    /// waits on it is sent and its subscriptions end.
+    /// Connects, and replaces the connection that stands. The old one serves until the new one does, and ends when
+    /// nothing is asked of it any more.
     async fn connect(&self, inbox_prefix: String, presentation: Presentation) -> Result<(), NotDone> {
         let number = self.asked_for.fetch_add(1, Ordering::Relaxed) + 1;
         let options = self.options(number, inbox_prefix, &presentation).map_err(|error| {
@@ -123,24 +148,42 @@ impl Nats {
             not_connected(error.kind())
         })?;
         self.ear.in_use.store(number, Ordering::Relaxed);
-        let old = self.current.write().unwrap_or_else(PoisonError::into_inner).replace(client.clone());
+        let (old, seats) = self.replace(Connection { client: client.clone(), publishing: Arc::default() });
+        let standing = old.as_ref().filter(|old| old.client.connection_state() == State::Connected);
+        let carried = subscription::carry_over(&seats, &client, standing.map(|old| &old.client)).await;
         if let Some(old) = old {
+            if old.client.connection_state() == State::Connected {
+                // Whoever publishes on it is waiting for an echo. One that never comes is not waited for.
+                let _ = tokio::time::timeout(REPLACED_FOR, old.publishing.write()).await;
+            }
             // A connection that is lost already has nothing to drain.
-            let _ = old.drain().await;
+            let _ = old.client.drain().await;
         }
         // Whatever the library told before this one was in use went unheard.
-        if client.connection_state() == State::Connected {
-            Ok(())
-        } else {
-            Err(NotDone::Lost(Lost::Connection))
+        if client.connection_state() != State::Connected {
+            self.ear.tell(Link::Down).await;
+            return Err(NotDone::Lost(Lost::Connection));
         }
+        carried.map_err(NotDone::Lost)
+    }
+
+    /// From here on everything goes over this connection. Answers the one before, and who is to move.
+    fn replace(&self, connection: Connection) -> (Option<Connection>, Vec<Seat>) {
+        let mut inner = self.inner();
+        inner.seats.retain(|seat| !seat.is_left());
+        (inner.current.replace(connection), inner.seats.clone())
     }
 
     /// Publishes, and waits until the server has taken it: it handles what one client sends in order, so that an echo
     /// on an inbox of our own proves that everything before it has been taken.
     async fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), NotDone> {
-        let client = self.client()?;
-        client.publish(subject, Bytes::from(payload)).await.map_err(|error| match error.kind() {
+        let (client, _publishing) = self.publisher()?;
+        let mut number = [0; NUMBER_BYTES];
+        OsEntropy.fill(&mut number);
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, BASE64URL_NOPAD.encode(&number));
+        let published = client.publish_with_headers(subject, headers, Bytes::from(payload)).await;
+        published.map_err(|error| match error.kind() {
             PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::InvalidSubject => {
                 NotDone::Refused(Refusal::Invalid)
             }
@@ -149,9 +192,16 @@ impl Nats {
         echo(&client).await.map_err(NotDone::Lost)
     }
 
-    fn client(&self) -> Result<Client, NotDone> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.clone().ok_or(NotDone::Refused(Refusal::NotReady))
+    /// The connection in use, which is not drained before what is returned with it is dropped.
+    fn publisher(&self) -> Result<(Client, OwnedRwLockReadGuard<()>), NotDone> {
+        let inner = self.inner();
+        let connection = inner.current.as_ref().ok_or(NotDone::Refused(Refusal::NotReady))?;
+        let publishing = Arc::clone(&connection.publishing).try_read_owned();
+        Ok((connection.client.clone(), publishing.expect("only a connection that was replaced is locked")))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn options(
@@ -206,29 +256,35 @@ impl Ear {
             Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => return,
         };
         if self.in_use.load(Ordering::Relaxed) == number {
-            // The role is stopping if nobody listens any more.
-            let _ = self.links.send(link).await;
+            self.tell(link).await;
         }
+    }
+
+    async fn tell(&self, link: Link) {
+        // The role is stopping if nobody listens any more.
+        let _ = self.links.send(link).await;
     }
 }
 
 impl Inbox for Nats {
     fn subscribe(&self, subject: String) -> BoxFuture<'static, Result<BoxStream<'static, Delivery>, Lost>> {
-        let client = self.client();
+        let nats = self.clone();
         async move {
-            let client = client.map_err(|_| Lost::Connection)?;
+            let (seat, follower) = Seat::new(subject.clone());
+            let client = {
+                let mut inner = nats.inner();
+                let client = inner.current.as_ref().ok_or(Lost::Connection)?.client.clone();
+                // Whatever takes the place of this connection from now on finds the seat.
+                inner.seats.retain(|seat| !seat.is_left());
+                inner.seats.push(seat);
+                client
+            };
             let subscriber = client.subscribe(subject).await.map_err(|_| Lost::Connection)?;
             echo(&client).await?;
-            Ok(deliveries(subscriber))
+            Ok(follower.follow(subscriber))
         }
         .boxed()
     }
-}
-
-fn deliveries(subscriber: Subscriber) -> BoxStream<'static, Delivery> {
-    subscriber
-        .map(|message| Delivery { subject: message.subject.to_string(), payload: message.payload })
-        .boxed()
 }
 
 /// One way to the server and back, after everything sent before.

@@ -1,7 +1,9 @@
-//! What tells a process to end.
+//! What a process is told from outside.
 
 use std::io;
 
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -18,6 +20,20 @@ pub async fn terminated() {
         Err(error) => {
             tracing::warn!(%error, "SignalsNotWatched");
             std::future::pending().await
+        }
+    }
+}
+
+/// Every SIGHUP from now on. The signal does not end the process any more.
+#[must_use]
+pub fn hang_ups() -> BoxStream<'static, ()> {
+    match signal(SignalKind::hangup()) {
+        Ok(signals) => {
+            stream::unfold(signals, async |mut signals| Some((signals.recv().await?, signals))).boxed()
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SignalsNotWatched");
+            stream::empty().boxed()
         }
     }
 }

@@ -111,6 +111,7 @@ pub(super) fn of_broker(notice: &broker::Notice) -> String {
         Notice::Written => "the runtime's certificate is on the shared volume".to_owned(),
         Notice::Serving { address } => format!("its broker serves the runtime on {address}"),
         Notice::Connected => "its broker is connected to NATS, the nonce signed in Vault".to_owned(),
+        Notice::Succeeded => "its connection to NATS was replaced by one with the new JWT".to_owned(),
         Notice::Lapsed => "its documents have ended before they could be renewed".to_owned(),
     }
 }

@@ -105,6 +105,15 @@ impl Bench {
         self.event(Event::Signal(Signal::Link(link)))
     }
 
+    pub(super) fn renew(&mut self) -> Vec<Effect<Broker>> {
+        self.event(Event::Signal(Signal::Renew))
+    }
+
+    /// The newest documents that the machine took.
+    pub(super) fn machine_holds(&self) -> ComponentDocuments {
+        self.machine.held().documents.clone()
+    }
+
     pub(super) fn event(&mut self, event: Event<Broker>) -> Vec<Effect<Broker>> {
         self.machine.handle_event(self.now, event, &mut self.out);
         self.take()

@@ -22,6 +22,8 @@ enum Action {
     Withdraw(u8),
     /// The client library tells about its connection.
     Link(Link),
+    /// Somebody wants new documents.
+    Renew,
     /// An answer that nobody awaits.
     Stray(u8),
     /// The pod ends.
@@ -52,6 +54,7 @@ fn action() -> impl Strategy<Value = Action> {
         10 => (any::<u8>(), 1_u64..9_000).prop_map(|(what, for_ms)| Action::Ask { what, for_ms }),
         3 => any::<u8>().prop_map(Action::Withdraw),
         4 => prop_oneof![Just(Link::Up), Just(Link::Down)].prop_map(Action::Link),
+        1 => Just(Action::Renew),
         1 => any::<u8>().prop_map(Action::Stray),
         1 => prop::bool::weighted(0.1).prop_map(|stop| if stop { Action::Stop } else { Action::Stray(0) }),
     ]
@@ -102,6 +105,10 @@ impl World {
                     let effects = self.bench.link(link);
                     self.take(effects);
                 }
+            }
+            Action::Renew => {
+                let effects = self.bench.renew();
+                self.take(effects);
             }
             Action::Stray(pick) => {
                 let effects = self.bench.done(1_000_000 + u64::from(pick), written());
@@ -160,8 +167,13 @@ impl World {
             match self.bench.machine.standing() {
                 Standing::Starting => {}
                 Standing::Ready if self.bench.machine.phase() != "Serving" => {}
-                Standing::Ready | Standing::Finished | Standing::Stopped(_) => {
+                Standing::Ready => {
                     self.answer_all();
+                    assert_eq!(self.open, BTreeMap::new());
+                    assert_eq!(self.bench.machine.dialled, Dialled::Current, "what is held is in use");
+                    return;
+                }
+                Standing::Finished | Standing::Stopped(_) => {
                     assert_eq!(self.open, BTreeMap::new());
                     return;
                 }

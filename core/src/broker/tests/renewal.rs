@@ -41,7 +41,7 @@ fn lives_of_a_moment_do_not_make_a_storm() {
 }
 
 #[test]
-fn a_renewal_drops_nothing_and_does_not_connect_again() {
+fn a_renewal_drops_nothing_and_ends_with_a_new_connection() {
     let mut bench = Bench::renewing();
     let (at, unix) = (bench.now.mono.0, bench.now.unix.0);
     let renewed = sent("b", unix);
@@ -52,6 +52,7 @@ fn a_renewal_drops_nothing_and_does_not_connect_again() {
         documents(renewed.clone()),
         written(),
         presented(),
+        connected(),
     ] {
         assert_eq!(bench.machine.standing(), Standing::Ready);
         steps.extend(bench.done(bench.last_call(), outcome));
@@ -66,10 +67,29 @@ fn a_renewal_drops_nothing_and_does_not_connect_again() {
             notice(Notice::Written),
             call(10, at + 2_000, present(&renewed)),
             notice(Notice::Serving { address: ADDRESS.into() }),
+            call(11, at + 10_000, connect(&renewed)),
+            notice(Notice::Succeeded),
         ]
     );
     assert_eq!(bench.machine.phase(), "Serving");
     assert_eq!(bench.machine.standing(), Standing::Ready);
+}
+
+#[test]
+fn whoever_wants_a_renewal_gets_it_at_once_and_one_at_a_time() {
+    let mut bench = Bench::at("Serving");
+    assert_eq!(bench.renew(), [call(6, 2_000, READ_TRUST)]);
+    assert_eq!(bench.machine.standing(), Standing::Ready);
+    while bench.machine.phase() != "Serving" {
+        assert_eq!(bench.renew(), [], "one is under way");
+        let phase =
+            PHASES.iter().position(|phase| *phase == bench.machine.phase()).expect("a call in flight");
+        bench.forward_to(PHASES.get(phase + 1).unwrap_or(&"Serving"));
+    }
+
+    let mut stopped = Bench::at("Serving");
+    stopped.event(Event::Signal(Signal::Stop));
+    assert_eq!(stopped.renew(), []);
 }
 
 /// Between the making of new keys and the certificates on them nothing that is in use may be taken up with those keys.
@@ -89,6 +109,7 @@ fn a_renewal_on_keys_of_the_pod_drops_nothing_either_and_uses_no_key_before_its_
         documents(renewed.clone()),
         written(),
         presented(),
+        connected(),
     ] {
         assert_eq!(bench.machine.standing(), Standing::Ready);
         steps.extend(bench.done(bench.last_call(), outcome));
@@ -105,6 +126,8 @@ fn a_renewal_on_keys_of_the_pod_drops_nothing_either_and_uses_no_key_before_its_
             notice(Notice::Written),
             call(first + 5, at + 2_000, present(&renewed)),
             notice(Notice::Serving { address: ADDRESS.into() }),
+            call(first + 6, at + 10_000, connect(&renewed)),
+            notice(Notice::Succeeded),
         ]
     );
     assert_eq!((bench.machine.phase(), bench.machine.standing()), ("Serving", Standing::Ready));
@@ -122,24 +145,41 @@ fn a_renewal_on_keys_of_the_pod_drops_nothing_either_and_uses_no_key_before_its_
 }
 
 #[test]
-fn the_next_connection_shows_the_new_jwt_and_the_new_certificate() {
+fn the_new_connection_shows_the_new_jwt() {
     let mut bench = Bench::renewing();
-    bench.forward_to("Serving");
-    let renewed = sent("b", bench.now.unix.0);
-
-    let effects = bench.link(Link::Down);
-    let dialled = bench.last_call();
-    let by = bench.now.mono.0 + 10_000;
-    assert_eq!(effects, [notice(Notice::Waiting(Wait::Nats)), call(dialled, by, connect(&renewed))]);
+    bench.forward_to("Connecting");
+    let (dialled, renewed) = (bench.last_call(), sent("b", bench.now.unix.0));
 
     bench.ask(1, bench.now.in_ms(2_000), sign_nonce());
     bench.done(bench.last_call(), token(TokenFile::Read));
     let signed = Answer::Signed { jwt: renewed.user_jwt, signature: vec![1; 64] };
     assert_eq!(bench.done(bench.last_call(), signature()), [answer(1, signed)]);
 
-    assert_eq!(bench.done(dialled, connected()), [notice(Notice::Connected)]);
+    assert_eq!(bench.done(dialled, connected()), [notice(Notice::Succeeded)]);
     assert_eq!(bench.machine.standing(), Standing::Ready);
-    assert_eq!(bench.link(Link::Down), [notice(Notice::Waiting(Wait::Nats))], "the client has it now");
+}
+
+#[test]
+fn while_nats_takes_no_new_connection_the_old_one_goes_on_until_it_is_lost() {
+    let waits = |wait| [notice(Notice::Waiting(wait))];
+    let mut bench = Bench::renewing();
+    bench.forward_to("Connecting");
+    assert_eq!(bench.done(bench.last_call(), Outcome::Unknown(Lost::Deadline)), waits(Wait::Succession));
+    let (until, sentence) = bench.machine.poll_timeout().expect("a pause");
+    assert_eq!((sentence, bench.machine.standing()), (Wait::Succession.sentence(), Standing::Ready));
+
+    bench.pass_to(until);
+    assert_eq!(bench.timeout(), [call(bench.last_call(), until.0 + 10_000, connect(&bench.machine_holds()))]);
+    assert_eq!(bench.link(Link::Down), waits(Wait::Nats));
+    assert_eq!(bench.machine.standing(), Standing::Starting);
+    assert_eq!(bench.done(bench.last_call(), Outcome::Refused(Refusal::NotReady)), waits(Wait::Nats));
+    let (until, sentence) = bench.machine.poll_timeout().expect("a pause");
+    assert_eq!(sentence, Wait::Nats.sentence());
+
+    bench.pass_to(until);
+    bench.timeout();
+    assert_eq!(bench.done(bench.last_call(), connected()), [notice(Notice::Connected)]);
+    assert_eq!((bench.machine.phase(), bench.machine.standing()), ("Serving", Standing::Ready));
 }
 
 #[test]

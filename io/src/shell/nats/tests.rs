@@ -79,21 +79,45 @@ async fn a_cut_connection_is_told_and_comes_back_with_a_new_signature() {
 }
 
 #[tokio::test]
-async fn a_new_connection_replaces_the_old_one_whose_subscriptions_end() {
+async fn a_new_connection_takes_the_place_of_the_old_one_and_no_message_is_lost_or_comes_twice() {
+    const MESSAGES: usize = 400;
     let mut world = World::new(signed(), URI).await;
     assert_eq!(world.connect().await, Ok(()));
-    let mut old = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
+    let messages = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
+    let publish = async {
+        for number in 0..MESSAGES {
+            assert_eq!(world.publish("kf.V.in.U.x", &number.to_string()).await, Ok(()), "{number}");
+        }
+    };
+    let renew = async {
+        for _ in 0..5 {
+            assert_eq!(world.connect().await, Ok(()));
+        }
+    };
 
-    assert_eq!(world.connect().await, Ok(()));
+    let receive = messages.take(MESSAGES).map(|delivery| delivery.payload).collect::<Vec<_>>();
+    let (received, (), ()) = tokio::join!(receive, publish, renew);
 
-    assert!(old.next().await.is_none());
-    let mut new = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
-    assert_eq!(world.publish("kf.V.in.U.x", "payload").await, Ok(()));
-    assert!(new.next().await.is_some());
+    let expected: Vec<_> = (0..MESSAGES).map(|number| Bytes::from(number.to_string())).collect();
+    assert_eq!(received, expected);
     // The end of the old connection is not the end of the connection.
     while let Ok(link) = world.links.try_recv() {
         assert_eq!(link, Link::Up);
     }
+}
+
+#[tokio::test]
+async fn a_subscription_goes_on_when_the_connection_was_lost_before_it_was_replaced() {
+    let mut world = World::new(signed(), URI).await;
+    assert_eq!(world.connect().await, Ok(()));
+    let mut messages = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
+    assert_eq!(world.publish("cut", "").await, Ok(()));
+    world.hear(Link::Down).await;
+
+    assert_eq!(world.connect().await, Ok(()));
+
+    assert_eq!(world.publish("kf.V.in.U.x", "after").await, Ok(()));
+    assert_eq!(messages.next().await.expect("a message").payload, "after");
 }
 
 #[test]
@@ -175,27 +199,62 @@ impl World {
     }
 }
 
+type Lines = mpsc::UnboundedSender<Vec<u8>>;
+
+/// Everybody's subscriptions: the connection's number and the subscription's id, its subject, and where its messages go.
+type Subscriptions = Arc<Mutex<BTreeMap<(usize, String), (String, Lines)>>>;
+
 async fn serve(port: TcpListener, tls: TlsAcceptor, told: mpsc::Sender<serde_json::Value>) {
-    while let Ok((stream, _)) = port.accept().await {
-        tokio::spawn(connection(stream, tls.clone(), told.clone()));
+    let subscriptions = Subscriptions::default();
+    for number in 0.. {
+        let Ok((stream, _)) = port.accept().await else { return };
+        let (tls, told, subscriptions) = (tls.clone(), told.clone(), Arc::clone(&subscriptions));
+        tokio::spawn(async move {
+            connection(number, stream, tls, told, &subscriptions).await;
+            subscriptions.lock().expect("no panic before").retain(|(owner, _), _| *owner != number);
+        });
     }
 }
 
 /// Speaks NATS until the client goes, or publishes to `cut` and has heard its echo.
 async fn connection(
+    number: usize,
     mut stream: TcpStream,
     tls: TlsAcceptor,
     told: mpsc::Sender<serde_json::Value>,
+    subscriptions: &Subscriptions,
 ) -> Option<()> {
     let info = serde_json::json!({
         "server_id": "x", "server_name": "x", "version": "2.14.5", "go": "go", "proto": 1, "host": "127.0.0.1",
         "port": 4222, "headers": true, "max_payload": 1 << 20, "auth_required": true, "tls_required": true,
         "nonce": NONCE, "client_id": 1, "client_ip": "127.0.0.1",
     });
+    stream.set_nodelay(true).ok()?;
     stream.write_all(format!("INFO {info}\r\n").as_bytes()).await.ok()?;
     let (read, mut write) = tokio::io::split(tls.accept(stream).await.ok()?);
-    let mut read = BufReader::new(read);
-    let mut subscriptions: BTreeMap<String, String> = BTreeMap::new();
+    let (lines, mut to_write) = mpsc::unbounded_channel::<Vec<u8>>();
+    let writing = async {
+        while let Some(line) = to_write.recv().await {
+            write.write_all(&line).await.ok()?;
+            write.flush().await.ok()?;
+        }
+        Some(())
+    };
+    let reading = handle(number, BufReader::new(read), told, subscriptions, lines);
+    tokio::select! {
+        biased;
+        _ = writing => None,
+        ended = reading => ended,
+    }
+}
+
+async fn handle(
+    number: usize,
+    mut read: impl AsyncBufReadExt + Unpin,
+    told: mpsc::Sender<serde_json::Value>,
+    subscriptions: &Subscriptions,
+    lines: Lines,
+) -> Option<()> {
     let mut cut = false;
     loop {
         let mut line = String::new();
@@ -203,20 +262,27 @@ async fn connection(
             return None;
         }
         let words: Vec<&str> = line.split_whitespace().collect();
+        let all = || subscriptions.lock().expect("no panic before");
         match words.as_slice() {
             ["CONNECT", json] => told.send(serde_json::from_str(json).expect("JSON")).await.ok()?,
-            ["PING"] => write.write_all(b"PONG\r\n").await.ok()?,
-            ["SUB", subject, id] => drop(subscriptions.insert((*id).to_owned(), (*subject).to_owned())),
-            ["UNSUB", id, ..] => drop(subscriptions.remove(*id)),
-            ["PUB", subject, length] => {
-                let mut payload = vec![0; length.parse::<usize>().expect("a length") + 2];
+            ["PING"] => lines.send(b"PONG\r\n".to_vec()).ok()?,
+            ["SUB", subject, id] => {
+                all().insert((number, (*id).to_owned()), ((*subject).to_owned(), lines.clone()));
+            }
+            ["UNSUB", id, ..] => drop(all().remove(&(number, (*id).to_owned()))),
+            ["PUB" | "HPUB", subject, lengths @ ..] => {
+                let length: usize = lengths.last().expect("a length").parse().expect("a length");
+                let mut payload = vec![0; length + 2];
                 read.read_exact(&mut payload).await.ok()?;
-                for (id, _) in subscriptions.iter().filter(|(_, pattern)| matches(pattern, subject)) {
-                    write.write_all(format!("MSG {subject} {id} {length}\r\n").as_bytes()).await.ok()?;
-                    write.write_all(&payload).await.ok()?;
+                let verb = if lengths.len() == 1 { "MSG" } else { "HMSG" };
+                for ((_, id), (_, to)) in all().iter().filter(|(_, (pattern, _))| matches(pattern, subject)) {
+                    let line = format!("{verb} {subject} {id} {}\r\n", lengths.join(" "));
+                    // Who is gone is forgotten by its own task.
+                    let _ = to.send([line.as_bytes(), &payload].concat());
                 }
-                write.flush().await.ok()?;
                 if cut {
+                    // What was sent is written first.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                     return None;
                 }
                 cut = *subject == "cut";
@@ -224,7 +290,6 @@ async fn connection(
             [] | ["PONG"] => {}
             other => panic!("this server does not speak {other:?}"),
         }
-        write.flush().await.ok()?;
     }
 }
 
