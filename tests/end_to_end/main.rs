@@ -16,6 +16,7 @@ mod ends;
 mod real;
 mod recording;
 mod recovery;
+mod renewal;
 mod run;
 mod running;
 mod secrecy;

@@ -14,6 +14,7 @@ pub mod lookout;
 mod platform;
 mod process;
 pub mod real;
+mod renewal;
 mod report;
 mod runtime;
 mod sentence;
@@ -56,7 +57,8 @@ pub struct Arguments {
     /// One object: `ok`, `error`, `servers` (embedded or real), `versions` by server, `boot` (`rows` of the boot table
     /// in order, `path`: initialize or unseal, `writes` to Vault's settings), `roots_found` (living tokens with the
     /// policy root), `ca` (SHA-256 of the root certificate), `operator` (of NATS), `proof` (`from`, `to`, `payload`,
-    /// `delivered`, `returned`, `round_trip_us`), `storm` (of `--storm`: `brokers`, `connected_ms`, `restarts`), `killed`
+    /// `delivered`, `returned`, `round_trip_us`), `storm` (of `--storm`: `brokers`, `connected_ms`, `restarts`), `renewal`
+    /// (of `--renew`: `times`, `messages`), `killed`
     /// (of `--kill`: `killed`, `total`, `not_reachable_here`, `kills`), `holders` (`who`, `identity`, `holds`,
     /// `until_unix_s`), `ready_ms`, `timeline` (`at_ms`, `who`, `what`).
     #[arg(long, requires = "once")]
@@ -83,6 +85,10 @@ pub struct Arguments {
     /// and see every one of them connected again.
     #[arg(long, value_name = "BROKERS", requires_all = ["real", "once"], value_parser = clap::value_parser!(u16).range(1..=900))]
     storm: Option<u16>,
+    /// After the proof, renew so many times whatever both brokers and their runtimes hold, while messages pass between the
+    /// two components, each of which must come back once and in order.
+    #[arg(long, value_name = "TIMES", requires = "once", value_parser = clap::value_parser!(u16).range(1..))]
+    renew: Option<u16>,
     /// Where initializers and brokers have the private keys of their certificates made.
     #[arg(long, value_enum, value_name = "ORIGIN", default_value_t = KeyOrigin::Vault)]
     key_origin: KeyOrigin,
@@ -250,6 +256,7 @@ impl Interrupts {
 
     async fn next(&mut self) {
         tokio::select! {
+            biased;
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = self.hang_up.recv() => {}

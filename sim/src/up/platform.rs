@@ -32,7 +32,7 @@ use crate::manifest;
 /// A first start on a busy machine: OpenBao's initialization alone may take nine seconds.
 pub(super) const CONTROLLER_WITHIN: Duration = Duration::from_secs(180);
 /// An initializer, a broker or a runtime whose servers are up.
-const ROLE_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const ROLE_WITHIN: Duration = Duration::from_secs(60);
 /// Bytes of the message of the proof.
 const PAYLOAD_BYTES: usize = 32;
 /// The platform's namespace, which is also the name of the installation.
@@ -67,16 +67,19 @@ pub(super) struct Platform {
     pod: Option<Pod>,
     recovers: bool,
     storm: Option<u16>,
+    renew: Option<u16>,
     key_origin: KeyOrigin,
     /// In the order in which they started.
     pub(super) processes: Vec<Process>,
 }
 
 /// A component whose broker serves.
-struct Component {
-    name: &'static str,
-    broker: String,
-    shared: PathBuf,
+pub(super) struct Component {
+    pub(super) name: &'static str,
+    /// Where its broker listens.
+    pub(super) broker: String,
+    /// The volume shared with its runtime.
+    pub(super) shared: PathBuf,
 }
 
 impl Platform {
@@ -96,8 +99,8 @@ impl Platform {
         let platform = Self::on(servers, directory, lookout);
         report.moment("kubernetes", format!("answers on {}", platform.cluster.url));
         let (kubefox, recovers) = (arguments.kubefox.clone(), arguments.recover_interrupted_init);
-        let (storm, key_origin) = (arguments.storm, arguments.key_origin);
-        Ok(Self { kubefox, recovers, storm, key_origin, ..platform })
+        let (storm, renew, key_origin) = (arguments.storm, arguments.renew, arguments.key_origin);
+        Ok(Self { kubefox, recovers, storm, renew, key_origin, ..platform })
     }
 
     /// On servers of which the API server answers; the roles are this program.
@@ -116,6 +119,7 @@ impl Platform {
             pod: None,
             recovers: false,
             storm: None,
+            renew: None,
             key_origin: KeyOrigin::Vault,
             processes: Vec::new(),
         }
@@ -206,7 +210,10 @@ impl Platform {
         if let Some(brokers) = self.storm {
             self.weather(brokers, (&controller, &nats), first_broker, report).await?;
         }
-        self.prove(&components, report).await?;
+        let answers = self.prove(&components, report).await?;
+        if let Some(times) = self.renew {
+            self.renew_all(times, &components, &answers, first_broker, report).await?;
+        }
         match &self.servers {
             // Vault itself is asked, beside the controller's own search.
             Servers::Embedded(servers) if servers.live_root_tokens() > 0 => {
@@ -330,7 +337,7 @@ impl Platform {
         let mut command = self.role(&["init", "nats"])?;
         command.args(["--controller-address", controller, "--nats-listen", "127.0.0.1:-1"]);
         command.arg("--nats-directory").arg(&shared).arg("--nats-ports-dir").arg(&ports);
-        self.add_caller(&mut command, "nats", "--output-dir");
+        self.add_caller(&mut command, "nats", &self.pod_volume("nats/trust"), "--output-dir");
         let mut process = self.spawn("init-nats", command)?;
         process.finished(ROLE_WITHIN, |told| report.hear_initializer(told)).await?;
         let address = self.serve_nats().await?;
@@ -371,7 +378,7 @@ impl Platform {
         let shared = self.pod_volume(&format!("{name}/shared"));
         let mut command = self.role(&["broker"])?;
         command.args(["--controller-address", controller, "--nats-address", nats, "--listen", "127.0.0.1:0"]);
-        self.add_caller(&mut command, name, "--shared-dir");
+        self.add_caller(&mut command, name, &self.pod_volume(&format!("{name}/trust")), "--shared-dir");
         let mut process = self.spawn(name, command)?;
         let hear = |told: &Told| report.hear_broker(name, told);
         let heard = process.until(["Bootstrapped", "Serving", "Connected"], ROLE_WITHIN, hear).await?;
@@ -389,8 +396,9 @@ impl Platform {
         Ok(Component { name, broker: text(serving, "address")?, shared })
     }
 
-    /// A random message goes from one component to the other and comes back.
-    async fn prove(&mut self, components: &[Component], report: &mut Report) -> Result<()> {
+    /// A random message goes from one component to the other and comes back. Answers the key of the one that goes on
+    /// sending back what comes.
+    async fn prove(&mut self, components: &[Component], report: &mut Report) -> Result<String> {
         let [asks, answers] = components else { bail!("the proof needs two components") };
         let mut echo = self.runtime(answers, &[])?;
         let [subscribed] = echo.until(["Subscribed"], ROLE_WITHIN, |_| {}).await?;
@@ -409,11 +417,11 @@ impl Platform {
         };
         let (delivered, returned) = (arrived(&received, &from)?, arrived(&answered, &to)?);
         let round_trip_us = number(&answered, "round_trip_us")?;
-        report.proof(Proof { from, to, payload, delivered, returned, round_trip_us });
-        Ok(())
+        report.proof(Proof { from, to: to.clone(), payload, delivered, returned, round_trip_us });
+        Ok(to)
     }
 
-    fn runtime(&self, component: &Component, arguments: &[&str]) -> Result<Process> {
+    pub(super) fn runtime(&self, component: &Component, arguments: &[&str]) -> Result<Process> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["role", "runtime", "--broker", &component.broker]).args(arguments);
         command.arg("--shared-dir").arg(&component.shared);
@@ -444,9 +452,10 @@ impl Platform {
         Ok(command)
     }
 
-    fn add_caller(&self, command: &mut Command, name: &str, shared: &str) {
+    /// What every caller is told: its token, whom to trust, and where `shared`, a flag, lies.
+    pub(super) fn add_caller(&self, command: &mut Command, name: &str, trust: &Path, shared: &str) {
         command.arg("--service-account-dir").arg(self.pod_volume(&format!("{name}/tokens")));
-        command.arg("--trust-dir").arg(self.pod_volume(&format!("{name}/trust")));
+        command.arg("--trust-dir").arg(trust);
         command.args(["--key-origin", self.key_origin.as_str()]);
         command.arg(shared).arg(self.pod_volume(&format!("{name}/shared")));
     }
@@ -475,12 +484,12 @@ fn text(told: &Told, name: &str) -> Result<String> {
     Ok(text.with_context(|| format!("`{}` tells no {name}", told.message))?.to_owned())
 }
 
-fn number(told: &Told, name: &str) -> Result<u64> {
+pub(super) fn number(told: &Told, name: &str) -> Result<u64> {
     let number = told.facts.get(name).and_then(Value::as_u64);
     number.with_context(|| format!("`{}` tells no {name}", told.message))
 }
 
-fn read_pem(path: &Path) -> Result<Pem> {
+pub(super) fn read_pem(path: &Path) -> Result<Pem> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(Pem::parse(&text)?)
 }

@@ -170,6 +170,17 @@ impl Process {
         self.stdin = None;
     }
 
+    /// SIGHUP: a broker renews what it holds.
+    pub(super) fn hang_up(&self) -> Result<()> {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        kill_process(id.context("it runs")?, Signal::HUP).context("it cannot be told to renew")
+    }
+
+    /// What it has told so far is not waited for any more.
+    pub(super) fn forget_what_was_told(&mut self) {
+        while self.told.try_recv().is_ok() {}
+    }
+
     /// Lets an hour pass for it: its clock is [`Ahead`](super::clock::Ahead).
     pub(super) fn an_hour_passes(&self) -> Result<()> {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);

@@ -11,6 +11,7 @@ use kubefox_core::{broker, initializer, quarantine};
 use serde::Serialize;
 
 use super::kill::Killed;
+use super::renewal::Renewal;
 use super::sentence;
 use super::storm::Storm;
 use super::story::Told;
@@ -44,6 +45,8 @@ struct Facts {
     proof: Option<Proof>,
     /// What `--storm` came to.
     storm: Option<Storm>,
+    /// What `--renew` came to.
+    renewal: Option<Renewal>,
     /// What `--kill` came to.
     killed: Option<Killed>,
     holders: Vec<Holder>,
@@ -173,6 +176,11 @@ impl Report {
     /// Who came back after NATS was restarted, and when.
     pub(super) fn storm(&mut self, storm: Storm) {
         self.facts.storm = Some(storm);
+    }
+
+    /// What passed while everything was renewed.
+    pub(super) fn renewal(&mut self, renewal: Renewal) {
+        self.facts.renewal = Some(renewal);
     }
 
     /// What was killed, and what came back.

@@ -65,10 +65,9 @@ impl Platform {
             let mut command = self.role(&["broker"])?;
             command.args(["--controller-address", controller, "--nats-address", nats]);
             command.args(["--listen", "127.0.0.1:0"]);
-            command.arg("--service-account-dir").arg(self.pod_volume(&format!("{name}/tokens")));
             // Every pod of the node sees the same Secret.
-            command.arg("--trust-dir").arg(self.pod_volume(&format!("{}/trust", COMPONENTS[0])));
-            command.arg("--shared-dir").arg(self.pod_volume(&format!("{name}/shared")));
+            let trust = self.pod_volume(&format!("{}/trust", COMPONENTS[0]));
+            self.add_caller(&mut command, name, &trust, "--shared-dir");
             started.push(self.spawn(name, command)?);
         }
         all_connect(&mut started, START_WITHIN).await?;
@@ -119,6 +118,8 @@ impl Platform {
     }
 
     async fn restart_nats(&mut self, first: usize, logins_kept: bool) -> Result<Restart> {
+        // A broker that lost NATS earlier and came back by itself has told so.
+        self.processes[first..].iter_mut().for_each(Process::forget_what_was_told);
         let begun = Instant::now();
         let Servers::Real(servers) = &mut self.servers else {
             bail!("the embedded NATS cannot be restarted on its port")
