@@ -118,10 +118,6 @@ impl<M: Machine, W: World<M>> History<M, W> {
     }
 
     fn act(&mut self, act: u8, detail: u8) {
-        // The driver has no event for a machine that has ended: only another process follows.
-        if self.ended.is_some() && (act % 16 != 15 || detail < 230) {
-            return;
-        }
         match act % 16 {
             0..=3 => (0..=detail % 64).for_each(|_| self.step()),
             4 | 5 => self.answer(detail, |history, call| history.world.well(call, history.now)),

@@ -142,6 +142,13 @@ impl Machine for Controller {
     }
 
     fn handle_event(&mut self, now: Now, event: Event<Self>, out: &mut Out<Self>) {
+        if self.has_ended() {
+            // Its keyring goes with the process. Whoever still asks is told.
+            if let Event::Asked { ticket, ask, .. } = event {
+                callers::reject(ticket, ask, Rejection::NotServing, out);
+            }
+            return;
+        }
         match event {
             Event::Done { id, outcome } => self.done(id, outcome, now, out),
             Event::Asked { ticket, by, ask } => self.asked(ticket, by, ask, now, out),
@@ -404,6 +411,17 @@ impl Controller {
             return callers::reject(ticket, ask, Rejection::NotServing, out);
         }
         self.attend(now, out, |callers, view, out| callers.asked(ticket, by, ask, view, out));
+    }
+
+    const fn has_ended(&self) -> bool {
+        match self.boot {
+            Boot::Finished | Boot::Stopped(_) => true,
+            Boot::StandingBy
+            | Boot::Awaiting(..)
+            | Boot::Pausing(..)
+            | Boot::Waiting(..)
+            | Boot::Serving(_) => false,
+        }
     }
 
     /// Turns to the callers. There are none before everything is configured.

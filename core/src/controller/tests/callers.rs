@@ -368,6 +368,19 @@ fn a_pod_that_crashes_in_a_loop_leaves_nothing_behind_in_the_machine() {
     assert!(last.0 <= first.0 + 30, "nothing grows but numbers: {first:?} {last:?}");
 }
 
+#[test]
+fn whoever_has_ended_forgets_no_token_any_more_and_turns_away_who_still_asks() {
+    let mut bench = knowing_the_keys();
+    bench.ask(1, BY, nonce());
+    finish(&mut bench, 1);
+    bench.stop();
+    bench.pass_to(Mono(3_600_000));
+    assert_eq!(bench.event(Event::Withdrawn { ticket: Ticket(1) }), []);
+    assert_eq!(bench.stop(), []);
+    assert_eq!(bench.ask(2, BY, nonce()), turned_away(2, nonce(), Rejection::NotServing));
+    assert_eq!(bench.machine.standing(), Standing::Finished);
+}
+
 /// A controller that serves and has read the keys.
 fn knowing_the_keys() -> Bench {
     let mut bench = Bench::at("Serving");
