@@ -10,7 +10,7 @@
 //! other: it is halted at the first meeting. In a state that awaits no answer, what is not heard is that its time has
 //! come. Calls on behalf of a question are no concern of the machine's state and never halt it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What follows a state's name if its call is not to leave.
 const UNSENT: &str = ":unsent";
@@ -46,7 +46,7 @@ impl Side {
 
 /// No such state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no state {name:?}; a state is written STATE or STATE:unsent, and there are: {there_are}")]
+#[error("there is no state {name:?}; a state is written STATE or STATE:unsent, and there are:{there_are}")]
 pub struct NoSuchState {
     name: String,
     there_are: String,
@@ -64,10 +64,7 @@ impl Halt {
         };
         match states.get(name) {
             Some(state) => Ok(Self { state, side }),
-            None => {
-                let there_are = states.iter().copied().collect::<Vec<_>>().join(", ");
-                Err(NoSuchState { name: name.to_owned(), there_are })
-            }
+            None => Err(NoSuchState { name: name.to_owned(), there_are: listed(states) }),
         }
     }
 
@@ -88,13 +85,28 @@ impl std::fmt::Display for Halt {
     }
 }
 
+/// A line for each phase, with the states inside it in braces.
+fn listed(states: &BTreeSet<&str>) -> String {
+    let mut phases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for state in states {
+        let (phase, name) =
+            state.split_once("::").map_or((*state, None), |(phase, name)| (phase, Some(name)));
+        phases.entry(phase).or_default().extend(name);
+    }
+    let line = |(phase, names): (&&str, &Vec<&str>)| match names.as_slice() {
+        [] => format!("\n  {phase}"),
+        names => format!("\n  {phase}::{{{}}}", names.join(", ")),
+    };
+    phases.iter().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_halt_is_read_as_it_is_written() {
-        let states = BTreeSet::from(["Serving", "Survey::Opening"]);
+        let states = BTreeSet::from(["Begin::Writing", "Serving", "Survey::Opening", "Survey::Reading"]);
 
         for (text, halt) in [
             ("Survey::Opening", Halt { state: "Survey::Opening", side: Side::Unheard }),
@@ -106,7 +118,8 @@ mod tests {
         }
         for text in ["", ":unsent", "Survey", "Survey::Opening:unheard", "Survey::Opening::unsent"] {
             let error = Halt::parse(text, &states).expect_err(text).to_string();
-            assert!(error.ends_with("and there are: Serving, Survey::Opening"), "{error}");
+            let there_are = "and there are:\n  Begin::{Writing}\n  Serving\n  Survey::{Opening, Reading}";
+            assert!(error.ends_with(there_are), "{error}");
         }
     }
 }

@@ -345,7 +345,10 @@ impl Platform {
         report.holder(holder(
             "nats",
             &read_pem(&shared.join("tls.crt"))?,
-            "certificate, operator and account JWTs",
+            match self.key_origin {
+                KeyOrigin::Vault => "certificate, operator and account JWTs",
+                KeyOrigin::Pod => "certificate on its own key, operator and account JWTs",
+            },
         )?);
         Ok(address)
     }
@@ -384,12 +387,18 @@ impl Platform {
         let heard = process.until(["Bootstrapped", "Serving", "Connected"], ROLE_WITHIN, hear).await?;
         let [bootstrapped, serving, _] = &heard;
         self.keep(process);
-        let runtime = holder(&format!("{name} runtime"), &read_pem(&shared.join("tls.crt"))?, "certificate")?;
+        let (component_holds, runtime_holds) = match self.key_origin {
+            KeyOrigin::Vault => ("certificate, user JWT, key in Vault", "certificate"),
+            KeyOrigin::Pod => {
+                ("certificate on its own key, user JWT, key in Vault", "certificate on its own key")
+            }
+        };
+        let runtime = holder(&format!("{name} runtime"), &read_pem(&shared.join("tls.crt"))?, runtime_holds)?;
         report.holder(Holder {
             who: name.to_owned(),
             // A runtime's URI is its broker's with `/runtime` behind it.
             identity: runtime.identity.trim_end_matches("/runtime").to_owned(),
-            holds: "certificate, user JWT, key in Vault",
+            holds: component_holds,
             until_unix_s: number(bootstrapped, "expires")?,
         });
         report.holder(runtime);
