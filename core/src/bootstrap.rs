@@ -285,14 +285,14 @@ impl Rejection {
             Self::CsrMalformed => {
                 "The certificate request is not one PKCS#10 request in PEM of at most 4 KiB, or one of two is missing."
             }
-            Self::CsrKeyForeign => "The certificate request is for another kind of key than P-256.",
+            Self::CsrKeyForeign => "The certificate request is not for a P-256 key of its own.",
             Self::CsrForged => {
                 "The certificate request was not signed by its own key with ECDSA and SHA-256."
             }
             Self::CsrDemanding => {
                 "The certificate request asks for names or extensions; what a certificate says follows from who asks."
             }
-            Self::NotServing => "The controller is still starting.",
+            Self::NotServing => "The controller does not serve now: it is starting, or ending.",
             Self::ReviewUnavailable => "The Kubernetes API server does not answer the controller.",
             Self::VaultUnavailable => "Vault does not answer the controller, or is sealed.",
             Self::Busy => "The controller serves as many callers as it may.",
@@ -357,14 +357,14 @@ impl Rejection {
             // Vault's seal is looked at every two seconds.
             Self::NotServing | Self::VaultUnavailable => Some(2_000),
             Self::ReviewUnavailable | Self::Busy => Some(1_000),
+            // The kubelet replaces the file before its token ends; clocks are set.
+            Self::TokenNotYetValid | Self::TokenExpired => Some(5_000),
             Self::TokenMalformed
             | Self::TokenUnsigned
             | Self::TokenForged
             | Self::IssuerForeign
             | Self::AudienceForeign
             | Self::TokenLongLived
-            | Self::TokenNotYetValid
-            | Self::TokenExpired
             | Self::TokenRefused
             | Self::TokenUnbound
             | Self::NotEntitled

@@ -272,18 +272,23 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
         }
         for effect in effects {
             match effect {
-                Effect::Call { id, by, behalf, call } => self.call(id, by, behalf, call),
+                Effect::Call { id, by, behalf, call } => self.call(now, id, by, behalf, call),
                 Effect::Answer { ticket, answer } => self.answer(ticket, answer),
                 Effect::Notice(_) => {} // Told by the tap.
             }
         }
     }
 
-    fn call(&mut self, id: CallId, by: Mono, behalf: Option<Ticket>, call: M::Call) {
+    fn call(&mut self, now: Now, id: CallId, by: Mono, behalf: Option<Ticket>, call: M::Call) {
         let is_owned = behalf.is_none_or(|ticket| self.open.contains_key(&ticket));
         assert!(is_owned, "{id:?} is made on behalf of {behalf:?}, which is closed");
         let encoded = self.parts.adapter.encode(&call, &mut self.keyring, &mut *self.parts.entropy);
         let task = match encoded {
+            // There is no time left for it: nothing is begun that nobody waits for.
+            Ok(Encoded::Request(_)) if by <= now.mono => {
+                self.ready.push_back((id, Outcome::Unknown(Lost::Deadline)));
+                None
+            }
             Ok(Encoded::Request(request)) => Some(self.send(id, by, *request)),
             Ok(Encoded::Done(outcome)) => {
                 self.ready.push_back((id, outcome));

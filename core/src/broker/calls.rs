@@ -175,6 +175,14 @@ pub enum Wait {
 }
 
 impl Wait {
+    /// Before that there is no use in looking again.
+    pub(super) fn pause_ms(self) -> u64 {
+        match self {
+            Self::Bootstrap(wait) => wait.pause_ms(),
+            Self::Listener | Self::Nats | Self::Succession | Self::Remedy(_) => 0,
+        }
+    }
+
     /// The same for a person.
     #[must_use]
     pub const fn sentence(self) -> &'static str {

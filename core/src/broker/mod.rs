@@ -468,7 +468,7 @@ impl Broker {
 
     /// Backs off for longer each time.
     fn pause(&mut self, resume: Resume, wait: Wait, now: Now, out: &mut Out<Self>) {
-        let until = backoff(self.seed, self.attempt, now);
+        let until = backoff(self.seed, self.attempt, now).after_ms(wait.pause_ms());
         self.attempt = self.attempt.next();
         self.back_off(until, resume, wait, out);
     }

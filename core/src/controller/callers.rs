@@ -197,6 +197,11 @@ impl Callers {
                 reject(ticket, applicant.ask, Rejection::NotServing, out);
                 continue;
             }
+            // Its time may be up before the machine was told so.
+            if applicant.by <= view.now.mono {
+                reject(ticket, applicant.ask, Rejection::Busy, out);
+                continue;
+            }
             let Applicant { by, ask, caller } = applicant;
             let login = self.tokens.find(&caller.digest, &ask, view.now);
             let verdict = Session::begin(ticket, by, ask, caller, login);

@@ -204,7 +204,7 @@ mod tests {
             nats,
             format!(
                 concat!(
-                    r#"{{"limits":{{"subs":1000,"data":-1,"payload":1048576,"disallow_bearer":true,"conn":1000}},"#,
+                    r#"{{"limits":{{"subs":1000,"data":-1,"payload":1048576,"disallow_bearer":true,"conn":2048}},"#,
                     r#""signing_keys":[{{"kind":"user_scope","key":"{signer}","role":"component","#,
                     r#""template":{{"#,
                     r#""pub":{{"allow":["kf.*.in.{{{{subject()}}}}.\u003e","kf.*.in._inbox.\u003e"]}},"#,

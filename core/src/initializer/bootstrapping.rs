@@ -74,15 +74,16 @@ pub(crate) fn rejected<T>(rejection: Rejection) -> Verdict<T> {
         | Rejection::NotServing
         | Rejection::ReviewUnavailable
         | Rejection::VaultUnavailable
-        | Rejection::Busy => Verdict::Again(Wait::Rejected(rejection)),
+        | Rejection::Busy
+        // The kubelet replaces the file, and clocks are set.
+        | Rejection::TokenNotYetValid
+        | Rejection::TokenExpired => Verdict::Again(Wait::Rejected(rejection)),
         Rejection::TokenMalformed => Verdict::Stop(Fatal::TokenMalformed),
         Rejection::TokenUnsigned
         | Rejection::TokenForged
         | Rejection::IssuerForeign
         | Rejection::AudienceForeign
         | Rejection::TokenLongLived
-        | Rejection::TokenNotYetValid
-        | Rejection::TokenExpired
         | Rejection::TokenRefused
         | Rejection::TokenUnbound => Verdict::Stop(Fatal::TokenRefused),
         Rejection::NotEntitled => Verdict::Stop(Fatal::NotEntitled),

@@ -279,7 +279,7 @@ impl Initializer {
             }
             Verdict::Late { fatal, .. } => self.state = State::Stopped(fatal),
             Verdict::Again(wait) => {
-                let until = backoff(self.seed, self.attempt, now);
+                let until = backoff(self.seed, self.attempt, now).after_ms(wait.pause_ms());
                 self.attempt = self.attempt.next();
                 self.back_off(until, wait, out);
             }

@@ -157,15 +157,15 @@ fn a_no_of_the_controller_is_for_now_or_for_good() {
             | Rejection::NotServing
             | Rejection::ReviewUnavailable
             | Rejection::VaultUnavailable
-            | Rejection::Busy => Standing::Starting,
+            | Rejection::Busy
+            | Rejection::TokenNotYetValid
+            | Rejection::TokenExpired => Standing::Starting,
             Rejection::TokenMalformed => Standing::Stopped(Fatal::TokenMalformed),
             Rejection::TokenUnsigned
             | Rejection::TokenForged
             | Rejection::IssuerForeign
             | Rejection::AudienceForeign
             | Rejection::TokenLongLived
-            | Rejection::TokenNotYetValid
-            | Rejection::TokenExpired
             | Rejection::TokenRefused
             | Rejection::TokenUnbound => Standing::Stopped(Fatal::TokenRefused),
             Rejection::NotEntitled => Standing::Stopped(Fatal::NotEntitled),
@@ -180,6 +180,9 @@ fn a_no_of_the_controller_is_for_now_or_for_good() {
         if rejection.passes() {
             assert_eq!(effects, [notice(Notice::Waiting(Wait::Rejected(rejection)))]);
             assert_eq!(bench.machine.waits_for(), rejection.cause());
+            let (until, _) = bench.machine.poll_timeout().expect("a pause");
+            let told_ms = rejection.retry_ms().expect("it passes");
+            assert_eq!(until, backoff(SEED, Attempt(0), START).after_ms(told_ms), "{rejection:?}");
         } else {
             assert_eq!(effects, []);
         }

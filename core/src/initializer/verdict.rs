@@ -82,6 +82,20 @@ impl Wait {
         }
     }
 
+    /// Before that there is no use in looking again.
+    pub(crate) fn pause_ms(self) -> u64 {
+        match self {
+            Self::Rejected(rejection) => rejection.retry_ms().unwrap_or_default(),
+            Self::Trust
+            | Self::Clock
+            | Self::Token
+            | Self::Mounts
+            | Self::Keyring
+            | Self::Controller
+            | Self::Volume => 0,
+        }
+    }
+
     /// Where it is missing.
     pub(crate) const fn place(self) -> Place {
         match self {

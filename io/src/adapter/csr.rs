@@ -4,7 +4,7 @@
 //! |---|---|
 //! | no single block `CERTIFICATE REQUEST` of at most 4 KiB, or one that does not parse | `CSR_MALFORMED` |
 //! | one of a component's two, without the other | `CSR_MALFORMED` |
-//! | a key that is not on P-256 | `CSR_KEY_FOREIGN` |
+//! | a key that is not on P-256, or is that of the other request | `CSR_KEY_FOREIGN` |
 //! | a signature that is not its own key's, with ECDSA and SHA-256 | `CSR_FORGED` |
 //! | a subject or any attribute, among them `CA:TRUE` and alternative names | `CSR_DEMANDING` |
 //!
@@ -15,6 +15,7 @@
 
 use kubefox_core::bootstrap::{Csrs, Rejection};
 use kubefox_core::names::{Csr, Pem};
+use p256::PublicKey;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use rcgen::{
@@ -42,6 +43,9 @@ pub fn received(text: &str) -> Result<Option<Csr>, Rejection> {
 /// The rejection of the module's table.
 pub fn both_received(broker: &str, runtime: &str) -> Result<Option<Csrs>, Rejection> {
     match (received(broker)?, received(runtime)?) {
+        (Some(broker), Some(runtime)) if public_key(&broker) == public_key(&runtime) => {
+            Err(Rejection::CsrKeyForeign)
+        }
         (Some(broker), Some(runtime)) => Ok(Some(Csrs { broker, runtime })),
         (None, None) => Ok(None),
         (Some(_), None) | (None, Some(_)) => Err(Rejection::CsrMalformed),
@@ -66,6 +70,14 @@ fn examine(text: &str) -> Result<Csr, Rejection> {
         return Err(Rejection::CsrDemanding);
     }
     Ok(csr)
+}
+
+/// However its point is written.
+fn public_key(csr: &Csr) -> Option<PublicKey> {
+    let der = der(csr)?;
+    let request = parse(&der)?;
+    let point = &request.certification_request_info.subject_pki.subject_public_key;
+    PublicKey::from_sec1_bytes(&point.data).ok()
 }
 
 fn is_p256(key: &SubjectPublicKeyInfo<'_>) -> bool {
@@ -167,13 +179,15 @@ mod tests {
     #[test]
     fn what_openssl_and_what_a_pod_makes_is_taken() {
         let made = made_for(&SigningKey::from_slice(&[7; 32]).expect("below the order of the curve"));
-        assert_eq!(received(made.as_str()), Ok(Some(made)));
+        assert_eq!(received(made.as_str()), Ok(Some(made.clone())));
         let plain = Csr::parse(PLAIN).expect("a request");
         assert_eq!(received(PLAIN), Ok(Some(plain.clone())));
         assert_eq!(received(""), Ok(None));
         assert_eq!(both_received("", ""), Ok(None));
         assert_eq!(both_received(PLAIN, ""), Err(Rejection::CsrMalformed));
-        assert_eq!(both_received(PLAIN, PLAIN), Ok(Some(Csrs { broker: plain.clone(), runtime: plain })));
+        let both = both_received(PLAIN, made.as_str());
+        assert_eq!(both, Ok(Some(Csrs { broker: plain, runtime: made })));
+        assert_eq!(both_received(PLAIN, PLAIN), Err(Rejection::CsrKeyForeign), "each has its own");
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use futures::{StreamExt, stream};
+use kubefox_core::bootstrap::Rejection;
 use kubefox_core::controller::table::{Decision, Verdict};
 use kubefox_core::controller::{Config, Controller, Notice, Signal};
 use kubefox_core::machine::Standing;
@@ -195,6 +196,17 @@ const fn level(notice: &Notice) -> Level {
         | Notice::CommittedMissing
         | Notice::RootFound { .. }
         | Notice::TooManyTokens { .. } => Level::ERROR,
+        // Whoever reaches the port can cause these: a token that nobody signed is its sender's business, and not to fill
+        // the log. The sender is told.
+        Notice::Rejected {
+            rejection:
+                Rejection::TokenMalformed
+                | Rejection::TokenUnsigned
+                | Rejection::TokenForged
+                | Rejection::KeyUnknown
+                | Rejection::IssuerForeign,
+            ..
+        } => Level::DEBUG,
         Notice::Rejected { .. } => Level::WARN,
         Notice::Decided(_)
         | Notice::Initialized { .. }

@@ -82,6 +82,17 @@ async fn an_answer_that_is_looked_at_too_late_fills_nothing() {
 }
 
 #[tokio::test]
+async fn what_there_is_no_time_for_is_not_begun() {
+    let mut world = World::start();
+    world.pass_to(1_000);
+
+    world.tell([call(1_000, Call::Fetch { into: OWN })]).await;
+
+    assert_eq!(world.step().await, done(0, Outcome::Unknown(Lost::Deadline)));
+    world.nothing_more_happens().await;
+}
+
+#[tokio::test]
 async fn what_does_not_leave_the_process_is_a_step_of_its_own() {
     let mut world = World::start();
 

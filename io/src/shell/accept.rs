@@ -1,8 +1,9 @@
 //! Takes connections in and serves them beside each other, no more at once than there are places.
 //!
-//! When there is no place left, the connection that has said nothing for longest is dropped for the one that comes. So
-//! whoever opens thousands and says nothing on them drops its own, and nobody who speaks is locked out. A caller whose
-//! idle connection was dropped opens another with its next request.
+//! When there is no place left, a connection is dropped for the one that comes: of those that have not said anything yet
+//! the oldest, if they are many, else the one that has said nothing for longest. So whoever opens thousands and says
+//! nothing on them drops its own, and nobody who speaks is locked out, nor who has spoken and waits for the answer. A
+//! caller whose idle connection was dropped opens another with its next request.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,6 +22,9 @@ use crate::shell::host::{BoxStream, Listening};
 
 /// Pause after the operating system could not accept: usually it has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The part of the places that those may hold who have not said anything yet: whoever is among the first does in a moment.
+const SILENT_PART: usize = 8;
 
 /// Accepts for ever. A connection has its place until it is dropped. Whoever drops this ends what is being served as
 /// well, but for what has left `serve`.
@@ -63,6 +67,8 @@ struct Taken {
 }
 
 struct Holder {
+    /// What [`Places::heard`] was when it came.
+    came: u64,
     /// What [`Places::heard`] was when something was last heard here.
     last: Arc<AtomicU64>,
     /// Dropping it is being told to go.
@@ -74,15 +80,15 @@ impl Places {
         Self { number, taken: Mutex::default(), heard: AtomicU64::new(0) }
     }
 
-    /// A place for this connection: a free one, or that of the one that was heard of longest ago.
+    /// A place for this connection: a free one, or that of another.
     fn take(self: &Arc<Self>, stream: BoxStream) -> Placed {
-        let last = Arc::new(AtomicU64::new(self.heard.fetch_add(1, Ordering::Relaxed)));
+        let came = self.heard.fetch_add(1, Ordering::Relaxed);
+        let last = Arc::new(AtomicU64::new(came));
         let (stay, go) = oneshot::channel();
         let mut taken = self.taken();
         if taken.by.len() >= self.number {
-            let longest = taken.by.iter().min_by_key(|(_, holder)| holder.last.load(Ordering::Relaxed));
-            if let Some(longest) = longest.map(|(id, _)| *id) {
-                taken.by.remove(&longest);
+            if let Some(goes) = self.who_goes(&taken) {
+                taken.by.remove(&goes);
             }
             if !std::mem::replace(&mut taken.told, true) {
                 tracing::warn!(places = self.number, "TooManyConnections");
@@ -90,9 +96,16 @@ impl Places {
         }
         let id = taken.next;
         taken.next += 1;
-        taken.by.insert(id, Holder { last: Arc::clone(&last), _stay: stay });
+        taken.by.insert(id, Holder { came, last: Arc::clone(&last), _stay: stay });
         drop(taken);
         Placed { stream, last, go: Some(go), id, places: Arc::clone(self) }
+    }
+
+    fn who_goes(&self, taken: &Taken) -> Option<u64> {
+        let silent = taken.by.values().filter(|holder| holder.is_silent()).count();
+        let only_silent = silent > self.number / SILENT_PART;
+        let may_go = taken.by.iter().filter(|(_, holder)| !only_silent || holder.is_silent());
+        may_go.min_by_key(|(_, holder)| holder.last.load(Ordering::Relaxed)).map(|(id, _)| *id)
     }
 
     fn leave(&self, id: u64) {
@@ -105,6 +118,13 @@ impl Places {
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Holder {
+    /// Whether it has not said anything yet.
+    fn is_silent(&self) -> bool {
+        self.last.load(Ordering::Relaxed) == self.came
     }
 }
 
@@ -196,6 +216,39 @@ mod tests {
             end.write_all(b"y").await.expect("it is read");
             assert_eq!(one.read_u8().await.expect("it has a place"), b'y');
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_has_spoken_and_waits_is_not_dropped_for_a_flood_that_says_nothing() {
+        let places = Arc::new(Places::new(16));
+        let (mut end, mut waits) = connect(&places);
+        end.write_all(b"x").await.expect("it is read");
+        assert_eq!(waits.read_u8().await.expect("it has a place"), b'x');
+
+        let _flood: Vec<_> = (0..64).map(|_| connect(&places)).collect();
+
+        end.write_all(b"y").await.expect("it is read");
+        assert_eq!(waits.read_u8().await.expect("it has a place"), b'y');
+    }
+
+    #[tokio::test]
+    async fn few_that_have_just_come_are_not_dropped_for_who_comes_next() {
+        let places = Arc::new(Places::new(16));
+        let mut spoken = Vec::new();
+        for _ in 0..15 {
+            let (mut end, mut one) = connect(&places);
+            end.write_all(b"x").await.expect("it is read");
+            assert_eq!(one.read_u8().await.expect("it has a place"), b'x');
+            spoken.push((end, one));
+        }
+        let (mut first_end, mut first) = connect(&places);
+
+        let (_second_end, _second) = connect(&places);
+
+        first_end.write_all(b"y").await.expect("it is read");
+        assert_eq!(first.read_u8().await.expect("it has a place"), b'y');
+        let longest = spoken[0].1.read_u8().await.map_err(|error| error.kind());
+        assert_eq!(longest, Err(io::ErrorKind::ConnectionAborted));
     }
 
     #[tokio::test]

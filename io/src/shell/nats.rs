@@ -106,6 +106,12 @@ struct Connection {
     publishing: Arc<RwLock<()>>,
 }
 
+impl Connection {
+    fn stands(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+}
+
 /// Hears what the library tells of its connections, and passes on what it tells of the one in use.
 #[derive(Clone)]
 struct Ear {
@@ -147,20 +153,27 @@ impl Nats {
             tracing::debug!(kind = %error.kind(), cause = error.to_string(), "NatsNotConnected");
             not_connected(error.kind())
         })?;
+        let new = Connection { client, publishing: Arc::default() };
+        let (old, seats) = self.replace(new.clone());
+        let standing = old.as_ref().filter(|old| old.stands());
+        let carried = subscription::carry_over(&seats, &new.client, standing.map(|old| &old.client)).await;
+        if let (Err(lost), Some(standing)) = (carried, standing) {
+            // Nothing is taken away by a connection that did not last.
+            self.replace(standing.clone());
+            let _ = new.client.drain().await;
+            return Err(NotDone::Lost(lost));
+        }
         self.ear.in_use.store(number, Ordering::Relaxed);
-        let (old, seats) = self.replace(Connection { client: client.clone(), publishing: Arc::default() });
-        let standing = old.as_ref().filter(|old| old.client.connection_state() == State::Connected);
-        let carried = subscription::carry_over(&seats, &client, standing.map(|old| &old.client)).await;
         if let Some(old) = old {
-            if old.client.connection_state() == State::Connected {
+            if old.stands() {
                 // Whoever publishes on it is waiting for an echo. One that never comes is not waited for.
                 let _ = tokio::time::timeout(REPLACED_FOR, old.publishing.write()).await;
             }
             // A connection that is lost already has nothing to drain.
             let _ = old.client.drain().await;
         }
-        // Whatever the library told before this one was in use went unheard.
-        if client.connection_state() != State::Connected {
+        // Whatever the library told of this one before it was in use went unheard.
+        if !new.stands() {
             self.ear.tell(Link::Down).await;
             return Err(NotDone::Lost(Lost::Connection));
         }

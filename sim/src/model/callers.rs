@@ -119,7 +119,8 @@ fn a_bad_certificate_request_has_an_answer_of_its_own_and_gains_nothing_at_vault
         }
     }
 
-    let csrs = csr::both_received(plain, plain).expect("good ones");
+    let another = include_str!("../../../io/src/adapter/csr/another.pem");
+    let csrs = csr::both_received(plain, another).expect("good ones");
     let Answer::Component(KeyOrigin::Pod, documents) = world.ask(Ask::Component(csrs.clone()), &token) else {
         panic!("the good ones are good");
     };

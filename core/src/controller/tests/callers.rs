@@ -181,6 +181,24 @@ fn as_many_as_possible_are_served_the_others_wait_and_beyond_that_one_is_told_to
     assert_eq!(bench.ask(9_001, BY, Ask::Nats(None)), [examines(9_001, 1)]);
 }
 
+/// A place may get free in the moment in which the time of whoever waits is up, before the machine is told that.
+#[test]
+fn whoever_waited_for_too_long_gets_no_place_any_more() {
+    let mut bench = knowing_the_keys();
+    let (places, soon) = (SESSIONS_MAX as u64, Mono(1_000));
+    for ticket in 100..100 + places {
+        bench.let_in(ticket, BY, Ask::Component(None));
+    }
+    bench.let_in(1, soon, Ask::Component(None));
+    bench.let_in(2, BY, Ask::Component(None));
+    bench.pass_to(soon);
+
+    let told = bench.event(Event::Withdrawn { ticket: Ticket(100) });
+
+    let busy = turned_away(1, Ask::Component(None), Rejection::Busy);
+    assert_eq!(told, [busy.to_vec(), vec![reviews_next(2, &bench)]].concat());
+}
+
 #[test]
 fn first_bootstraps_and_nonces_go_before_renewals() {
     let mut bench = knowing_the_keys();

@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::documents::nkey::PublicKey;
 use crate::documents::subject::{MAY_PUBLISH, MAY_SUBSCRIBE};
 
-/// Connections that all components together may hold.
-pub const MAX_CONNECTIONS: i64 = 1_000;
+/// Connections that all components together may hold: a thousand brokers, each with a second one while a renewal takes the
+/// place of the first.
+pub const MAX_CONNECTIONS: i64 = 2_048;
 /// Subscriptions that one connection may hold.
 pub const MAX_SUBSCRIPTIONS: i64 = 1_000;
 /// Size of one message.

@@ -21,6 +21,7 @@ const URI: &str = "spiffe://cluster.local/ns/kubefox/sa/kubefox";
 const TOKEN: &str = "eyJh.eyJi.c2ln";
 const NONCE: &str = "abcDEF012345-_x";
 const CSR: &str = include_str!("../../adapter/csr/plain.pem");
+const OTHER_CSR: &str = include_str!("../../adapter/csr/another.pem");
 const LATE: Duration = Duration::from_millis(100);
 
 #[tokio::test]
@@ -31,7 +32,7 @@ async fn each_request_is_one_question_and_its_answer_comes_back() {
         world.call(nats("")).await,
         world.call(component("", "")).await,
         world.call(nats(CSR)).await,
-        world.call(component(CSR, CSR)).await,
+        world.call(component(CSR, OTHER_CSR)).await,
         world.call(sign(TOKEN, NONCE)).await,
     ];
 
@@ -41,7 +42,7 @@ async fn each_request_is_one_question_and_its_answer_comes_back() {
     );
     let nonce = Nonce::parse(NONCE).expect("a nonce");
     let csr = Csr::parse(CSR).expect("a request");
-    let csrs = Csrs { broker: csr.clone(), runtime: csr.clone() };
+    let csrs = Csrs { broker: csr.clone(), runtime: Csr::parse(OTHER_CSR).expect("a request") };
     let asked = [
         Ask::Nats(None),
         Ask::Component(None),
@@ -95,6 +96,8 @@ async fn a_bad_request_for_a_certificate_has_an_answer_of_its_own_and_never_reac
     }
     let one_of_two = Seen::Status(Code::InvalidArgument, Some("CSR_MALFORMED".to_owned()));
     assert_eq!(world.call(component(CSR, "")).await, one_of_two);
+    let one_key_for_both = Seen::Status(Code::InvalidArgument, Some("CSR_KEY_FOREIGN".to_owned()));
+    assert_eq!(world.call(component(CSR, CSR)).await, one_key_for_both);
     assert_eq!(world.call(component("", CSR)).await, one_of_two);
     assert_eq!(world.asked(), []);
 }

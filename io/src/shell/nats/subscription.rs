@@ -7,20 +7,24 @@ use std::collections::BTreeSet;
 
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{Client, Message, Subscriber};
+use data_encoding::BASE64URL_NOPAD;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use kubefox_core::machine::Lost;
 use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{REPLACED_FOR, echo};
+use super::{NUMBER_BYTES, REPLACED_FOR, echo};
 use crate::shell::broker_server::Delivery;
 
 /// Connections that a subscription may be behind. A runtime that does not read for that long loses it.
 const MOVES_WAITING_MAX: usize = 16;
 
-/// Messages that may be known. More come in the moment of a change only under a flood, and some of those may come twice.
+/// Messages that may be known. More come in the moment of a change only under a flood, and some of those come twice.
 const KNOWN_MAX: usize = 4_096;
+
+/// The number of a message. What a sender wrote in another form is no number, however long it is.
+type Number = [u8; NUMBER_BYTES];
 
 /// A subscription, for whoever changes the connection.
 #[derive(Clone)]
@@ -43,7 +47,7 @@ pub(super) struct Follower {
     left: Option<Subscriber>,
     current: Option<Subscriber>,
     /// What came while both were subscribed.
-    known: BTreeSet<String>,
+    known: BTreeSet<Number>,
 }
 
 impl Seat {
@@ -70,16 +74,8 @@ impl Seat {
 /// one, if that stands.
 pub(super) async fn carry_over(seats: &[Seat], new: &Client, old: Option<&Client>) -> Result<(), Lost> {
     let moving: Vec<_> = seats.iter().filter_map(Seat::stir).collect();
-    if moving.is_empty() {
-        return Ok(());
-    }
-    let mut arrivals = Vec::new();
-    for Moving { subject, there } in moving {
-        let subscriber = new.subscribe(subject).await.map_err(|_| Lost::Connection)?;
-        arrivals.push((there, subscriber));
-    }
-    // The server knows of them.
-    echo(new).await?;
+    let subscribed = tokio::time::timeout(REPLACED_FOR, subscribe(moving, new)).await;
+    let arrivals = subscribed.unwrap_or(Err(Lost::Connection))?;
     if let Some(old) = old {
         // What it sent to the old connection before that is here. If that one is lost, so is what was on its way.
         let _ = tokio::time::timeout(REPLACED_FOR, echo(old)).await;
@@ -89,6 +85,22 @@ pub(super) async fn carry_over(seats: &[Seat], new: &Client, old: Option<&Client
         let _ = there.send(subscriber);
     }
     Ok(())
+}
+
+/// Returns when the server knows of them.
+async fn subscribe(
+    moving: Vec<Moving>,
+    new: &Client,
+) -> Result<Vec<(oneshot::Sender<Subscriber>, Subscriber)>, Lost> {
+    let mut arrivals = Vec::new();
+    for Moving { subject, there } in moving {
+        let subscriber = new.subscribe(subject).await.map_err(|_| Lost::Connection)?;
+        arrivals.push((there, subscriber));
+    }
+    if !arrivals.is_empty() {
+        echo(new).await?;
+    }
+    Ok(arrivals)
 }
 
 impl Follower {
@@ -119,9 +131,7 @@ impl Follower {
                 moving = self.moves.recv(), if self.moving.is_none() => {
                     // Without a sender there will be no connection any more.
                     self.moving = Some(moving?);
-                    if self.known.len() > KNOWN_MAX {
-                        self.known.clear();
-                    }
+                    self.known.clear();
                     continue;
                 }
                 message = received(&mut self.current) => message,
@@ -132,7 +142,7 @@ impl Follower {
             };
             let Some(number) = number(&message) else { return Some(message) };
             if self.moving.is_some() {
-                self.known.insert(number);
+                self.know(number);
             } else if self.known.remove(&number) {
                 continue;
             }
@@ -142,18 +152,26 @@ impl Follower {
 
     /// Everything that the connection before had sent is here already.
     fn take_what_is_left(&mut self) -> Option<Message> {
-        let message = self.left.as_mut()?.next().now_or_never().flatten();
+        // Within the budget of a task a full channel says that it is empty once in a while.
+        let message = tokio::task::unconstrained(self.left.as_mut()?.next()).now_or_never().flatten();
         match &message {
-            Some(message) => self.known.extend(number(message)),
+            Some(message) => number(message).into_iter().for_each(|number| self.know(number)),
             None => self.left = None,
         }
         message
     }
+
+    fn know(&mut self, number: Number) {
+        if self.known.len() < KNOWN_MAX {
+            self.known.insert(number);
+        }
+    }
 }
 
 /// What its sender's broker numbered it with.
-fn number(message: &Message) -> Option<String> {
-    Some(message.headers.as_ref()?.get(NATS_MESSAGE_ID)?.as_str().to_owned())
+fn number(message: &Message) -> Option<Number> {
+    let text = message.headers.as_ref()?.get(NATS_MESSAGE_ID)?.as_str();
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 async fn arrival(moving: &mut Option<oneshot::Receiver<Subscriber>>) -> Result<Subscriber, RecvError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use kubefox_core::broker::Unsigned;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -95,12 +96,47 @@ async fn a_new_connection_takes_the_place_of_the_old_one_and_no_message_is_lost_
         }
     };
 
-    let receive = messages.take(MESSAGES).map(|delivery| delivery.payload).collect::<Vec<_>>();
-    let (received, (), ()) = tokio::join!(receive, publish, renew);
+    let (received, (), ()) = tokio::join!(payloads(messages, MESSAGES), publish, renew);
 
     let expected: Vec<_> = (0..MESSAGES).map(|number| Bytes::from(number.to_string())).collect();
     assert_eq!(received, expected);
     // The end of the old connection is not the end of the connection.
+    while let Ok(link) = world.links.try_recv() {
+        assert_eq!(link, Link::Up);
+    }
+}
+
+/// The runtime did not read for a while, and reads everything at once.
+#[tokio::test]
+async fn a_backlog_is_carried_over_whole() {
+    const MESSAGES: usize = 1_000;
+    let world = World::new(signed(), URI).await;
+    assert_eq!(world.connect().await, Ok(()));
+    let messages = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
+    for number in 0..MESSAGES {
+        assert_eq!(world.publish("kf.V.in.U.x", &number.to_string()).await, Ok(()), "{number}");
+    }
+
+    assert_eq!(world.connect().await, Ok(()));
+    assert_eq!(world.publish("kf.V.in.U.x", "after").await, Ok(()));
+
+    let received = payloads(messages, MESSAGES + 1).await;
+    let before = (0..MESSAGES).map(|number| Bytes::from(number.to_string()));
+    assert_eq!(received, before.chain([Bytes::from("after")]).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_new_connection_that_does_not_last_takes_nothing_away() {
+    let mut world = World::new(signed(), URI).await;
+    assert_eq!(world.connect().await, Ok(()));
+    let mut messages = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
+
+    world.cuts_subscribers.store(true, Ordering::Relaxed);
+    assert_eq!(world.connect().await, Err(NotDone::Lost(Lost::Connection)));
+    world.cuts_subscribers.store(false, Ordering::Relaxed);
+
+    assert_eq!(world.publish("kf.V.in.U.x", "after").await, Ok(()));
+    assert_eq!(messages.next().await.expect("a message").payload, "after");
     while let Ok(link) = world.links.try_recv() {
         assert_eq!(link, Link::Up);
     }
@@ -128,6 +164,12 @@ fn the_pause_before_a_reconnect_doubles_to_its_limit() {
         let (whole, delay) = (Duration::from_millis(whole_ms), reconnect_delay(attempt));
         assert!((whole / 2..=whole).contains(&delay), "{attempt}: {delay:?}");
     }
+}
+
+/// So many messages, of which none is long in coming.
+async fn payloads(messages: BoxStream<'static, Delivery>, number: usize) -> Vec<Bytes> {
+    let received = messages.take(number).map(|delivery| delivery.payload).collect();
+    tokio::time::timeout(Duration::from_secs(10), received).await.expect("none is lost")
 }
 
 struct Scripted {
@@ -164,6 +206,8 @@ struct World {
     links: mpsc::Receiver<Link>,
     /// What came in CONNECT lines.
     connects: mpsc::Receiver<serde_json::Value>,
+    /// Whether the server cuts whoever subscribes to messages.
+    cuts_subscribers: Arc<AtomicBool>,
 }
 
 impl World {
@@ -176,11 +220,14 @@ impl World {
         let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("nats://{}", port.local_addr().expect("bound"));
         let (told, connects) = mpsc::channel(16);
-        tokio::spawn(serve(port, TlsAcceptor::from(Arc::new(config)), told));
+        let cuts_subscribers = Arc::new(AtomicBool::new(false));
+        let everybody = Everybody { cuts_subscribers: Arc::clone(&cuts_subscribers), ..Everybody::default() };
+        tokio::spawn(serve(port, TlsAcceptor::from(Arc::new(config)), told, everybody));
         let door = Arc::new(Scripted { answer, asked: Mutex::default() });
         let (sender, links) = mpsc::channel(16);
         let server = Server { url, expected: Expected { dns: DNS.to_owned(), spiffe: URI.to_owned() } };
-        Self { authority, nats: Nats::new(server, door.clone(), sender), door, links, connects }
+        let nats = Nats::new(server, door.clone(), sender);
+        Self { authority, nats, door, links, connects, cuts_subscribers }
     }
 
     async fn connect(&self) -> Result<(), NotDone> {
@@ -201,17 +248,28 @@ impl World {
 
 type Lines = mpsc::UnboundedSender<Vec<u8>>;
 
-/// Everybody's subscriptions: the connection's number and the subscription's id, its subject, and where its messages go.
-type Subscriptions = Arc<Mutex<BTreeMap<(usize, String), (String, Lines)>>>;
+/// The connection's number and the subscription's id, its subject, and where its messages go.
+type Subscriptions = BTreeMap<(usize, String), (String, Lines)>;
 
-async fn serve(port: TcpListener, tls: TlsAcceptor, told: mpsc::Sender<serde_json::Value>) {
-    let subscriptions = Subscriptions::default();
+/// What the connections of a server share.
+#[derive(Clone, Default)]
+struct Everybody {
+    subscriptions: Arc<Mutex<Subscriptions>>,
+    cuts_subscribers: Arc<AtomicBool>,
+}
+
+async fn serve(
+    port: TcpListener,
+    tls: TlsAcceptor,
+    told: mpsc::Sender<serde_json::Value>,
+    everybody: Everybody,
+) {
     for number in 0.. {
         let Ok((stream, _)) = port.accept().await else { return };
-        let (tls, told, subscriptions) = (tls.clone(), told.clone(), Arc::clone(&subscriptions));
+        let (tls, told, everybody) = (tls.clone(), told.clone(), everybody.clone());
         tokio::spawn(async move {
-            connection(number, stream, tls, told, &subscriptions).await;
-            subscriptions.lock().expect("no panic before").retain(|(owner, _), _| *owner != number);
+            connection(number, stream, tls, told, &everybody).await;
+            everybody.subscriptions.lock().expect("no panic before").retain(|(owner, _), _| *owner != number);
         });
     }
 }
@@ -222,7 +280,7 @@ async fn connection(
     mut stream: TcpStream,
     tls: TlsAcceptor,
     told: mpsc::Sender<serde_json::Value>,
-    subscriptions: &Subscriptions,
+    everybody: &Everybody,
 ) -> Option<()> {
     let info = serde_json::json!({
         "server_id": "x", "server_name": "x", "version": "2.14.5", "go": "go", "proto": 1, "host": "127.0.0.1",
@@ -240,7 +298,7 @@ async fn connection(
         }
         Some(())
     };
-    let reading = handle(number, BufReader::new(read), told, subscriptions, lines);
+    let reading = handle(number, BufReader::new(read), told, everybody, lines);
     tokio::select! {
         biased;
         _ = writing => None,
@@ -252,7 +310,7 @@ async fn handle(
     number: usize,
     mut read: impl AsyncBufReadExt + Unpin,
     told: mpsc::Sender<serde_json::Value>,
-    subscriptions: &Subscriptions,
+    everybody: &Everybody,
     lines: Lines,
 ) -> Option<()> {
     let mut cut = false;
@@ -262,10 +320,12 @@ async fn handle(
             return None;
         }
         let words: Vec<&str> = line.split_whitespace().collect();
-        let all = || subscriptions.lock().expect("no panic before");
+        let all = || everybody.subscriptions.lock().expect("no panic before");
+        let cuts_subscribers = everybody.cuts_subscribers.load(Ordering::Relaxed);
         match words.as_slice() {
             ["CONNECT", json] => told.send(serde_json::from_str(json).expect("JSON")).await.ok()?,
             ["PING"] => lines.send(b"PONG\r\n".to_vec()).ok()?,
+            ["SUB", "kf.V.in.>", _] if cuts_subscribers => return None,
             ["SUB", subject, id] => {
                 all().insert((number, (*id).to_owned()), ((*subject).to_owned(), lines.clone()));
             }

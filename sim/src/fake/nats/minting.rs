@@ -85,7 +85,7 @@ impl Platform {
                 "subs": 1000, "data": -1, "payload": 1 << 20, "allowed_connection_types": ["STANDARD"],
             }),
             limits: json!({
-                "subs": 1000, "data": -1, "payload": 1 << 20, "imports": 0, "exports": 0, "conn": 1000, "leaf": 0,
+                "subs": 1000, "data": -1, "payload": 1 << 20, "imports": 0, "exports": 0, "conn": 2048, "leaf": 0,
                 "disallow_bearer": true,
             }),
             system_connections: 0,

@@ -199,7 +199,8 @@ mod tests {
         assert_eq!("controller@SetUp::Revoking:unsent".parse(), Ok(Aim::At(halt)));
         let error = "controller@Nowhere".parse::<Aim>().expect_err("no state is called so");
         assert!(
-            error.contains("there is no state \"Nowhere\"") && error.contains("SetUp::Revoking"),
+            error.contains("there is no state \"Nowhere\"")
+                && error.contains("\n  Unseal::{AwaitingActive, Unsealing}"),
             "{error}"
         );
         assert!("broker@Serving".parse::<Aim>().is_err());
