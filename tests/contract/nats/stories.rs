@@ -209,7 +209,12 @@ fn shown(user: u8) -> Shown {
 }
 
 fn heard(record: &mut Record, title: &str, lines: &[String]) {
-    record.case("lines", title, masks().shown(&json!(lines)));
+    let mut masks = masks();
+    // Every message of the product's client has a number of its own.
+    for number in lines.iter().filter_map(|line| line.strip_prefix("Nats-Msg-Id: ")) {
+        masks.mask(number, "NUMBER");
+    }
+    record.case("lines", title, masks.shown(&json!(lines)));
 }
 
 fn publish(subject: &str) -> nats::Call {
