@@ -7,11 +7,11 @@ use kubefox_core::documents::policy::policy;
 use kubefox_core::documents::setting::{AUDIENCE_CONTROLLER, AUDIENCE_SETUP, platform_identity};
 use kubefox_core::names::{Accessor, Identity, caller_audience};
 use kubefox_core::secret::{Own, Secret};
-use kubefox_core::vault::{AuthRole, Call};
+use kubefox_core::vault::AuthRole;
 use kubefox_sim::fake::vault::{Capability, Policy, Rule};
 use serde_json::{Map, Value, json};
 
-use super::platform::{Platform, component, set_up};
+use super::platform::{Platform, component, log_in, set_up};
 use crate::real::Real;
 use crate::record::{Record, report};
 use crate::stage::{PLATFORM, Stage, caller, namespace};
@@ -91,7 +91,7 @@ fn check(who: &str, stage: &mut Stage<'_>) {
     let mut failures = Vec::new();
     let mut counts = Vec::new();
     for (role, _) in CHECKS {
-        log_in(stage, &platform, role);
+        role_logs_in(stage, &platform, role);
         let rules = rules(role, &platform.accessor);
         let checks = checks(&rules, &paths);
         counts.push((role, checks.len()));
@@ -269,7 +269,7 @@ fn who(role: AuthRole) -> Identity {
     platform_identity(role, &namespace(PLATFORM)).unwrap_or_else(component)
 }
 
-fn log_in(stage: &mut Stage<'_>, platform: &Platform, role: AuthRole) {
+fn role_logs_in(stage: &mut Stage<'_>, platform: &Platform, role: AuthRole) {
     let audience = match role {
         AuthRole::ControllerSetup => AUDIENCE_SETUP.to_owned(),
         AuthRole::Controller => AUDIENCE_CONTROLLER.to_owned(),
@@ -281,7 +281,6 @@ fn log_in(stage: &mut Stage<'_>, platform: &Platform, role: AuthRole) {
     };
     let pod = stage.pod(&who(role), &format!("policy-of-{}", role.as_str()));
     let token = stage.token(&pod, &audience);
-    let jwt = Secret::Own(Own::CallerJwt);
-    stage.fill(jwt, &token);
-    stage.ask_vault(&Call::Login { role, jwt, into: TOKEN });
+    stage.fill(Secret::Own(Own::CallerJwt), &token);
+    log_in(stage, role, Own::CallerJwt, TOKEN);
 }
