@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+mod certificate;
 mod fakes;
 mod kubernetes;
 mod masks;

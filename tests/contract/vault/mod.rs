@@ -45,6 +45,7 @@ const STORIES: &[Story] = &[
     ("certificates of others", certificates::of_others),
     ("certificates on keys of others", requests::each_role),
     ("requests for certificates that are none", requests::bad),
+    ("certificates for longer than their authority", certificates::beyond_the_authority),
     ("certificates by hand", certificates::by_hand),
     ("who signs", signatures::who_signs),
     ("keys whose names are alike", signatures::names_alike),
