@@ -46,7 +46,9 @@ pub(super) fn issue(
         "private_key_format",
         "exclude_cn_from_sans",
     ];
-    const UNIMPLEMENTED: [&str; 8] = [
+    const UNIMPLEMENTED: [&str; 10] = [
+        "key_type",
+        "key_bits",
         "other_sans",
         "not_after",
         "not_before",
