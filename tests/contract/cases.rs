@@ -74,7 +74,7 @@ rows! { KUBERNETES, kubernetes_row(kubernetes::Call) {
     "ReadSigners": kubernetes::Call::ReadSigners => 3,
     "ReviewToken": kubernetes::Call::ReviewToken { .. } => 24,
 } beside {
-    "other" => 22,
+    "other" => 36,
 } }
 
 rows! { NATS, nats_row(nats::Call) {

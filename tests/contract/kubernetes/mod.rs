@@ -21,6 +21,7 @@ const STORIES: &[Story] = &[
     ("requests by who may not", objects::refused),
     ("objects that the policy forbids", objects::forbidden),
     ("reviews", review::of_tokens),
+    ("members that nobody knows", review::with_unknown_members),
     ("the keys that sign tokens", review::signers),
 ];
 

@@ -76,6 +76,40 @@ pub(super) fn of_tokens(stage: &mut Stage<'_>) {
     review(stage, "an account that is deleted", &of_brief, AUDIENCE);
 }
 
+/// What is answered and never kept is read as strictly as what is kept, where the server is told to be strict; the fake
+/// always is.
+pub(super) fn with_unknown_members(stage: &mut Stage<'_>) {
+    controller(stage);
+    let pod = stage.pod(&identity(TENANT, "component-a"), "app-0");
+    let token = stage.token(&pod, AUDIENCE);
+    let requests = format!("/api/v1/namespaces/{TENANT}/serviceaccounts/component-a/token");
+    let request = json!({"spec": {"audiences": [AUDIENCE], "expirationSeconds": 600}});
+    let review = json!({"spec": {"token": token, "audiences": [AUDIENCE]}});
+    let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
+    for (kind, path, body) in [("TokenReview", reviews, review), ("TokenRequest", &requests, request)] {
+        let with = |at: &str, member: &str, value: Value| {
+            let mut body = body.clone();
+            body["apiVersion"] = "authentication.k8s.io/v1".into();
+            body["kind"] = kind.into();
+            body.pointer_mut(at).expect("it is there")[member] = value;
+            body
+        };
+        for (title, body) in [
+            ("as it should be", with("", "kind", kind.into())),
+            ("of another kind", with("", "kind", "Pod".into())),
+            ("with its status", with("", "status", json!({}))),
+            ("with labels", with("", "metadata", json!({"labels": {"a": "b"}}))),
+            ("with something more", with("", "surplus", json!(1))),
+            ("with something more in its spec", with("/spec", "surplus", json!(1))),
+            ("with something more in its metadata", with("", "metadata", json!({"surplus": 1}))),
+        ] {
+            let path = format!("{path}?fieldValidation=Strict");
+            let (status, answer) = stage.administrate(Method::POST, &path, Some(&body));
+            stage.saw(&format!("{kind} {title}"), &json!([status, answer.get("reason")]));
+        }
+    }
+}
+
 /// Every service account may read them, and nobody else.
 pub(super) fn signers(stage: &mut Stage<'_>) {
     controller(stage);
