@@ -32,7 +32,7 @@ pub(super) fn of_tokens(stage: &mut Stage<'_>) {
     review(stage, "for the API server", &token, API_AUDIENCE);
     let api = stage.token(&pod, API_AUDIENCE);
     review(stage, "a token for the API server", &api, AUDIENCE);
-    let unbound = unbound_token(stage, AUDIENCE);
+    let unbound = stage.token_bound_to(&app, None, AUDIENCE);
     review(stage, "bound to no pod", &unbound, AUDIENCE);
 
     let (claims, signature) = token.rsplit_once('.').expect("a JWT");
@@ -125,16 +125,4 @@ pub(super) fn signers(stage: &mut Stage<'_>) {
 fn review(stage: &mut Stage<'_>, title: &str, token: &str, audience: &str) {
     stage.fill(JWT, token);
     stage.kubernetes(title, &Call::ReviewToken { token: JWT, audience: audience.to_owned() });
-}
-
-/// A token of the component that no pod holds, as an administrator may make one.
-fn unbound_token(stage: &mut Stage<'_>, audience: &str) -> String {
-    let path = format!("/api/v1/namespaces/{TENANT}/serviceaccounts/component-a/token");
-    let body = json!({
-        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-        "spec": {"audiences": [audience], "expirationSeconds": 600},
-    });
-    let (status, answer) = stage.administrate(Method::POST, &path, Some(&body));
-    assert_eq!(status, 201, "{answer}");
-    answer["status"]["token"].as_str().expect("an answer with a token").to_owned()
 }
