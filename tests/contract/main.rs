@@ -10,6 +10,7 @@
 mod cases;
 mod certificate;
 mod fakes;
+mod forge;
 mod kubernetes;
 mod masks;
 mod nats;

@@ -26,6 +26,8 @@ pub(crate) const PLATFORM: &str = "kubefox";
 pub(crate) const TENANT: &str = "team0";
 /// The API server's own audience.
 pub(crate) const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
+/// For how long the API server remembers that a token was genuine, and a moment more, in seconds.
+pub(crate) const TOKEN_CACHE_S: u64 = 12;
 /// OpenBao is the active node some ten milliseconds after it was unsealed.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -190,6 +192,13 @@ impl<'a> Stage<'a> {
                 (status, serde_json::from_slice(response.body()).unwrap_or(Value::Null))
             }
         }
+    }
+
+    /// Deletes an object of the cluster at once, as its administrator.
+    pub(crate) fn delete(&mut self, path: &str) {
+        let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
+        let (status, answer) = self.administrate(Method::DELETE, path, Some(&now));
+        assert_eq!(status, 200, "{path}: {answer}");
     }
 
     /// A pod, made anew; nothing schedules it.

@@ -1,18 +1,16 @@
 //! Reviews of service-account tokens.
 
-use data_encoding::BASE64URL_NOPAD;
 use http::Method;
 use kubefox_core::kubernetes::Call;
 use kubefox_core::secret::{Own, Secret};
 use serde_json::{Value, json};
 
-use crate::stage::{API_AUDIENCE, PLATFORM, Pod, Stage, TENANT, identity};
+use crate::forge;
+use crate::stage::{API_AUDIENCE, PLATFORM, Pod, Stage, TENANT, TOKEN_CACHE_S, identity};
 
 pub(super) const API_JWT: Secret = Secret::Own(Own::ApiJwt);
 const JWT: Secret = Secret::Own(Own::CallerJwt);
 const AUDIENCE: &str = "kubefox.kubefox";
-/// For how long the API server remembers that a token was genuine, and a moment more, in seconds.
-const TOKEN_CACHE_S: u64 = 12;
 
 /// The controller's pod; its token is the one that requests are made with.
 pub(super) fn controller(stage: &mut Stage<'_>) -> Pod {
@@ -35,16 +33,13 @@ pub(super) fn of_tokens(stage: &mut Stage<'_>) {
     let unbound = stage.token_bound_to(&app, None, AUDIENCE);
     review(stage, "bound to no pod", &unbound, AUDIENCE);
 
-    let (claims, signature) = token.rsplit_once('.').expect("a JWT");
-    let (_, other_signature) = api.rsplit_once('.').expect("a JWT");
-    review(stage, "a signature of other claims", &format!("{claims}.{other_signature}"), AUDIENCE);
-    review(stage, "without a signature", claims, AUDIENCE);
-    review(stage, "an empty signature", &format!("{claims}."), AUDIENCE);
-    let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
-    let (_, payload) = claims.split_once('.').expect("a JWT");
+    review(stage, "a signature of other claims", &forge::swapped(&token, &api), AUDIENCE);
+    let (unsigned, _) = token.rsplit_once('.').expect("a JWT");
+    review(stage, "without a signature", unsigned, AUDIENCE);
+    review(stage, "an empty signature", &format!("{unsigned}."), AUDIENCE);
     for algorithm in ["none", "HS256", "RS256"] {
-        let forged = format!("{}.{payload}.{signature}", part(&json!({"alg": algorithm})));
-        review(stage, &format!("with the algorithm {algorithm}"), &forged, AUDIENCE);
+        let headed = forge::headed(&token, &json!({"alg": algorithm}));
+        review(stage, &format!("with the algorithm {algorithm}"), &headed, AUDIENCE);
     }
     review(stage, "no JWT", "nothing", AUDIENCE);
     review(stage, "no claims", "e30.e30.c2ln", AUDIENCE);
@@ -66,8 +61,7 @@ pub(super) fn of_tokens(stage: &mut Stage<'_>) {
         format!("/api/v1/namespaces/{TENANT}/pods/app-2"),
         format!("{accounts}/brief"),
     ] {
-        let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
-        assert_eq!(stage.administrate(Method::DELETE, &path, Some(&now)).0, 200, "{path}");
+        stage.delete(&path);
     }
     stage.pod(&app, "app-2");
     stage.wait(TOKEN_CACHE_S);
