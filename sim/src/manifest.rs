@@ -1,7 +1,8 @@
-//! The manifests of `deploy/` as objects and the paths where they are created.
+//! The manifests of `deploy/` as objects and the paths where they are created, and the pods and tokens beside them.
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use kubefox_core::names::Identity;
+use serde_json::{Value, json};
 
 /// What lays out a platform: the same files that a cluster gets, and the tenant of the proof.
 pub const PLATFORM: [&str; 3] = [
@@ -9,6 +10,18 @@ pub const PLATFORM: [&str; 3] = [
     include_str!("../../deploy/base/access.yaml"),
     include_str!("up/tenant.yaml"),
 ];
+
+/// Life of a projected token in seconds, the shortest that the API server grants.
+pub const TOKEN_LIFE_S: u64 = 600;
+
+/// The pod whose death ends a token.
+#[derive(Clone, Copy)]
+pub struct BoundTo<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+}
 
 /// One object of a manifest.
 pub struct Object {
@@ -18,6 +31,39 @@ pub struct Object {
     pub title: String,
     /// The object.
     pub body: Value,
+}
+
+/// A pod that nothing schedules: it only gives tokens a pod to be bound to. Even the platform's namespace admits it.
+#[must_use]
+pub fn pod(identity: &Identity, name: &str) -> Object {
+    let Identity { namespace, service_account } = identity;
+    let body = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace.as_str()},
+        "spec": {
+            "serviceAccountName": service_account.as_str(),
+            "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "none", "image": "none",
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            }],
+        },
+    });
+    let collection = format!("/api/v1/namespaces/{namespace}/pods");
+    Object { collection, title: format!("Pod {name}"), body }
+}
+
+/// What the kubelet asks for a token that it projects, bound to that pod; without one, what only an administrator asks.
+#[must_use]
+pub fn token_request(identity: &Identity, audience: &str, bound_to: Option<BoundTo<'_>>) -> Object {
+    let Identity { namespace, service_account } = identity;
+    let reference = bound_to
+        .map(|BoundTo { name, uid }| json!({"kind": "Pod", "apiVersion": "v1", "name": name, "uid": uid}));
+    let body = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {"audiences": [audience], "expirationSeconds": TOKEN_LIFE_S, "boundObjectRef": reference},
+    });
+    let collection = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
+    Object { collection, title: format!("a token of {identity}"), body }
 }
 
 /// The objects of a YAML text, in its order.

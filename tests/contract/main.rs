@@ -8,7 +8,9 @@
 #![forbid(unsafe_code)]
 
 mod cases;
+mod certificate;
 mod fakes;
+mod forge;
 mod kubernetes;
 mod masks;
 mod nats;

@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 use kubefox_core::kubernetes;
 use kubefox_core::machine::Outcome;
 use kubefox_core::names::ResourceVersion;
-use kubefox_core::vault::{Certificate, Reply};
-use kubefox_io::adapter::certificate;
+use kubefox_core::vault::Reply;
 use serde::Serialize;
 use serde_json::{Value, json};
+
+use crate::certificate;
 
 /// Texts of this run, with the names that stand for them.
 #[derive(Default)]
@@ -79,7 +80,7 @@ fn vault_reply(reply: Reply) -> Value {
             }
             json!({ "Setting": setting })
         }
-        Reply::Certificate(certificate) => json!({ "Certificate": facts(&certificate) }),
+        Reply::Certificate(certificate) => json!({ "Certificate": certificate::facts(&certificate) }),
         Reply::Signature(bytes) => json!({ "Signature": bytes.len() }),
         other @ (Reply::InitStatus(_)
         | Reply::Health(_)
@@ -99,17 +100,6 @@ fn vault_reply(reply: Reply) -> Value {
         | Reply::Password
         | Reply::Generation(_)) => value(&other),
     }
-}
-
-/// What a certificate says. Its life counts from the backdating on, so that the moment of the request is left out.
-fn facts(certificate: &Certificate) -> Value {
-    let chain =
-        certificate::verify_chain(&certificate.leaf, &certificate.ca).expect("the adapter verified it");
-    json!({
-        "dns_names": chain.leaf.dns_names, "uris": chain.leaf.uris,
-        "life_s": chain.leaf.not_after.0 - chain.leaf.not_before.0,
-        "outlives_ca": chain.leaf.not_after > chain.ca.not_after,
-    })
 }
 
 fn value(data: &impl Serialize) -> Value {

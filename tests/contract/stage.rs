@@ -10,7 +10,7 @@ use kubefox_core::secret::{Own, Secret};
 use kubefox_core::vault;
 use kubefox_io::adapter::{self, Slots as _};
 use kubefox_io::keyring::Keyring;
-use kubefox_sim::manifest;
+use kubefox_sim::manifest::{self, BoundTo, Object};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -26,8 +26,8 @@ pub(crate) const PLATFORM: &str = "kubefox";
 pub(crate) const TENANT: &str = "team0";
 /// The API server's own audience.
 pub(crate) const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
-/// The shortest life of a token that the API server grants.
-const TOKEN_LIFE_S: u64 = 600;
+/// For how long the API server remembers that a token was genuine, and a moment more, in seconds.
+pub(crate) const TOKEN_CACHE_S: u64 = 12;
 /// OpenBao is the active node some ten milliseconds after it was unsealed.
 const ACTIVE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -194,22 +194,17 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Deletes an object of the cluster at once, as its administrator.
+    pub(crate) fn delete(&mut self, path: &str) {
+        let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
+        let (status, answer) = self.administrate(Method::DELETE, path, Some(&now));
+        assert_eq!(status, 200, "{path}: {answer}");
+    }
+
     /// A pod, made anew; nothing schedules it.
     pub(crate) fn pod(&mut self, identity: &Identity, name: &str) -> Pod {
-        let path = format!("/api/v1/namespaces/{}/pods", identity.namespace);
-        let body = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": identity.namespace.as_str()},
-            "spec": {
-                "serviceAccountName": identity.service_account.as_str(),
-                "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
-                "containers": [{
-                    "name": "none", "image": "none",
-                    "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                }],
-            },
-        });
-        let (status, answer) = self.administrate(Method::POST, &path, Some(&body));
+        let Object { collection, body, .. } = manifest::pod(identity, name);
+        let (status, answer) = self.administrate(Method::POST, &collection, Some(&body));
         assert_eq!(status, 201, "{answer}");
         let uid = answer["metadata"]["uid"].as_str().expect("a pod has a uid").to_owned();
         self.masks.mask(&uid, &format!("UID-OF-{}", name.to_uppercase()));
@@ -218,14 +213,19 @@ impl<'a> Stage<'a> {
 
     /// The token that the kubelet would project for that pod.
     pub(crate) fn token(&mut self, pod: &Pod, audience: &str) -> String {
-        let Identity { namespace, service_account } = &pod.identity;
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
-        let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": pod.name, "uid": pod.uid});
-        let body = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": {"audiences": [audience], "expirationSeconds": TOKEN_LIFE_S, "boundObjectRef": bound},
-        });
-        let (status, answer) = self.administrate(Method::POST, &path, Some(&body));
+        let bound_to = BoundTo { name: &pod.name, uid: &pod.uid };
+        self.token_bound_to(&pod.identity, Some(bound_to), audience)
+    }
+
+    /// A token of that account, bound to that pod or to none.
+    pub(crate) fn token_bound_to(
+        &mut self,
+        identity: &Identity,
+        bound_to: Option<BoundTo<'_>>,
+        audience: &str,
+    ) -> String {
+        let Object { collection, body, .. } = manifest::token_request(identity, audience, bound_to);
+        let (status, answer) = self.administrate(Method::POST, &collection, Some(&body));
         assert_eq!(status, 201, "{answer}");
         answer["status"]["token"].as_str().expect("an answer with a token").to_owned()
     }

@@ -22,6 +22,8 @@ fn real_servers_come_up_from_empty_disks_and_again_from_their_own() {
         let vault = run.get("/versions/vault").as_str().expect("a version");
         assert!(vault.starts_with("OpenBao v2.7.2"), "{vault}");
         assert_eq!(*run.get("/versions/kubernetes"), json!("v1.36.3"));
+        let nats = run.get("/versions/nats").as_str().expect("a version");
+        assert!(nats.starts_with("v2.14."), "{nats}");
     }
     assert_eq!([first.get("/boot/path"), second.get("/boot/path")], [&json!("initialize"), &json!("unseal")]);
     assert_eq!(*second.get("/boot/writes"), json!(0));

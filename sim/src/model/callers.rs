@@ -14,8 +14,9 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 
-use super::cluster::administer;
+use super::cluster::{administer, identity};
 use super::world::{Fate, PLATFORM, Rest, World};
+use crate::manifest::{self, BoundTo};
 
 const AUDIENCE: &str = "kubefox.kubefox";
 /// For how long a caller listens.
@@ -280,12 +281,8 @@ fn prepare(world: &mut World, namespace: &str, account: &str) {
     let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
     let body = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": namespace}});
     create(world, &accounts, &body);
-    let pods = format!("/api/v1/namespaces/{namespace}/pods");
-    let body = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("{account}-0"), "namespace": namespace},
-        "spec": {"serviceAccountName": account, "containers": [{"name": "none", "image": "none"}]},
-    });
-    create(world, &pods, &body);
+    let pod = manifest::pod(&identity(namespace, account), &format!("{account}-0"));
+    create(world, &pod.collection, &pod.body);
 }
 
 fn create(world: &mut World, path: &str, body: &Value) {
@@ -297,13 +294,10 @@ fn create(world: &mut World, path: &str, body: &Value) {
 fn token(world: &mut World, namespace: &str, account: &str) -> String {
     let pod = format!("{account}-0");
     let uid = world.kubernetes.pod_uid(namespace, &pod).expect("it was made").to_owned();
-    let body = json!({
-        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-        "spec": {"audiences": [AUDIENCE], "expirationSeconds": 600,
-                 "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": pod, "uid": uid}},
-    });
-    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-    let answer = administer(&mut world.kubernetes, world.now.unix, Method::POST, &path, &body).1;
+    let bound_to = BoundTo { name: &pod, uid: &uid };
+    let request = manifest::token_request(&identity(namespace, account), AUDIENCE, Some(bound_to));
+    let (kubernetes, now) = (&mut world.kubernetes, world.now.unix);
+    let answer = administer(kubernetes, now, Method::POST, &request.collection, &request.body).1;
     answer["status"]["token"].as_str().expect("a TokenRequest answers a token").to_owned()
 }
 

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use http::{Method, Request as HttpRequest, StatusCode};
+use kubefox_core::names::{Identity, Namespace, ServiceAccount};
 use kubefox_core::time::Unix;
 use kubefox_io::disk::Folder;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::world::{PLATFORM, World};
 use crate::fake::kubernetes::Kubernetes;
-use crate::manifest;
+use crate::manifest::{self, BoundTo, Object, TOKEN_LIFE_S};
 
-/// Life of projected tokens, and from when on the kubelet replaces them.
-const TOKEN_LIFE_S: u64 = 600;
-const TOKEN_REFRESH_S: u64 = 480;
+/// The age at which the kubelet replaces a projected token: four fifths of its life.
+const TOKEN_REFRESH_S: u64 = TOKEN_LIFE_S / 5 * 4;
 /// The API server's own audience.
 const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 
@@ -33,16 +33,9 @@ impl World {
     }
 
     fn token(&mut self, audience: &str) -> String {
-        let body = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": {
-                "audiences": [audience],
-                "expirationSeconds": TOKEN_LIFE_S,
-                "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "kubefox-0", "uid": self.pod},
-            },
-        });
-        let path = format!("/api/v1/namespaces/{PLATFORM}/serviceaccounts/kubefox/token");
-        let answer = create(&mut self.kubernetes, self.now.unix, &path, &body);
+        let bound_to = BoundTo { name: "kubefox-0", uid: &self.pod };
+        let request = manifest::token_request(&identity(PLATFORM, "kubefox"), audience, Some(bound_to));
+        let answer = create(&mut self.kubernetes, self.now.unix, &request);
         answer["status"]["token"].as_str().expect("a TokenRequest answers a token").to_owned()
     }
 }
@@ -50,24 +43,27 @@ impl World {
 pub(super) fn lay_out(kubernetes: &mut Kubernetes, now: Unix) {
     for text in manifest::PLATFORM {
         for object in manifest::objects(text).expect("deploy/ holds YAML of kinds that are known") {
-            create(kubernetes, now, &object.collection, &object.body);
+            create(kubernetes, now, &object);
         }
     }
 }
 
 pub(super) fn make_pod(kubernetes: &mut Kubernetes, now: Unix) -> String {
-    let body = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "kubefox-0", "namespace": PLATFORM},
-        "spec": {"serviceAccountName": "kubefox", "containers": [{"name": "none", "image": "none"}]},
-    });
-    let answer = create(kubernetes, now, &format!("/api/v1/namespaces/{PLATFORM}/pods"), &body);
+    let answer = create(kubernetes, now, &manifest::pod(&identity(PLATFORM, "kubefox"), "kubefox-0"));
     answer["metadata"]["uid"].as_str().expect("a pod has a uid").to_owned()
 }
 
+/// The name of a service account.
+pub(super) fn identity(namespace: &str, service_account: &str) -> Identity {
+    let namespace = Namespace::parse(namespace).expect("a name");
+    let service_account = ServiceAccount::parse(service_account).expect("a name");
+    Identity { namespace, service_account }
+}
+
 /// Creates something as the administrator.
-fn create(kubernetes: &mut Kubernetes, now: Unix, path: &str, body: &Value) -> Value {
-    let (status, answer) = administer(kubernetes, now, Method::POST, path, body);
-    assert_eq!(status, StatusCode::CREATED, "{path}: {answer}");
+fn create(kubernetes: &mut Kubernetes, now: Unix, object: &Object) -> Value {
+    let (status, answer) = administer(kubernetes, now, Method::POST, &object.collection, &object.body);
+    assert_eq!(status, StatusCode::CREATED, "{}: {answer}", object.title);
     answer
 }
 

@@ -10,12 +10,12 @@ use kubefox_core::names::Identity;
 use kubefox_io::shell::http::Http;
 use serde_json::{Value, json};
 
-use crate::manifest::{Object, objects};
+use crate::manifest::{self, BoundTo, Object, TOKEN_LIFE_S, objects};
 
 /// The API server's own audience.
 pub const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 /// Life of a projected token, the shortest that the API server grants.
-pub const TOKEN_LIFE: Duration = Duration::from_secs(600);
+pub const TOKEN_LIFE: Duration = Duration::from_secs(TOKEN_LIFE_S);
 /// An API server on this machine answers sooner.
 const REQUEST_WITHIN: Duration = Duration::from_secs(15);
 
@@ -60,22 +60,10 @@ impl Cluster {
 
     /// The pod of that name, made if it is not there. Nothing schedules it: it only gives tokens a pod to be bound to.
     pub async fn pod(&self, identity: &Identity, name: &str) -> Result<Pod> {
-        let path = format!("/api/v1/namespaces/{}/pods", identity.namespace);
-        let body = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": identity.namespace.as_str()},
-            "spec": {
-                "serviceAccountName": identity.service_account.as_str(),
-                "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
-                "containers": [{
-                    "name": "none", "image": "none",
-                    "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                }],
-            },
-        });
-        let (status, mut answer) = self.request(Method::POST, &path, Some(&body)).await?;
+        let Object { collection, body, .. } = manifest::pod(identity, name);
+        let (status, mut answer) = self.request(Method::POST, &collection, Some(&body)).await?;
         if status == 409 {
-            answer = self.request(Method::GET, &format!("{path}/{name}"), None).await?.1;
+            answer = self.request(Method::GET, &format!("{collection}/{name}"), None).await?.1;
         } else if status != 201 {
             bail!("the API server refused pod {name} with {status}: {}", message(&answer));
         }
@@ -100,17 +88,10 @@ impl Cluster {
 
     /// What the kubelet asks for a projected token.
     pub async fn token(&self, pod: &Pod, audience: &str) -> Result<String> {
-        let Identity { namespace, service_account } = &pod.identity;
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
-        let body = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": {
-                "audiences": [audience],
-                "expirationSeconds": TOKEN_LIFE.as_secs(),
-                "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": pod.name, "uid": pod.uid},
-            },
-        });
-        let (status, answer) = self.request(Method::POST, &path, Some(&body)).await?;
+        let bound_to = BoundTo { name: &pod.name, uid: &pod.uid };
+        let Object { collection, body, .. } =
+            manifest::token_request(&pod.identity, audience, Some(bound_to));
+        let (status, answer) = self.request(Method::POST, &collection, Some(&body)).await?;
         if status != 201 {
             bail!("the API server refused a token of {} with {status}: {}", pod.identity, message(&answer));
         }

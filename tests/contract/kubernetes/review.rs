@@ -1,18 +1,16 @@
 //! Reviews of service-account tokens.
 
-use data_encoding::BASE64URL_NOPAD;
 use http::Method;
 use kubefox_core::kubernetes::Call;
 use kubefox_core::secret::{Own, Secret};
 use serde_json::{Value, json};
 
-use crate::stage::{API_AUDIENCE, PLATFORM, Pod, Stage, TENANT, identity};
+use crate::forge;
+use crate::stage::{API_AUDIENCE, PLATFORM, Pod, Stage, TENANT, TOKEN_CACHE_S, identity};
 
 pub(super) const API_JWT: Secret = Secret::Own(Own::ApiJwt);
 const JWT: Secret = Secret::Own(Own::CallerJwt);
 const AUDIENCE: &str = "kubefox.kubefox";
-/// For how long the API server remembers that a token was genuine, and a moment more, in seconds.
-const TOKEN_CACHE_S: u64 = 12;
 
 /// The controller's pod; its token is the one that requests are made with.
 pub(super) fn controller(stage: &mut Stage<'_>) -> Pod {
@@ -32,19 +30,16 @@ pub(super) fn of_tokens(stage: &mut Stage<'_>) {
     review(stage, "for the API server", &token, API_AUDIENCE);
     let api = stage.token(&pod, API_AUDIENCE);
     review(stage, "a token for the API server", &api, AUDIENCE);
-    let unbound = unbound_token(stage, AUDIENCE);
+    let unbound = stage.token_bound_to(&app, None, AUDIENCE);
     review(stage, "bound to no pod", &unbound, AUDIENCE);
 
-    let (claims, signature) = token.rsplit_once('.').expect("a JWT");
-    let (_, other_signature) = api.rsplit_once('.').expect("a JWT");
-    review(stage, "a signature of other claims", &format!("{claims}.{other_signature}"), AUDIENCE);
-    review(stage, "without a signature", claims, AUDIENCE);
-    review(stage, "an empty signature", &format!("{claims}."), AUDIENCE);
-    let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
-    let (_, payload) = claims.split_once('.').expect("a JWT");
+    review(stage, "a signature of other claims", &forge::swapped(&token, &api), AUDIENCE);
+    let (unsigned, _) = token.rsplit_once('.').expect("a JWT");
+    review(stage, "without a signature", unsigned, AUDIENCE);
+    review(stage, "an empty signature", &format!("{unsigned}."), AUDIENCE);
     for algorithm in ["none", "HS256", "RS256"] {
-        let forged = format!("{}.{payload}.{signature}", part(&json!({"alg": algorithm})));
-        review(stage, &format!("with the algorithm {algorithm}"), &forged, AUDIENCE);
+        let headed = forge::headed(&token, &json!({"alg": algorithm}));
+        review(stage, &format!("with the algorithm {algorithm}"), &headed, AUDIENCE);
     }
     review(stage, "no JWT", "nothing", AUDIENCE);
     review(stage, "no claims", "e30.e30.c2ln", AUDIENCE);
@@ -66,14 +61,47 @@ pub(super) fn of_tokens(stage: &mut Stage<'_>) {
         format!("/api/v1/namespaces/{TENANT}/pods/app-2"),
         format!("{accounts}/brief"),
     ] {
-        let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
-        assert_eq!(stage.administrate(Method::DELETE, &path, Some(&now)).0, 200, "{path}");
+        stage.delete(&path);
     }
     stage.pod(&app, "app-2");
     stage.wait(TOKEN_CACHE_S);
     review(stage, "a pod that is deleted", &of_doomed, AUDIENCE);
     review(stage, "a pod that was made again", &of_replaced, AUDIENCE);
     review(stage, "an account that is deleted", &of_brief, AUDIENCE);
+}
+
+/// What is answered and never kept is read as strictly as what is kept, where the server is told to be strict; the fake
+/// always is.
+pub(super) fn with_unknown_members(stage: &mut Stage<'_>) {
+    controller(stage);
+    let pod = stage.pod(&identity(TENANT, "component-a"), "app-0");
+    let token = stage.token(&pod, AUDIENCE);
+    let requests = format!("/api/v1/namespaces/{TENANT}/serviceaccounts/component-a/token");
+    let request = json!({"spec": {"audiences": [AUDIENCE], "expirationSeconds": 600}});
+    let review = json!({"spec": {"token": token, "audiences": [AUDIENCE]}});
+    let reviews = "/apis/authentication.k8s.io/v1/tokenreviews";
+    for (kind, path, body) in [("TokenReview", reviews, review), ("TokenRequest", &requests, request)] {
+        let with = |at: &str, member: &str, value: Value| {
+            let mut body = body.clone();
+            body["apiVersion"] = "authentication.k8s.io/v1".into();
+            body["kind"] = kind.into();
+            body.pointer_mut(at).expect("it is there")[member] = value;
+            body
+        };
+        for (title, body) in [
+            ("as it should be", with("", "kind", kind.into())),
+            ("of another kind", with("", "kind", "Pod".into())),
+            ("with its status", with("", "status", json!({}))),
+            ("with labels", with("", "metadata", json!({"labels": {"a": "b"}}))),
+            ("with something more", with("", "surplus", json!(1))),
+            ("with something more in its spec", with("/spec", "surplus", json!(1))),
+            ("with something more in its metadata", with("", "metadata", json!({"surplus": 1}))),
+        ] {
+            let path = format!("{path}?fieldValidation=Strict");
+            let (status, answer) = stage.administrate(Method::POST, &path, Some(&body));
+            stage.saw(&format!("{kind} {title}"), &json!([status, answer.get("reason")]));
+        }
+    }
 }
 
 /// Every service account may read them, and nobody else.
@@ -91,16 +119,4 @@ pub(super) fn signers(stage: &mut Stage<'_>) {
 fn review(stage: &mut Stage<'_>, title: &str, token: &str, audience: &str) {
     stage.fill(JWT, token);
     stage.kubernetes(title, &Call::ReviewToken { token: JWT, audience: audience.to_owned() });
-}
-
-/// A token of the component that no pod holds, as an administrator may make one.
-fn unbound_token(stage: &mut Stage<'_>, audience: &str) -> String {
-    let path = format!("/api/v1/namespaces/{TENANT}/serviceaccounts/component-a/token");
-    let body = json!({
-        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-        "spec": {"audiences": [audience], "expirationSeconds": 600},
-    });
-    let (status, answer) = stage.administrate(Method::POST, &path, Some(&body));
-    assert_eq!(status, 201, "{answer}");
-    answer["status"]["token"].as_str().expect("an answer with a token").to_owned()
 }

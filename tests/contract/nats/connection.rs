@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// How long the server may take for a line.
-const LINE_WITHIN: Duration = Duration::from_secs(10);
+/// How long the server may take for a line; one of them is the end of a JWT of some seconds.
+const LINE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A connection after its CONNECT was sent.
 pub(crate) struct Connection {

@@ -31,6 +31,8 @@ fn the_fake_nats_server_answers_as_committed() {
 #[ignore = "needs the servers of tests/peers/build"]
 fn real_nats_server_answers_as_committed() {
     let mut real = Real::start("bao");
+    let [_, _, (_, version)] = real.versions();
+    assert!(version.starts_with("v2.14."), "{version}");
     let folder = tempfile::tempdir().expect("a temporary directory");
     let world = World::lay_out(folder.path());
     let address = real.start_nats(folder.path());

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::Signer as _;
 use kubefox_core::broker::{Answer, Ask, Call, Reply};
 use kubefox_core::documents::jwt::MAX_PAYLOAD_BYTES;
@@ -28,10 +27,14 @@ use zeroize::Zeroizing;
 use super::connection::{Connection, Server as Dialled};
 use super::world::{ALICE, BOB, PLATFORM, SIGNER, World, genuine_jwt, key, masks, public, user_jwt};
 use crate::cases::nats_row;
+use crate::forge;
 use crate::record::Record;
 
 const KEY: Secret = Secret::Own(Own::ServingKey);
 const PAYLOAD: Secret = Secret::Own(Own::Password);
+/// The life of a JWT that is used before it ends and is waited out, in seconds: more than a busy machine takes for a
+/// handshake, less than a line may take.
+const BRIEF_S: i64 = 8;
 
 pub(super) async fn tell(world: &World, address: &str, record: &mut Record) {
     record.begin("the broker's client connects");
@@ -87,7 +90,7 @@ async fn admitted(world: &World, address: &str, record: &mut Record) {
         ("expired", user_jwt(ALICE, (Prefix::Account, SIGNER), -10)),
         ("by a stranger", user_jwt(ALICE, (Prefix::Account, 9), 3_600)),
         ("by the operator", user_jwt(ALICE, (Prefix::Operator, 1), 3_600)),
-        ("with a broken signature", corrupted(&genuine_jwt(ALICE))),
+        ("with a broken signature", forge::corrupted(&genuine_jwt(ALICE))),
         ("with permissions of its own", claiming(&json!({"pub": {"allow": [">"]}, "sub": {"allow": [">"]}}))),
         ("as a bearer's", claiming(&json!({"bearer_token": true}))),
         ("of another account", claiming(&json!({"issuer_account": public(Prefix::Account, 2).as_str()}))),
@@ -178,7 +181,8 @@ async fn ended(world: &World, address: &str, record: &mut Record) {
     let by_account = Some(user_jwt(ALICE, (Prefix::Account, PLATFORM), 3_600));
     let mut connection = open(world, address, &Shown { jwt: by_account, ..shown(ALICE) }).await.expect("TLS");
     heard(record, "a JWT by the account itself", &connection.hear_to_the_end().await);
-    let brief = Shown { jwt: Some(user_jwt(ALICE, (Prefix::Account, SIGNER), 3)), ..shown(ALICE) };
+    let brief = user_jwt(ALICE, (Prefix::Account, SIGNER), BRIEF_S);
+    let brief = Shown { jwt: Some(brief), ..shown(ALICE) };
     let mut connection = open(world, address, &brief).await.expect("TLS");
     heard(record, "a JWT that is about to expire", &connection.hear().await);
     heard(record, "and expires", &connection.hear_to_the_end().await);
@@ -209,35 +213,26 @@ fn shown(user: u8) -> Shown {
 }
 
 fn heard(record: &mut Record, title: &str, lines: &[String]) {
-    record.case("lines", title, masks().shown(&json!(lines)));
+    let mut masks = masks();
+    // Every message of the product's client has a number of its own.
+    for number in lines.iter().filter_map(|line| line.strip_prefix("Nats-Msg-Id: ")) {
+        masks.mask(number, "NUMBER");
+    }
+    record.case("lines", title, masks.shown(&json!(lines)));
 }
 
 fn publish(subject: &str) -> nats::Call {
     nats::Call::Publish { subject: subject.to_owned(), payload: PAYLOAD }
 }
 
-fn corrupted(jwt: &str) -> String {
-    let (signed, signature) = jwt.rsplit_once('.').expect("a JWT");
-    let mut bytes = BASE64URL_NOPAD.decode(signature.as_bytes()).expect("base64url");
-    bytes[0] ^= 1;
-    format!("{signed}.{}", BASE64URL_NOPAD.encode(&bytes))
-}
-
 /// Alice's genuine JWT with members of `nats` replaced, signed by the scoped key again.
 fn claiming(more: &Value) -> String {
-    let genuine = genuine_jwt(ALICE);
-    let [header, payload, _] = genuine.split('.').collect::<Vec<_>>()[..] else { unreachable!("a JWT") };
-    let payload = BASE64URL_NOPAD.decode(payload.as_bytes()).expect("base64url");
-    let mut claims: Value = serde_json::from_slice(&payload).expect("JSON");
-    for (name, value) in more.as_object().expect("an object") {
-        claims["nats"][name] = value.clone();
-        if value.is_null() {
-            claims["nats"].as_object_mut().expect("an object").remove(name);
-        }
-    }
-    let signed = format!("{header}.{}", BASE64URL_NOPAD.encode(claims.to_string().as_bytes()));
-    let signature = key(SIGNER).sign(signed.as_bytes()).to_bytes();
-    format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature))
+    let change = |claims: &mut Value| {
+        let nats = claims["nats"].as_object_mut().expect("an object");
+        nats.extend(more.as_object().expect("an object").clone());
+        nats.retain(|_, value| !value.is_null());
+    };
+    forge::resigned(&genuine_jwt(ALICE), change, |signed| key(SIGNER).sign(signed).to_bytes())
 }
 
 /// The broker's adapter over the production client.

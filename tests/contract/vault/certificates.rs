@@ -1,13 +1,16 @@
 //! Certificates: each role's own, and what the engine refuses.
 
-use kubefox_core::documents::certificate::{request, ttl_s};
+use kubefox_core::documents::certificate::{PKI_MAX_TTL_S, ROOT_TTL_S, request, ttl_s};
 use kubefox_core::documents::setting::platform_identity;
+use kubefox_core::machine::Outcome;
 use kubefox_core::names::Identity;
 use kubefox_core::secret::{Own, Secret};
-use kubefox_core::vault::{AuthRole, Call, CertificateRequest, PkiRole};
+use kubefox_core::vault::{AuthRole, Call, CertificateRequest, PkiRole, Reply, Setting};
 use serde_json::json;
 
 use super::platform::{COMPONENT, CONTROLLER, Platform, SETUP, caller_logs_in, component, set_up};
+use super::requests::{PLAIN, sign};
+use crate::certificate;
 use crate::stage::{PLATFORM, ROOT, Stage, TENANT, caller, identity, namespace};
 
 const KEY: Secret = Secret::Own(Own::ServingKey);
@@ -15,12 +18,9 @@ const OTHER: Secret = caller(4);
 
 pub(super) fn each_role(stage: &mut Stage<'_>) {
     let platform = set_up(stage);
-    issue(
-        stage,
-        "the controller's own",
-        CONTROLLER,
-        own(&platform, PkiRole::Controller, &identity(PLATFORM, "kubefox")),
-    );
+    let asked = own(&platform, PkiRole::Controller, &identity(PLATFORM, "kubefox"));
+    let issued = issue(stage, "the controller's own", CONTROLLER, asked);
+    assert_says_its_role(PkiRole::Controller, &issued);
     for (auth, pki) in [
         (AuthRole::Nats, PkiRole::Nats),
         (AuthRole::Opensearch, PkiRole::Opensearch),
@@ -29,7 +29,8 @@ pub(super) fn each_role(stage: &mut Stage<'_>) {
     ] {
         let who = platform_identity(auth, &namespace(PLATFORM)).expect("it has an account");
         caller_logs_in(stage, &platform, auth, &who, &format!("{}-9", auth.as_str()), OTHER);
-        issue(stage, &format!("{pki:?}, its own"), OTHER, own(&platform, pki, &who));
+        let issued = issue(stage, &format!("{pki:?}, its own"), OTHER, own(&platform, pki, &who));
+        assert_says_its_role(pki, &issued);
         issue(
             stage,
             &format!("{pki:?}, a component's"),
@@ -39,7 +40,9 @@ pub(super) fn each_role(stage: &mut Stage<'_>) {
         issue(stage, &format!("{pki:?}, the controller's"), OTHER, own(&platform, PkiRole::Controller, &who));
     }
     for role in [PkiRole::Component, PkiRole::Runtime] {
-        issue(stage, &format!("{role:?}, its own"), COMPONENT, own(&platform, role, &component()));
+        let asked = own(&platform, role, &component());
+        let issued = issue(stage, &format!("{role:?}, its own"), COMPONENT, asked);
+        assert_says_its_role(role, &issued);
         issue(stage, &format!("{role:?}, by the controller"), CONTROLLER, own(&platform, role, &component()));
         issue(stage, &format!("{role:?}, by setup"), SETUP, own(&platform, role, &component()));
         issue(stage, &format!("{role:?}, by root"), ROOT, own(&platform, role, &component()));
@@ -105,6 +108,26 @@ pub(super) fn of_others(stage: &mut Stage<'_>) {
     );
 }
 
+/// A role that allows more than its authority has left: Vault refuses, and cuts nothing.
+pub(super) fn beyond_the_authority(stage: &mut Stage<'_>) {
+    let platform = set_up(stage);
+    let setting = Setting::PkiRole(PkiRole::Component);
+    let mut body = platform.body(&setting);
+    body["max_ttl"] = (2 * PKI_MAX_TTL_S).into();
+    stage.vault("a role without end", &Call::Write { token: ROOT, setting, body });
+    for (title, ttl_s) in [
+        ("within the authority's life", ROOT_TTL_S - 3_600),
+        ("for all of its life", ROOT_TTL_S),
+        ("beyond its life", ROOT_TTL_S + 3_600),
+        ("beyond the engine's limit", PKI_MAX_TTL_S + 3_600),
+        ("beyond the role's limit", 3 * PKI_MAX_TTL_S),
+    ] {
+        let asked = CertificateRequest { ttl_s, ..own(&platform, PkiRole::Component, &component()) };
+        sign(stage, title, COMPONENT, asked.clone(), PLAIN);
+        issue(stage, title, COMPONENT, asked);
+    }
+}
+
 /// What no adapter asks for: revocation, the CA itself.
 pub(super) fn by_hand(stage: &mut Stage<'_>) {
     set_up(stage);
@@ -124,8 +147,27 @@ pub(super) fn by_hand(stage: &mut Stage<'_>) {
     }
 }
 
-fn issue(stage: &mut Stage<'_>, title: &str, token: Secret, asked: CertificateRequest) {
-    stage.vault(title, &Call::Issue { token, request: asked, into: KEY });
+fn issue(stage: &mut Stage<'_>, title: &str, token: Secret, asked: CertificateRequest) -> Outcome<Reply> {
+    stage.vault(title, &Call::Issue { token, request: asked, into: KEY })
+}
+
+/// Whose certificate it is and what it is good for, whoever made the key: a component and its runtime have no common
+/// name, a runtime is nobody's server, and nobody is an authority.
+pub(super) fn assert_says_its_role(role: PkiRole, issued: &Outcome<Reply>) {
+    let Outcome::Ok(Reply::Certificate(issued)) = issued else { panic!("{role:?}: {issued:?}") };
+    let (subject, purposes): (_, &[&str]) = match role {
+        PkiRole::Controller => ("O=kubefox, OU=controller, CN=kubefox.kubefox.svc", &["server"]),
+        PkiRole::Nats => ("O=kubefox, OU=nats, CN=nats.kubefox.svc", &["server"]),
+        PkiRole::Opensearch => ("O=kubefox, OU=opensearch, CN=opensearch.kubefox.svc", &["server", "client"]),
+        PkiRole::Collector => ("O=kubefox, OU=collector, CN=collector.kubefox.svc", &["server"]),
+        PkiRole::Agent => ("O=kubefox, OU=agent", &["client"]),
+        PkiRole::Component => ("O=kubefox, OU=component", &["server", "client"]),
+        PkiRole::Runtime => ("O=kubefox, OU=runtime", &["client"]),
+    };
+    let facts = certificate::facts(issued);
+    let said = ["subject", "key_usage", "extended_key_usage", "is_ca"].map(|name| &facts[name]);
+    let expected = [json!(subject), json!("Digital Signature"), json!(purposes), json!(false)];
+    assert_eq!(said, expected.each_ref(), "{role:?}");
 }
 
 /// What that role asks for itself.

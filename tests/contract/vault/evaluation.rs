@@ -8,13 +8,13 @@ use std::fmt::Write as _;
 use data_encoding::HEXLOWER;
 use kubefox_core::names::caller_audience;
 use kubefox_core::secret::{Own, Secret};
-use kubefox_core::vault::{AuthRole, Call, Setting};
+use kubefox_core::vault::{AuthRole, Setting};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::platform::{component, set_up};
+use super::platform::{component, log_in, set_up};
 use crate::real::Real;
 use crate::record::{Record, report};
 use crate::stage::{Stage, caller};
@@ -90,7 +90,7 @@ struct Decision {
 }
 
 fn decide(stage: &mut Stage<'_>, seed: u64) -> Vec<Decision> {
-    let accessor = log_in(stage);
+    let accessor = evaluated_logs_in(stage);
     let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
     let mut decisions = Vec::new();
     for _ in 0..ROUNDS {
@@ -115,7 +115,7 @@ fn decide(stage: &mut Stage<'_>, seed: u64) -> Vec<Decision> {
 }
 
 /// The component's login with the policies under test, for as long as the comparison may take. Answers the accessor.
-fn log_in(stage: &mut Stage<'_>) -> String {
+fn evaluated_logs_in(stage: &mut Stage<'_>) -> String {
     let platform = set_up(stage);
     let mut role = platform.body(&Setting::AuthRole(AuthRole::Component));
     for (member, value) in
@@ -126,9 +126,8 @@ fn log_in(stage: &mut Stage<'_>) -> String {
     stage.as_root("POST", "auth/kubernetes/role/component", &role);
     let pod = stage.pod(&component(), "evaluated");
     let token = stage.token(&pod, &caller_audience(&platform.plan.installation));
-    let jwt = Secret::Own(Own::CallerJwt);
-    stage.fill(jwt, &token);
-    stage.ask_vault(&Call::Login { role: AuthRole::Component, jwt, into: TOKEN });
+    stage.fill(Secret::Own(Own::CallerJwt), &token);
+    log_in(stage, AuthRole::Component, Own::CallerJwt, TOKEN);
     platform.accessor.as_str().to_owned()
 }
 

@@ -1,6 +1,5 @@
 //! The Kubernetes login: who comes in, and everybody who does not.
 
-use data_encoding::BASE64URL_NOPAD;
 use http::Method;
 use kubefox_core::documents::setting::{AUDIENCE_CONTROLLER, AUDIENCE_SETUP};
 use kubefox_core::names::{Identity, caller_audience};
@@ -9,11 +8,10 @@ use kubefox_core::vault::{AuthRole, Call, Setting};
 use serde_json::{Value, json};
 
 use super::platform::{Platform, bootstrapped, component, set_up};
-use crate::stage::{API_AUDIENCE, PLATFORM, ROOT, Stage, TENANT, caller, identity};
+use crate::forge;
+use crate::stage::{API_AUDIENCE, PLATFORM, ROOT, Stage, TENANT, TOKEN_CACHE_S, caller, identity};
 
 const JWT: Secret = Secret::Own(Own::CallerJwt);
-/// For how long the API server remembers that a token was genuine, and a moment more, in seconds.
-const TOKEN_CACHE_S: u64 = 12;
 
 pub(super) fn each_role(stage: &mut Stage<'_>) {
     let platform = set_up(stage);
@@ -53,10 +51,10 @@ pub(super) fn of_others(stage: &mut Stage<'_>) {
     log_in(stage, "the audience of another role", AuthRole::Component, &token);
     log_in(stage, "no JWT", AuthRole::Component, "nothing");
     log_in(stage, "no claims", AuthRole::Component, "e30.e30.c2ln");
-    for (title, header, claims) in forged() {
-        log_in(stage, title, AuthRole::Component, &forge(&header, &claims));
+    for (title, header, claims) in nobodys() {
+        log_in(stage, title, AuthRole::Component, &forge::forged(&header, &claims));
     }
-    log_in(stage, "a signature of other claims", AuthRole::Component, &swapped(&app, &nats));
+    log_in(stage, "a signature of other claims", AuthRole::Component, &forge::swapped(&app, &nats));
     stage.other(
         "unknown role",
         "POST",
@@ -100,10 +98,10 @@ pub(super) fn of_the_gone(stage: &mut Stage<'_>) {
         log_in(stage, &format!("before {title}"), AuthRole::Component, token);
     }
     for pod in ["app-1", "app-2", "lost-1", "replaced-1"] {
-        delete(stage, &format!("/api/v1/namespaces/{TENANT}/pods/{pod}"));
+        stage.delete(&format!("/api/v1/namespaces/{TENANT}/pods/{pod}"));
     }
     for who in [&lost, &replaced] {
-        delete(stage, &format!("{accounts}/{}", who.service_account));
+        stage.delete(&format!("{accounts}/{}", who.service_account));
     }
     stage.pod(&component(), "app-2");
     assert_eq!(stage.administrate(Method::POST, &accounts, Some(&account("replaced"))).0, 201);
@@ -111,7 +109,7 @@ pub(super) fn of_the_gone(stage: &mut Stage<'_>) {
     for (title, token) in &tokens {
         log_in(stage, title, AuthRole::Component, token);
     }
-    delete(stage, &format!("{accounts}/replaced"));
+    stage.delete(&format!("{accounts}/replaced"));
 }
 
 /// What a login says when Vault cannot ask, or is not configured.
@@ -140,14 +138,8 @@ fn log_in(stage: &mut Stage<'_>, title: &str, role: AuthRole, jwt: &str) {
     stage.vault(title, &Call::Login { role, jwt: JWT, into: caller(50) });
 }
 
-fn delete(stage: &mut Stage<'_>, path: &str) {
-    let now = json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0});
-    let (status, answer) = stage.administrate(Method::DELETE, path, Some(&now));
-    assert!(matches!(status, 200 | 202), "{path}: {status} {answer}");
-}
-
 /// JWTs that nobody signed.
-fn forged() -> [(&'static str, Value, Value); 4] {
+fn nobodys() -> [(&'static str, Value, Value); 4] {
     let claims = |exp: u64, nbf: u64| {
         json!({
             "aud": ["kubefox.kubefox"], "exp": exp, "iat": nbf, "nbf": nbf,
@@ -166,16 +158,4 @@ fn forged() -> [(&'static str, Value, Value); 4] {
         ("expired", rs256.clone(), claims(1_000_000_000, 1)),
         ("not yet valid", rs256, claims(4_000_000_001, 4_000_000_000)),
     ]
-}
-
-fn forge(header: &Value, claims: &Value) -> String {
-    let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
-    format!("{}.{}.{}", part(header), part(claims), BASE64URL_NOPAD.encode(&[7; 256]))
-}
-
-/// The claims of one token with the signature of another.
-fn swapped(claims: &str, signature: &str) -> String {
-    let (claims, _) = claims.rsplit_once('.').expect("a JWT");
-    let (_, signature) = signature.rsplit_once('.').expect("a JWT");
-    format!("{claims}.{signature}")
 }

@@ -10,6 +10,7 @@ mod seal;
 mod settings;
 mod signatures;
 mod stored;
+mod surplus;
 mod tokens;
 
 use crate::cases::VAULT;
@@ -30,6 +31,8 @@ const STORIES: &[Story] = &[
     ("what setup makes", settings::of_setup),
     ("settings by who may not", settings::of_others),
     ("settings that are none", settings::malformed),
+    ("parameters that nobody knows", surplus::parameters),
+    ("password policies that are none", surplus::in_password_policies),
     ("tokens that live and die", tokens::living_and_dead),
     ("requests by who may not", tokens::refused),
     ("batch tokens", tokens::batch),
@@ -45,6 +48,7 @@ const STORIES: &[Story] = &[
     ("certificates of others", certificates::of_others),
     ("certificates on keys of others", requests::each_role),
     ("requests for certificates that are none", requests::bad),
+    ("certificates for longer than their authority", certificates::beyond_the_authority),
     ("certificates by hand", certificates::by_hand),
     ("who signs", signatures::who_signs),
     ("keys whose names are alike", signatures::names_alike),

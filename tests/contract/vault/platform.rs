@@ -111,7 +111,8 @@ pub(super) fn caller_logs_in(
     pod
 }
 
-fn log_in(stage: &mut Stage<'_>, role: AuthRole, jwt: Own, into: Secret) {
+/// Logs in with what is in the slot `jwt`, which must succeed.
+pub(super) fn log_in(stage: &mut Stage<'_>, role: AuthRole, jwt: Own, into: Secret) {
     let outcome = stage.ask_vault(&Call::Login { role, jwt: Secret::Own(jwt), into });
     assert!(matches!(outcome, Outcome::Ok(Reply::LoggedIn(_))), "{role:?}: {outcome:?}");
 }

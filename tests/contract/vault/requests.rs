@@ -1,18 +1,19 @@
 //! Certificates on keys that were made elsewhere: each role's own, and what the engine makes of bad requests.
 
 use kubefox_core::documents::setting::platform_identity;
+use kubefox_core::machine::Outcome;
 use kubefox_core::names::Csr;
 use kubefox_core::secret::Secret;
-use kubefox_core::vault::{AuthRole, Call, CertificateRequest, PkiRole};
+use kubefox_core::vault::{AuthRole, Call, CertificateRequest, PkiRole, Reply};
 use serde_json::json;
 
-use super::certificates::{Change, own};
+use super::certificates::{Change, assert_says_its_role, own};
 use super::platform::{COMPONENT, CONTROLLER, DEAD, NATS, SETUP, caller_logs_in, component, set_up};
 use crate::stage::{PLATFORM, ROOT, Stage, TENANT, caller, identity, namespace};
 
 const OTHER: Secret = caller(4);
 
-const PLAIN: &str = include_str!("../../../io/src/adapter/csr/plain.pem");
+pub(super) const PLAIN: &str = include_str!("../../../io/src/adapter/csr/plain.pem");
 const COMMON_NAME: &str = include_str!("../../../io/src/adapter/csr/common-name.pem");
 const AUTHORITY: &str = include_str!("../../../io/src/adapter/csr/authority.pem");
 const FOREIGN_NAMES: &str = include_str!("../../../io/src/adapter/csr/foreign-names.pem");
@@ -31,7 +32,8 @@ pub(super) fn each_role(stage: &mut Stage<'_>) {
     ] {
         let who = platform_identity(auth, &namespace(PLATFORM)).expect("it has an account");
         caller_logs_in(stage, &platform, auth, &who, &format!("{}-8", auth.as_str()), OTHER);
-        sign(stage, &format!("{pki:?}, its own"), OTHER, own(&platform, pki, &who), PLAIN);
+        let issued = sign(stage, &format!("{pki:?}, its own"), OTHER, own(&platform, pki, &who), PLAIN);
+        assert_says_its_role(pki, &issued);
         let of_component = own(&platform, PkiRole::Component, &component());
         sign(stage, &format!("{pki:?}, a component's"), OTHER, of_component, PLAIN);
     }
@@ -39,7 +41,8 @@ pub(super) fn each_role(stage: &mut Stage<'_>) {
     sign(stage, "the controller's own", CONTROLLER, own(&platform, PkiRole::Controller, &controller), PLAIN);
     for role in [PkiRole::Component, PkiRole::Runtime] {
         let own = || own(&platform, role, &component());
-        sign(stage, &format!("{role:?}, its own"), COMPONENT, own(), PLAIN);
+        let issued = sign(stage, &format!("{role:?}, its own"), COMPONENT, own(), PLAIN);
+        assert_says_its_role(role, &issued);
         for (who, token) in [
             ("the controller", CONTROLLER),
             ("setup", SETUP),
@@ -94,7 +97,13 @@ pub(super) fn bad(stage: &mut Stage<'_>) {
     stage.other("without a request", "POST", "pki/sign/component", ROOT, &json!({}));
 }
 
-fn sign(stage: &mut Stage<'_>, title: &str, token: Secret, asked: CertificateRequest, csr: &str) {
+pub(super) fn sign(
+    stage: &mut Stage<'_>,
+    title: &str,
+    token: Secret,
+    asked: CertificateRequest,
+    csr: &str,
+) -> Outcome<Reply> {
     let csr = Csr::parse(csr).expect("it begins like one");
-    stage.vault(title, &Call::SignCertificate { token, request: asked, csr });
+    stage.vault(title, &Call::SignCertificate { token, request: asked, csr })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::kind::{Kind, qualified};
+use super::kind::Kind;
 use super::request::{Request, Resource};
 use super::status::Refusal;
 
@@ -64,10 +64,10 @@ impl Incoming {
             ));
         }
         let metadata =
-            Metadata::deserialize(metadata).map_err(|error| strict(kind, &format!("metadata: {error}")))?;
+            Metadata::deserialize(metadata).map_err(|error| strict(name, &format!("metadata: {error}")))?;
         object.retain(|_, value| !value.is_null());
         if let Some(unknown) = object.keys().find(|field| !kind.fields().contains(&field.as_str())) {
-            return Err(strict(kind, &format!("unknown field \"{unknown}\"")));
+            return Err(strict(name, &format!("unknown field \"{unknown}\"")));
         }
         let parsed = Self { metadata, fields: object };
         parsed.check_place(asked)?;
@@ -92,6 +92,21 @@ impl Incoming {
     }
 }
 
+/// The spec of what is answered and never kept. What a client says of metadata and status has no meaning there.
+pub(super) fn spec(request: &Request, api_version: &str, kind: &str) -> Result<Value, Refusal> {
+    let mut object = request.object()?;
+    check_type(&mut object, api_version, kind)?;
+    let mut take = |member: &str| object.remove(member).filter(|value| !value.is_null());
+    let spec = take("spec").unwrap_or_else(|| Value::Object(Map::new()));
+    let (metadata, _) = (take("metadata"), take("status"));
+    let parsed = metadata.map(Metadata::deserialize).transpose();
+    parsed.map_err(|error| strict(kind, &format!("metadata: {error}")))?;
+    match object.keys().next() {
+        Some(unknown) => Err(strict(kind, &format!("unknown field \"{unknown}\""))),
+        None => Ok(spec),
+    }
+}
+
 /// `apiVersion` and `kind` may be missing; if they are there, they must be right.
 pub(super) fn check_type(
     object: &mut Map<String, Value>,
@@ -110,9 +125,8 @@ pub(super) fn check_type(
 }
 
 /// What the server says with `fieldValidation=Strict`, which is always on here.
-pub(super) fn strict(kind: Kind, what: &str) -> Refusal {
+fn strict(kind: &str, what: &str) -> Refusal {
     Refusal::bad_request(format!(
-        "{0} in version \"v1\" cannot be handled as a {0}: strict decoding error: {what}",
-        qualified("", kind.name())
+        "{kind} in version \"v1\" cannot be handled as a {kind}: strict decoding error: {what}"
     ))
 }

@@ -7,7 +7,7 @@ use kubefox_core::time::Unix;
 
 use super::Kubernetes;
 use super::authenticate::service_account_name;
-use super::incoming::check_type;
+use super::incoming;
 use super::kind::Kind;
 use super::objects::Asked;
 use super::status::{Answer, FieldError, Refusal};
@@ -104,9 +104,7 @@ impl Kubernetes {
 
 impl Spec {
     fn parse(asked: &Asked) -> Result<Self, Refusal> {
-        let mut object = asked.request.object()?;
-        check_type(&mut object, "authentication.k8s.io/v1", "TokenRequest")?;
-        let spec = object.remove("spec").unwrap_or_else(|| json!({}));
+        let spec = incoming::spec(asked.request, "authentication.k8s.io/v1", "TokenRequest")?;
         Self::deserialize(spec)
             .map_err(|error| Refusal::bad_request(format!("the spec of a TokenRequest: {error}")))
     }

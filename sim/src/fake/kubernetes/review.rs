@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Kubernetes;
-use super::incoming::check_type;
+use super::incoming;
 use super::objects::Asked;
 use super::request::JSON;
 use super::status::{Answer, Refusal};
@@ -24,9 +24,7 @@ struct Spec {
 
 impl Kubernetes {
     pub(super) fn review_token(&self, asked: &Asked) -> Result<Answer, Refusal> {
-        let mut object = asked.request.object()?;
-        check_type(&mut object, "authentication.k8s.io/v1", "TokenReview")?;
-        let spec = object.remove("spec").unwrap_or_else(|| json!({}));
+        let spec = incoming::spec(asked.request, "authentication.k8s.io/v1", "TokenReview")?;
         // serde's own text would quote the token.
         let spec: Spec = Spec::deserialize(spec)
             .map_err(|_| Refusal::bad_request("the spec of the TokenReview cannot be read"))?;

@@ -107,7 +107,8 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses loudly the parameters that the real server knows and the fake does not, and names those that neither
-    /// knows in the real server's warning.
+    /// knows in the real server's warning. That server warns only in answers with a body: what it answers with 204 it
+    /// ignores the unknown in silence, and [`Fields::refuse`] is enough.
     pub(super) fn warn_unknown(self, known: &[&str], unimplemented: &[&str]) -> Result<Vec<String>, Refusal> {
         self.refuse(unimplemented)?;
         let unknown = self

@@ -142,6 +142,7 @@ pub(super) fn log_in(storage: &mut Storage, request: &Request, mount: &str, host
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "unsupported operation"));
     }
     let fields = Fields(&request.data);
+    let warnings = fields.warn_unknown(&["role", "jwt"], &[])?;
     let field = |name: &str| {
         let value = fields.text(name)?.filter(|value| !value.is_empty());
         value.ok_or_else(|| Refusal::invalid(format!("missing {name}")))
@@ -184,7 +185,7 @@ pub(super) fn log_in(storage: &mut Storage, request: &Request, mount: &str, host
     let id = request.mint.batch_token(&[request.id.as_bytes(), jwt.as_bytes()]);
     let auth = Box::new(describe_login(&id, &token));
     storage.tokens.own().remember(TokenId(id), token);
-    Ok(Answer::Token { auth, warnings: Vec::new() })
+    Ok(Answer::Token { auth, warnings })
 }
 
 fn describe_login(id: &str, token: &BatchToken) -> Auth {

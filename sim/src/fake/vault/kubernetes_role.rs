@@ -42,12 +42,17 @@ impl Default for Role {
 impl Role {
     /// The role after a write, which leaves alone what it does not name.
     pub(super) fn written(mut self, fields: Fields<'_>) -> Result<Self, Refusal> {
-        const UNIMPLEMENTED: [&str; 5] = [
+        const UNIMPLEMENTED: [&str; 10] = [
             "bound_service_account_namespace_selector",
             "token_bound_cidrs",
             "token_explicit_max_ttl",
             "token_strictly_bind_ip",
             "policies",
+            "bound_cidrs",
+            "ttl",
+            "max_ttl",
+            "period",
+            "num_uses",
         ];
         fields.refuse(&UNIMPLEMENTED)?;
         update(&mut self.token_type, fields.text("token_type")?);

@@ -173,6 +173,7 @@ fn destroy(kv: &mut Shared<Kv>, path: &str) -> Answer {
 
 fn write(kv: &mut Shared<Kv>, request: &Request, path: &str) -> Handled {
     let fields = Fields(&request.data);
+    let warnings = fields.warn_unknown(&["data", "options", "version"], &[])?;
     let options = fields.object("options")?;
     let cas = options.map(|options| Fields(options).whole("cas")).transpose()?.flatten();
     let data = fields.object("data")?.ok_or_else(|| Refusal::invalid("no data provided"))?;
@@ -192,7 +193,7 @@ fn write(kv: &mut Shared<Kv>, request: &Request, path: &str) -> Handled {
     while secret.versions.len() > MAX_VERSIONS {
         secret.versions.pop_first();
     }
-    Ok(Answer::data(answer))
+    Ok(Answer::Data { data: answer, warnings })
 }
 
 /// The next segments below `path`; those that have some below themselves end in a slash.

@@ -50,11 +50,9 @@ pub use self::mint::SECRET_MARK;
 pub use self::policy_parse::{Capability, Parameters, Policy, Rule, Unparsable};
 
 #[cfg(test)]
-mod confinement;
+mod tests;
 #[cfg(test)]
 mod trial;
-#[cfg(test)]
-mod walk;
 
 /// One server with its disk. It holds secrets: never formatted.
 #[derive(Clone, Serialize, Deserialize)]

@@ -25,6 +25,22 @@ const PLUGIN_VERSION: &str = "v2.7.2+builtin.bao";
 const UNIMPLEMENTED_ENGINES: [&str; 10] =
     ["ssh", "totp", "database", "rabbitmq", "ldap", "kubernetes", "userpass", "approle", "jwt", "cert"];
 
+/// What else can be said of a mount, when it is made and later.
+const UNIMPLEMENTED_TUNING: [&str; 12] = [
+    "allowed_managed_keys",
+    "allowed_response_headers",
+    "audit_non_hmac_request_keys",
+    "audit_non_hmac_response_keys",
+    "force_no_cache",
+    "listing_visibility",
+    "options",
+    "passthrough_request_headers",
+    "plugin_name",
+    "plugin_version",
+    "token_type",
+    "user_lockout_config",
+];
+
 /// What every mount has.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Description {
@@ -303,10 +319,7 @@ impl NewMount {
         };
         let empty = Map::new();
         let config = Fields(fields.object("config")?.unwrap_or(&empty));
-        let known = ["default_lease_ttl", "max_lease_ttl"];
-        if let Some(name) = config.0.keys().find(|name| !known.contains(&name.as_str())) {
-            config.refuse(&[name])?;
-        }
+        config.refuse(&UNIMPLEMENTED_TUNING)?;
         Ok(Self {
             kind,
             text: fields.text("description")?.unwrap_or_default(),
@@ -334,10 +347,7 @@ fn tune(storage: &mut Storage, request: &Request, path: &str) -> Handled {
         }))),
         Operation::Update => {
             let fields = Fields(&request.data);
-            let known = ["default_lease_ttl", "max_lease_ttl", "description"];
-            if let Some(name) = request.data.keys().find(|name| !known.contains(&name.as_str())) {
-                return Err(Refusal::not_implemented(format_args!("tuning {name}")));
-            }
+            fields.refuse(&UNIMPLEMENTED_TUNING)?;
             let default = fields.seconds("default_lease_ttl")?;
             let max = fields.seconds("max_lease_ttl")?;
             let text = fields.text("description")?;

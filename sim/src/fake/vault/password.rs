@@ -8,11 +8,12 @@ use super::answer::{Answer, Handled, Refusal};
 use super::fields::Fields;
 use super::hcl::{self, Content, Item};
 use super::mint::{SECRET_MARK, pick};
+use super::policy_parse::Unparsable;
 use super::request::{Operation, Request};
 use super::storage::Storage;
 
 /// Bounds of the length of a password.
-const LENGTHS: std::ops::RangeInclusive<usize> = 4..=100;
+const LENGTHS: std::ops::RangeInclusive<i64> = 4..=100;
 
 /// How many passwords are made up before the rules count as impossible to meet.
 const MAX_ATTEMPTS: u32 = 1_000;
@@ -34,32 +35,17 @@ struct Charset {
 }
 
 impl PasswordPolicy {
-    fn parse(text: &str) -> Result<Self, String> {
-        let items = hcl::parse(text).map_err(|why| format!("unable to decode: {why}"))?;
-        let mut length = 0;
-        let mut charsets = Vec::new();
-        for item in items {
-            match (item.key.as_str(), item.labels.as_slice(), item.content) {
-                ("length", [], Content::Attribute(value)) => length = small(&value)?,
-                ("rule", [kind], Content::Block(members)) if kind == "charset" => {
-                    charsets.push(parse_charset(members)?)
-                }
-                (key, _, _) => return Err(format!("the fake Vault does not implement {key}")),
-            }
+    /// What the real server does not know in a policy it ignores, and so does this.
+    fn parse(text: &str) -> Result<Self, Unparsable> {
+        if text.trim_start().starts_with('{') {
+            return Err(Unparsable::NotImplemented("a password policy as JSON".into()));
         }
-        let listed = |why: String| Err(format!("1 error occurred:\n\t* {why}\n\n"));
-        if charsets.is_empty() {
-            return listed("no charset specified".to_owned());
-        }
-        if !LENGTHS.contains(&length) {
-            return listed(format!("length must be between {} and {}", LENGTHS.start(), LENGTHS.end()));
-        }
-        let needed: usize = charsets.iter().map(|charset| charset.min_chars).sum();
-        if needed > length {
-            return listed(format!(
-                "specified rules require at least {needed} characters but {length} is specified"
-            ));
-        }
+        let items = hcl::parse(text).map_err(|why| invalid(&format!("unable to decode: {why}")))?;
+        let length = whole(&items, "length", "failed to decode configuration")?;
+        let rules = items.into_iter().filter(|item| item.key == "rule");
+        let charsets = rules.map(parse_rule).collect::<Result<Vec<_>, _>>()?;
+        check(length, &charsets)?;
+        let length = usize::try_from(length).expect("it is within the bounds");
         Ok(Self { text: text.to_owned(), length, charsets })
     }
 
@@ -92,7 +78,9 @@ impl TryFrom<String> for PasswordPolicy {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text)
+        Self::parse(&text).map_err(|unparsable| match unparsable {
+            Unparsable::Malformed(why) | Unparsable::NotImplemented(why) => why,
+        })
     }
 }
 
@@ -102,23 +90,87 @@ impl From<PasswordPolicy> for String {
     }
 }
 
-fn parse_charset(members: Vec<Item>) -> Result<Charset, String> {
-    let mut charset = Charset { characters: Vec::new(), min_chars: 0 };
-    for member in members {
-        match (member.key.as_str(), member.content) {
-            ("charset", Content::Attribute(Value::String(text))) if text.is_ascii() => {
-                charset.characters = text.into_bytes();
-            }
-            ("min-chars", Content::Attribute(value)) => charset.min_chars = small(&value)?,
-            (key, _) => return Err(format!("the fake Vault does not implement {key} in a charset")),
+fn parse_rule(rule: Item) -> Result<Charset, Unparsable> {
+    let (kind, members) = match (rule.labels.as_slice(), rule.content) {
+        ([kind], Content::Block(members)) => (kind, members),
+        (_, Content::Attribute(_) | Content::Block(_)) => {
+            return Err(Unparsable::NotImplemented("a rule that is not a block with one name".into()));
         }
+    };
+    let unable = |why: &str| format!("unable to parse rules: unable to parse rule {kind}: {why}");
+    if kind != "charset" {
+        return Err(invalid(&unable(&format!("unrecognized rule type {kind}"))));
     }
-    if charset.characters.is_empty() { Err("charset cannot be empty".to_owned()) } else { Ok(charset) }
+    let min_chars = whole(&members, "min-chars", &unable("failed to parse charset restriction"))?;
+    let characters = match only(&members, "charset")? {
+        None => Vec::new(),
+        Some(Value::String(text)) if text.is_ascii() => text.as_bytes().to_vec(),
+        Some(other) => return Err(Unparsable::NotImplemented(format!("the charset {other}"))),
+    };
+    // A negative number demands nothing.
+    Ok(Charset { characters, min_chars: usize::try_from(min_chars).unwrap_or(0) })
 }
 
-fn small(value: &Value) -> Result<usize, String> {
-    let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
-    number.ok_or_else(|| format!("{value} is not a length"))
+/// The bounds of the real server, in its words.
+fn check(length: i64, charsets: &[Charset]) -> Result<(), Unparsable> {
+    let needed: usize = charsets.iter().map(|charset| charset.min_chars).sum();
+    let mut problems = Vec::new();
+    if length <= 0 {
+        problems.push("length must be > 0".to_owned());
+    } else if usize::try_from(length).is_ok_and(|length| needed > length) {
+        let why = format!("specified rules require at least {needed} characters but {length} is specified");
+        problems.push(why);
+    }
+    if charsets.iter().all(|charset| charset.characters.is_empty()) {
+        problems.push("no charset specified".to_owned());
+    }
+    if !problems.is_empty() {
+        return Err(invalid(&list(&problems)));
+    }
+    if !LENGTHS.contains(&length) {
+        let (least, most) = (LENGTHS.start(), LENGTHS.end());
+        let why = format!("passwords must be between {least} and {most} characters");
+        return Err(Unparsable::Malformed(list(&[why])));
+    }
+    Ok(())
+}
+
+/// The number of that name, or zero.
+fn whole(items: &[Item], name: &str, unable: &str) -> Result<i64, Unparsable> {
+    let kind = match only(items, name)? {
+        None => return Ok(0),
+        Some(Value::String(_)) => "string",
+        Some(Value::Bool(_)) => "bool",
+        Some(other) => {
+            let number = other.as_i64();
+            return number.ok_or_else(|| Unparsable::NotImplemented(format!("the {name} {other}")));
+        }
+    };
+    Err(invalid(&format!(
+        "{unable}: decoding failed due to the following error(s):\n\n\
+         '{name}' expected type 'int', got unconvertible type '{kind}'"
+    )))
+}
+
+/// The one attribute of that name. The real server reads its name in any case, and one that comes twice; this does not.
+fn only<'a>(items: &'a [Item], name: &str) -> Result<Option<&'a Value>, Unparsable> {
+    let found: Vec<_> = items.iter().filter(|item| item.key.eq_ignore_ascii_case(name)).collect();
+    match found.as_slice() {
+        [] => Ok(None),
+        [Item { key, content: Content::Attribute(value), .. }] if key == name => Ok(Some(value)),
+        [..] => Err(Unparsable::NotImplemented(format!("{name} in another form than as one attribute"))),
+    }
+}
+
+fn invalid(why: &str) -> Unparsable {
+    Unparsable::Malformed(list(&[format!("invalid password policy: {why}")]))
+}
+
+/// Errors as the real server lists them.
+fn list(errors: &[String]) -> String {
+    let head = if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) };
+    let lines: String = errors.iter().map(|error| format!("\t* {error}\n")).collect();
+    format!("{head} occurred:\n{lines}\n")
 }
 
 /// `sys/policies/password/<rest>`.
@@ -151,15 +203,21 @@ pub(super) fn handle(storage: &mut Storage, request: &Request, rest: &str) -> Ha
         }
         Operation::Update => {
             let text = Fields(&request.data).text("policy")?.filter(|text| !text.is_empty());
-            let refuse = |why: &str| Refusal::listed(StatusCode::BAD_REQUEST, why);
-            let text = text.ok_or_else(|| refuse("missing policy"))?;
-            let policy = PasswordPolicy::parse(&text);
-            let policy = policy.map_err(|why| refuse(&format!("invalid password policy: {why}")))?;
+            let text = text.ok_or_else(|| Refusal::listed(StatusCode::BAD_REQUEST, "missing policy"))?;
+            let policy = PasswordPolicy::parse(&text).map_err(|unparsable| match unparsable {
+                Unparsable::Malformed(why) => Refusal::invalid(why),
+                Unparsable::NotImplemented(what) => {
+                    Refusal::not_implemented(format_args!("{what} in a password policy"))
+                }
+            })?;
             storage.passwords.own().insert(rest.to_owned(), policy);
             Ok(Answer::done())
         }
+        Operation::Delete => {
+            storage.passwords.own().remove(rest);
+            Ok(Answer::done())
+        }
         Operation::List | Operation::Create => request.unsupported(),
-        Operation::Delete => request.not_implemented(),
     }
 }
 
@@ -205,19 +263,19 @@ mod tests {
     }
 
     #[test]
-    fn impossible_policies_are_refused_in_the_real_server_s_words() {
-        let charset = "rule \"charset\" { charset=\"abc\" min-chars=11 }";
-        let failures = ["nope", "length=20", &format!("length=10\n{charset}")];
-        let errors = failures.map(|text| PasswordPolicy::parse(text).err().unwrap_or_default());
-
-        assert_eq!(
-            errors,
-            [
-                "unable to decode: At 1:1: illegal char",
-                "1 error occurred:\n\t* no charset specified\n\n",
-                "1 error occurred:\n\t* specified rules require at least 11 characters but 10 is specified\n\n",
-            ]
-        );
-        assert!(PasswordPolicy::parse(&format!("length=3\n{charset}")).is_err());
+    fn what_only_the_real_server_knows_is_501() {
+        let (mut trial, root) = Trial::unsealed();
+        let charset = "rule \"charset\" { charset=\"abc\" }";
+        for policy in [
+            "{\"length\": 20}".to_owned(),
+            format!("Length=20\n{charset}"),
+            format!("length=20\nlength=21\n{charset}"),
+            format!("length=20.5\n{charset}"),
+            "length=20\nrule { charset=\"abc\" }".to_owned(),
+            "length=20\nrule \"charset\" { charset=\"äöü\" }".to_owned(),
+        ] {
+            let body = json!({ "policy": policy });
+            assert_eq!(trial.status("POST", PATH, &root, &body), 501, "{policy}");
+        }
     }
 }

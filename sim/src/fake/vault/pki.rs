@@ -28,7 +28,16 @@ const NO_AIA: &str = "This mount hasn't configured any authority information acc
 const ROOT_FIELDS: [&str; 6] = ["common_name", "issuer_name", "key_name", "key_type", "key_bits", "ttl"];
 
 /// What a root could be asked beyond that.
-const UNIMPLEMENTED_ROOT_FIELDS: [&str; 18] = [
+const UNIMPLEMENTED_ROOT_FIELDS: [&str; 27] = [
+    "ext_key_usage",
+    "ext_key_usage_oids",
+    "external_key_ref",
+    "key_ref",
+    "key_usage",
+    "not_before",
+    "postal_code",
+    "serial_number",
+    "street_address",
     "alt_names",
     "ip_sans",
     "uri_sans",

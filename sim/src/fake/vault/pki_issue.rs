@@ -46,7 +46,9 @@ pub(super) fn issue(
         "private_key_format",
         "exclude_cn_from_sans",
     ];
-    const UNIMPLEMENTED: [&str; 8] = [
+    const UNIMPLEMENTED: [&str; 10] = [
+        "key_type",
+        "key_bits",
         "other_sans",
         "not_after",
         "not_before",
@@ -333,7 +335,7 @@ pub(super) fn not_after(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::trial::{Trial, auth_role, pki_role, root_certificate, text};
+    use super::super::trial::{Trial, auth_role, component_pki_role, root_certificate, text};
     use super::*;
 
     pub(in super::super) const URI: &str = "spiffe://cluster.local/ns/team0/sa/app";
@@ -460,9 +462,7 @@ pub(super) mod tests {
         let config: Value = json!({"max_lease_ttl": 10 * 365 * 86_400});
         trial.must("POST", "sys/mounts/pki", &root, &json!({"type": "pki", "config": config}));
         trial.must("POST", "pki/root/generate/internal", &root, &root_certificate());
-        let role =
-            pki_role("component", &["broker.kubefox.internal"], 4 * 3_600, (true, true), "", &accessor);
-        trial.must("POST", "pki/roles/component", &root, &role);
+        trial.must("POST", "pki/roles/component", &root, &component_pki_role(&accessor));
         let policy = "path \"pki/+/component\" { capabilities = [\"update\"] }";
         trial.must("POST", "sys/policies/acl/component", &root, &json!({"policy": policy}));
         let role = auth_role(&["*"], &["team0"], "kubefox.kubefox", 120, "component");

@@ -83,6 +83,15 @@ impl Request {
         self.now.0.to_be_bytes()
     }
 
+    /// The parameter of a reading request that nobody here would look at; the version of a value is looked at.
+    pub(super) fn surplus_query(&self) -> Option<&str> {
+        let is_query = match self.operation {
+            Operation::Read | Operation::List | Operation::Delete => true,
+            Operation::Create | Operation::Update => false,
+        };
+        self.data.keys().map(String::as_str).find(|name| is_query && *name != "version")
+    }
+
     /// The refusal of an operation that the path of a handler does not have.
     pub(super) fn unsupported<T>(&self) -> Result<T, Refusal> {
         Err(Refusal::unsupported_operation())

@@ -119,6 +119,9 @@ fn dispatch(
     host: &mut Host<'_>,
     upgrading: u8,
 ) -> Handled {
+    if let Some(name) = request.surplus_query() {
+        return Err(Refusal::not_implemented(format_args!("the query {name} of {}", request.path)));
+    }
     let path = request.path.as_str();
     if let Some(rest) = path.strip_prefix("sys/") {
         return dispatch_sys(storage, request, rest, upgrading);

@@ -262,17 +262,20 @@ fn list_accessors(storage: &Storage) -> Handled {
 
 fn look_up_accessor(storage: &Storage, request: &Request) -> Handled {
     let accessor = named_accessor(request)?;
+    let warnings = Fields(&request.data).warn_unknown(&["accessor"], &[])?;
     let token = storage.tokens.find(&accessor).and_then(|id| storage.tokens.service.get(id));
     let Some(token) = token else {
         return Err(Refusal::listed(StatusCode::BAD_REQUEST, "invalid accessor"));
     };
-    Ok(Answer::data(token.describe(request.now, "")))
+    Ok(Answer::Data { data: token.describe(request.now, ""), warnings })
 }
 
 fn revoke_accessor(storage: &mut Storage, request: &Request) -> Handled {
     let accessor = named_accessor(request)?;
     let Some(id) = storage.tokens.find(&accessor).cloned() else {
-        return Ok(Answer::Done { warnings: vec!["No token found with this accessor".to_owned()] });
+        let mut warnings = vec!["No token found with this accessor".to_owned()];
+        warnings.extend(Fields(&request.data).warn_unknown(&["accessor"], &[])?);
+        return Ok(Answer::Done { warnings });
     };
     storage.tokens.own().revoke(&id);
     Ok(Answer::done())
@@ -285,8 +288,9 @@ fn named_accessor(request: &Request) -> Result<String, Refusal> {
 
 fn create(storage: &mut Storage, request: &Request, caller: &Caller, orphan: bool) -> Handled {
     const KNOWN: [&str; 4] = ["policies", "ttl", "no_default_policy", "display_name"];
-    const UNIMPLEMENTED: [&str; 9] = [
+    const UNIMPLEMENTED: [&str; 10] = [
         "id",
+        "lease",
         "period",
         "explicit_max_ttl",
         "num_uses",

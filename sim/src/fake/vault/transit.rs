@@ -132,7 +132,8 @@ fn delete(transit: &Transit, request: &Request, name: &str) -> Handled {
 
 /// Creating what exists changes nothing, whatever is asked for.
 fn create(transit: &mut Shared<Transit>, request: &Request, name: &str) -> Handled {
-    const UNIMPLEMENTED: [&str; 8] = [
+    const UNIMPLEMENTED: [&str; 9] = [
+        "external_key_ref",
         "derived",
         "exportable",
         "allow_plaintext_backup",
@@ -163,7 +164,9 @@ fn create(transit: &mut Shared<Transit>, request: &Request, name: &str) -> Handl
 
 /// Ed25519 over the input as it is, without a hash of our own.
 fn sign(transit: &Transit, request: &Request, name: &str) -> Handled {
-    const UNIMPLEMENTED: [&str; 8] = [
+    const UNIMPLEMENTED: [&str; 10] = [
+        "algorithm",
+        "urlalgorithm",
         "prehashed",
         "hash_algorithm",
         "marshaling_algorithm",

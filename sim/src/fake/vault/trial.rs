@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use data_encoding::BASE64URL_NOPAD;
 use http::Request;
+use kubefox_core::documents::setting::{Plan, wanted};
+use kubefox_core::names::{Accessor, Installation, Namespace, TrustDomain};
 use kubefox_core::time::Unix;
+use kubefox_core::vault::{PkiRole, Setting};
 use serde_json::{Value, json};
 
 use super::{Host, Vault};
@@ -167,7 +170,7 @@ pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// A role as the platform writes them.
+/// A role with batch tokens.
 pub(super) fn auth_role(
     names: &[&str],
     namespaces: &[&str],
@@ -182,32 +185,26 @@ pub(super) fn auth_role(
     })
 }
 
-/// A PKI role as the platform writes them, for the URI of the caller's account.
-pub(super) fn pki_role(
-    name: &str,
-    domains: &[&str],
-    max_ttl_s: u64,
-    flags: (bool, bool),
-    uri_suffix: &str,
-    accessor: &str,
-) -> Value {
-    let of = |key| format!("{{{{identity.entity.aliases.{accessor}.metadata.service_account_{key}}}}}");
-    let uri = format!("spiffe://cluster.local/ns/{}/sa/{}{uri_suffix}", of("namespace"), of("name"));
-    json!({
-        "allow_localhost": false, "allow_bare_domains": true, "allow_subdomains": false, "allow_glob_domains": false,
-        "allow_wildcard_certificates": false, "allow_any_name": false, "allow_ip_sans": false,
-        "enforce_hostnames": true, "require_cn": false, "use_csr_common_name": false, "use_csr_sans": false,
-        "key_type": "ec", "key_bits": 256, "key_usage": ["DigitalSignature"], "no_store": true,
-        "generate_lease": false, "issuer_ref": "root-1", "not_before_duration": 60, "organization": ["kubefox"],
-        "ou": [name], "allowed_domains": domains, "allowed_uri_sans_template": true, "allowed_uri_sans": [uri],
-        "max_ttl": max_ttl_s, "server_flag": flags.0, "client_flag": flags.1,
-    })
+/// What the product makes its settings from.
+pub(super) fn plan() -> Plan {
+    Plan {
+        installation: Installation::parse("kubefox").expect("a name"),
+        trust_domain: TrustDomain::parse("cluster.local").expect("a name"),
+        platform_namespace: Namespace::parse("kubefox").expect("a name"),
+        tenant_namespaces: vec![Namespace::parse("team0").expect("a name")],
+        kubernetes_host: "https://kubernetes.default.svc".to_owned(),
+        kubernetes_ca: "a certificate".to_owned(),
+    }
 }
 
-/// The root certificate as the platform asks for it.
+/// The PKI role of components, as the product writes it.
+pub(super) fn component_pki_role(accessor: &str) -> Value {
+    let accessor = Accessor::parse(accessor).expect("an accessor");
+    wanted(&Setting::PkiRole(PkiRole::Component), &plan(), &accessor).body
+}
+
+/// The root certificate as the product asks for it.
 pub(super) fn root_certificate() -> Value {
-    json!({
-        "common_name": "kubefox root", "issuer_name": "root-1", "key_name": "root-1", "key_type": "ec",
-        "key_bits": 256, "ttl": 10 * 365 * 86_400 - 3_600,
-    })
+    let accessor = Accessor::parse("unknown").expect("it is a part of no certificate");
+    wanted(&Setting::RootCertificate, &plan(), &accessor).body
 }

@@ -2,16 +2,17 @@
 
 mod controller;
 mod life;
-mod manifests;
 mod strictness;
 mod tokens;
 
 use http::{Method, header};
+use kubefox_core::names::{Identity, Namespace, ServiceAccount};
 use kubefox_core::time::Unix;
 use serde_json::{Value, json};
 
 use super::Kubernetes;
 use super::token::ISSUER;
+use crate::manifest::{self, BoundTo, Object};
 
 /// 2026-11-23T20:20:34Z.
 const NOON: Unix = Unix(1_795_465_234);
@@ -32,14 +33,17 @@ impl Cluster {
         Self { server: Kubernetes::new(7), now: NOON }
     }
 
-    /// With the platform's accounts, roles and policy, and a pod of each account.
+    /// With the platform as `deploy/` lays it out, and the pods of the controller, of NATS and of two components.
     fn platform() -> Self {
         let mut cluster = Self::empty();
-        for (path, object) in manifests::platform() {
-            let (code, answer) = cluster.admin("POST", path, &object);
-            assert_eq!(code, 201, "{path}: {answer}");
+        let objects = manifest::PLATFORM.into_iter().flat_map(|yaml| manifest::objects(yaml).expect("YAML"));
+        for Object { collection, title, body } in objects {
+            let (code, answer) = cluster.admin("POST", &collection, &body);
+            assert_eq!(code, 201, "{title}: {answer}");
         }
-        for (namespace, account) in manifests::ACCOUNTS {
+        for (namespace, account) in
+            [("kubefox", "kubefox"), ("kubefox", "nats"), ("team0", "component-a"), ("team0", "component-b")]
+        {
             cluster.pod(namespace, account, &format!("{account}-0"));
         }
         cluster
@@ -73,27 +77,19 @@ impl Cluster {
     }
 
     fn pod(&mut self, namespace: &str, account: &str, name: &str) -> String {
-        let pod = json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": namespace },
-            "spec": { "serviceAccountName": account, "containers": [{ "name": "c", "image": "none" }] },
-        });
-        let (code, answer) = self.admin("POST", &format!("/api/v1/namespaces/{namespace}/pods"), &pod);
+        let pod = manifest::pod(&identity(namespace, account), name);
+        let (code, answer) = self.admin("POST", &pod.collection, &pod.body);
         assert_eq!(code, 201, "{answer}");
         text(&answer["metadata"]["uid"])
     }
 
     /// A token for `audience`, bound to `pod` of `account` as the kubelet does it.
     fn token(&mut self, namespace: &str, account: &str, audience: &str) -> String {
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{account}-0");
-        let (_, pod) = self.admin("GET", &path, &Value::Null);
-        let request = token_request(&json!({
-            "audiences": [audience], "expirationSeconds": 600,
-            "boundObjectRef": {
-                "kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"],
-            },
-        }));
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-        let (code, answer) = self.admin("POST", &path, &request);
+        let name = format!("{account}-0");
+        let uid = self.server.pod_uid(namespace, &name).expect("it was made").to_owned();
+        let bound_to = BoundTo { name: &name, uid: &uid };
+        let request = manifest::token_request(&identity(namespace, account), audience, Some(bound_to));
+        let (code, answer) = self.admin("POST", &request.collection, &request.body);
         assert_eq!(code, 201, "{answer}");
         text(&answer["status"]["token"])
     }
@@ -109,6 +105,19 @@ impl Cluster {
         assert_eq!(code, 201, "{answer}");
         answer["status"].clone()
     }
+}
+
+fn identity(namespace: &str, service_account: &str) -> Identity {
+    let namespace = Namespace::parse(namespace).expect("a name");
+    let service_account = ServiceAccount::parse(service_account).expect("a name");
+    Identity { namespace, service_account }
+}
+
+/// The platform's admission policy.
+fn policy() -> Object {
+    let objects = manifest::PLATFORM.into_iter().flat_map(|yaml| manifest::objects(yaml).expect("YAML"));
+    let mut policies = objects.filter(|object| object.body["kind"] == "ValidatingAdmissionPolicy");
+    policies.next().expect("the platform has one")
 }
 
 fn token_request(spec: &Value) -> Value {

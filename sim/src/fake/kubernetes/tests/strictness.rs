@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CONFIG_MAPS, Cluster, NOON, PODS, SECRETS, config_map, manifests, text};
+use super::{CONFIG_MAPS, Cluster, NOON, PODS, SECRETS, config_map, policy, text};
 
 #[test]
 fn nobody_sees_the_version_and_nothing_else() {
@@ -57,15 +57,15 @@ fn what_is_not_implemented_says_so_and_names_the_request() {
 #[test]
 fn only_the_one_policy_is_understood() {
     let mut cluster = Cluster::empty();
-    let mut other_name = manifests::policy();
+    let mut other_name = policy().body;
     other_name["metadata"]["name"] = json!("another");
-    let mut other_text = manifests::policy();
+    let mut other_text = policy().body;
     other_text["spec"]["validations"][0]["expression"] = json!("true");
-    let mut other_scope = manifests::policy();
+    let mut other_scope = policy().body;
     other_scope["spec"]["matchConstraints"]["resourceRules"][0]["operations"] = json!(["*"]);
 
-    let codes = [other_name, other_text, other_scope, manifests::policy()]
-        .map(|policy| cluster.admin("POST", manifests::POLICIES, &policy).0);
+    let codes = [other_name, other_text, other_scope, policy().body]
+        .map(|body| cluster.admin("POST", &policy().collection, &body).0);
 
     assert_eq!(codes, [501, 501, 501, 201]);
 }
@@ -74,11 +74,11 @@ fn only_the_one_policy_is_understood() {
 fn a_policy_without_a_reason_answers_422_and_without_a_binding_nothing() {
     let mut cluster = Cluster::platform();
     let token = cluster.controller_token();
-    let path = format!("{}/kubefox-controller-creates", manifests::POLICIES);
-    let mut unreasoned = manifests::policy();
+    let path = format!("{}/kubefox-controller-creates", policy().collection);
+    let mut unreasoned = policy().body;
     unreasoned["spec"]["validations"][0].as_object_mut().expect("a validation").remove("reason");
     cluster.admin("DELETE", &path, &Value::Null);
-    cluster.admin("POST", manifests::POLICIES, &unreasoned);
+    cluster.admin("POST", &policy().collection, &unreasoned);
     let other = config_map("other", &json!({}));
 
     let (unprocessable, answer) = cluster.call(&token, "POST", CONFIG_MAPS, &other);

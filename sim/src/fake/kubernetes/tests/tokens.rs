@@ -16,10 +16,10 @@ const ACCOUNTS: &str = "/api/v1/namespaces/team0/serviceaccounts";
 #[test]
 fn a_token_verifies_with_the_published_keys_and_says_what_a_bound_token_says() {
     let mut cluster = Cluster::platform();
-    let (_, pod) = cluster.admin("GET", "/api/v1/namespaces/team0/pods/app-0", &Value::Null);
-    let (_, account) = cluster.admin("GET", &format!("{ACCOUNTS}/app"), &Value::Null);
+    let (_, pod) = cluster.admin("GET", "/api/v1/namespaces/team0/pods/component-a-0", &Value::Null);
+    let (_, account) = cluster.admin("GET", &format!("{ACCOUNTS}/component-a"), &Value::Null);
 
-    let token = cluster.token("team0", "app", AUDIENCE);
+    let token = cluster.token("team0", "component-a", AUDIENCE);
 
     let (_, keys) = cluster.admin("GET", "/openid/v1/jwks", &Value::Null);
     let (header, mut claims) = verified(&token, &keys["keys"][0]);
@@ -30,11 +30,11 @@ fn a_token_verifies_with_the_published_keys_and_says_what_a_bound_token_says() {
         claims,
         json!({
             "aud": [AUDIENCE], "exp": NOON.0 + 600, "iat": NOON.0, "nbf": NOON.0, "iss": ISSUER,
-            "sub": "system:serviceaccount:team0:app",
+            "sub": "system:serviceaccount:team0:component-a",
             "kubernetes.io": {
                 "namespace": "team0",
-                "pod": { "name": "app-0", "uid": pod["metadata"]["uid"] },
-                "serviceaccount": { "name": "app", "uid": account["metadata"]["uid"] },
+                "pod": { "name": "component-a-0", "uid": pod["metadata"]["uid"] },
+                "serviceaccount": { "name": "component-a", "uid": account["metadata"]["uid"] },
             },
         })
     );
@@ -43,9 +43,9 @@ fn a_token_verifies_with_the_published_keys_and_says_what_a_bound_token_says() {
 #[test]
 fn a_review_says_whose_token_it_is_and_for_which_of_the_audiences() {
     let mut cluster = Cluster::platform();
-    let (_, pod) = cluster.admin("GET", "/api/v1/namespaces/team0/pods/app-0", &Value::Null);
-    let (_, account) = cluster.admin("GET", &format!("{ACCOUNTS}/app"), &Value::Null);
-    let token = cluster.token("team0", "app", AUDIENCE);
+    let (_, pod) = cluster.admin("GET", "/api/v1/namespaces/team0/pods/component-a-0", &Value::Null);
+    let (_, account) = cluster.admin("GET", &format!("{ACCOUNTS}/component-a"), &Value::Null);
+    let token = cluster.token("team0", "component-a", AUDIENCE);
     let jti = payload(&token)["jti"].clone();
     let review = json!({ "spec": { "token": token, "audiences": ["another", AUDIENCE] } });
 
@@ -58,12 +58,12 @@ fn a_review_says_whose_token_it_is_and_for_which_of_the_audiences() {
             "authenticated": true,
             "audiences": [AUDIENCE],
             "user": {
-                "username": "system:serviceaccount:team0:app",
+                "username": "system:serviceaccount:team0:component-a",
                 "uid": account["metadata"]["uid"],
                 "groups": ["system:serviceaccounts", "system:serviceaccounts:team0", "system:authenticated"],
                 "extra": {
                     "authentication.kubernetes.io/credential-id": [format!("JTI={}", text(&jti))],
-                    "authentication.kubernetes.io/pod-name": ["app-0"],
+                    "authentication.kubernetes.io/pod-name": ["component-a-0"],
                     "authentication.kubernetes.io/pod-uid": [pod["metadata"]["uid"]],
                 },
             },
@@ -92,7 +92,7 @@ fn a_token_for_another_audience_is_refused_in_reviews_and_at_the_api() {
 #[test]
 fn forged_tokens_are_refused() {
     let mut cluster = Cluster::platform();
-    let token = cluster.token("team0", "app", AUDIENCE);
+    let token = cluster.token("team0", "component-a", AUDIENCE);
     let mut claims = payload(&token);
     let parts: Vec<&str> = token.split('.').collect();
     let [header, _, signature] = parts.as_slice() else { panic!("a token has three parts") };
@@ -102,8 +102,8 @@ fn forged_tokens_are_refused() {
     claims["iss"] = json!("https://elsewhere");
     let other_issuer = format!("{header}.{}.{signature}", encoded(&claims));
     let mut other_cluster = Cluster { server: Kubernetes::new(8), ..Cluster::platform() };
-    create_app(&mut other_cluster);
-    let foreign = other_cluster.token("team0", "app", AUDIENCE);
+    create_component(&mut other_cluster);
+    let foreign = other_cluster.token("team0", "component-a", AUDIENCE);
 
     let said: Vec<Value> = [&tampered, &unsigned, &other_issuer, &foreign, "junk"]
         .into_iter()
@@ -127,7 +127,7 @@ fn forged_tokens_are_refused() {
 #[test]
 fn a_token_lives_from_its_first_to_its_last_second_and_a_minute_of_leeway() {
     let mut cluster = Cluster::platform();
-    let token = cluster.token("team0", "app", AUDIENCE);
+    let token = cluster.token("team0", "component-a", AUDIENCE);
     let mut error_at = |seconds: u64| {
         cluster.now = Unix(seconds);
         cluster.review(&token, AUDIENCE)["error"].clone()
@@ -164,8 +164,8 @@ fn a_token_dies_with_its_pod_and_the_next_pod_does_not_revive_it() {
 #[test]
 fn a_terminating_pod_keeps_its_token_for_a_minute() {
     let mut cluster = Cluster::platform();
-    let token = cluster.token("team0", "app", AUDIENCE);
-    let pod = "/api/v1/namespaces/team0/pods/app-0";
+    let token = cluster.token("team0", "component-a", AUDIENCE);
+    let pod = "/api/v1/namespaces/team0/pods/component-a-0";
     let finalizer = json!({ "metadata": { "finalizers": ["kubefox.io/test"] } });
     let admin = cluster.server.admin_token().to_owned();
     let (held, _) = cluster.send(&admin, "PATCH", pod, "application/merge-patch+json", &finalizer);
@@ -184,16 +184,16 @@ fn a_terminating_pod_keeps_its_token_for_a_minute() {
 #[test]
 fn a_recreated_service_account_is_another_account() {
     let mut cluster = Cluster::platform();
-    let token = cluster.token("team0", "app", AUDIENCE);
-    let path = format!("{ACCOUNTS}/app");
+    let token = cluster.token("team0", "component-a", AUDIENCE);
+    let path = format!("{ACCOUNTS}/component-a");
     let (_, old) = cluster.admin("DELETE", &path, &Value::Null);
 
     let gone = cluster.review(&token, AUDIENCE);
-    let (_, new) = cluster.admin("POST", ACCOUNTS, &json!({ "metadata": { "name": "app" } }));
+    let (_, new) = cluster.admin("POST", ACCOUNTS, &json!({ "metadata": { "name": "component-a" } }));
     let recreated = cluster.review(&token, AUDIENCE);
 
     let (old, new) = (text(&old["metadata"]["uid"]), text(&new["metadata"]["uid"]));
-    assert_eq!(gone["error"], "[invalid bearer token, serviceaccounts \"app\" not found]");
+    assert_eq!(gone["error"], "[invalid bearer token, serviceaccounts \"component-a\" not found]");
     assert_eq!(
         recreated["error"],
         format!("[invalid bearer token, service account UID ({new}) does not match claim ({old})]")
@@ -203,7 +203,7 @@ fn a_recreated_service_account_is_another_account() {
 #[test]
 fn a_token_request_must_name_a_decent_lifetime_and_the_right_pod() {
     let mut cluster = Cluster::platform();
-    let path = format!("{ACCOUNTS}/app/token");
+    let path = format!("{ACCOUNTS}/component-a/token");
     let mut said = |spec: Value| {
         let (code, answer) = cluster.admin("POST", &path, &token_request(&spec));
         (code, text(&answer["message"]))
@@ -215,9 +215,9 @@ fn a_token_request_must_name_a_decent_lifetime_and_the_right_pod() {
 
     let short = said(json!({ "expirationSeconds": 599 }));
     let long = said(json!({ "expirationSeconds": 4_294_967_297_u64 }));
-    let stale = said(bound("app-0", "none"));
-    let absent = said(bound("app-1", ""));
-    let of_another = said(bound("nats-0", ""));
+    let stale = said(bound("component-a-0", "none"));
+    let absent = said(bound("component-a-1", ""));
+    let of_another = said(bound("component-b-0", ""));
     let extended = said(json!({ "expirationSeconds": 3607 }));
 
     let lifetime =
@@ -227,12 +227,11 @@ fn a_token_request_must_name_a_decent_lifetime_and_the_right_pod() {
         long,
         (422, format!("{lifetime}4294967297: may not specify a duration larger than 2^32 seconds"))
     );
-    let words = "Operation cannot be fulfilled on Pod \"app-0\": the UID in the bound object reference (none) \
+    let words = "Operation cannot be fulfilled on Pod \"component-a-0\": the UID in the bound object reference (none) \
                  does not match the UID in record. The object might have been deleted and then recreated";
     assert_eq!(stale, (409, words.to_owned()));
-    assert_eq!(absent, (404, "pods \"app-1\" not found".to_owned()));
-    let words =
-        "cannot bind token for serviceaccount \"app\" to pod running with different serviceaccount name.";
+    assert_eq!(absent, (404, "pods \"component-a-1\" not found".to_owned()));
+    let words = "cannot bind token for serviceaccount \"component-a\" to pod running with different serviceaccount name.";
     assert_eq!(of_another, (400, words.to_owned()));
     assert_eq!(extended.0, 501);
 }
@@ -240,10 +239,10 @@ fn a_token_request_must_name_a_decent_lifetime_and_the_right_pod() {
 #[test]
 fn vault_reviews_with_the_rights_of_its_reviewer() {
     let mut cluster = Cluster::platform();
-    let (_, account) = cluster.admin("GET", &format!("{ACCOUNTS}/app"), &Value::Null);
+    let (_, account) = cluster.admin("GET", &format!("{ACCOUNTS}/component-a"), &Value::Null);
     let reviewer = cluster.controller_token();
     let powerless = cluster.token("kubefox", "nats", ISSUER);
-    let token = cluster.token("team0", "app", AUDIENCE);
+    let token = cluster.token("team0", "component-a", AUDIENCE);
     let audiences = [AUDIENCE.to_owned()];
 
     let reviewed = cluster.server.review(NOON, &reviewer, &token, &audiences);
@@ -255,7 +254,7 @@ fn vault_reviews_with_the_rights_of_its_reviewer() {
     assert_eq!(
         reviewed,
         Review::Authenticated {
-            username: "system:serviceaccount:team0:app".to_owned(),
+            username: "system:serviceaccount:team0:component-a".to_owned(),
             uid: text(&account["metadata"]["uid"]),
             audiences: audiences.to_vec(),
         }
@@ -266,12 +265,12 @@ fn vault_reviews_with_the_rights_of_its_reviewer() {
     assert_eq!([by_powerless, by_nobody, by_the_dead], [const { Review::Unavailable }; 3]);
 }
 
-/// Just enough of another cluster for a token of `team0/app`.
-fn create_app(cluster: &mut Cluster) {
+/// Just enough of another cluster for a token of `team0/component-a`.
+fn create_component(cluster: &mut Cluster) {
     let name = |name: &str| json!({ "metadata": { "name": name } });
     cluster.admin("POST", "/api/v1/namespaces", &name("team0"));
-    cluster.admin("POST", ACCOUNTS, &name("app"));
-    cluster.pod("team0", "app", "app-0");
+    cluster.admin("POST", ACCOUNTS, &name("component-a"));
+    cluster.pod("team0", "component-a", "component-a-0");
 }
 
 /// Header and claims of a token whose signature the published key verifies.
