@@ -1,5 +1,8 @@
 //! The platform for a program that asks it as its callers do, to measure it: real servers, and a controller that serves.
 
+pub mod audit;
+pub mod caller;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
