@@ -189,7 +189,7 @@ impl<M: Machine, W: World<M>> History<M, W> {
                 let outcome = self.world.other(&flight.call, detail, self.now);
                 let outcome = outcome.unwrap_or(Outcome::Unknown(Lost::Garbled));
                 let done = (0..self.next_id).rev().map(CallId).find(|id| !self.in_flight.contains_key(id));
-                let id = done.filter(|_| detail % 2 == 0).unwrap_or(CallId(u64::MAX));
+                let id = done.filter(|_| detail.is_multiple_of(2)).unwrap_or(CallId(u64::MAX));
                 self.machine.handle_event(self.now, Event::Done { id, outcome }, &mut self.out);
                 let effects = self.out.take();
                 let is_notice = |effect: &Effect<M>| matches!(effect, Effect::Notice(_));

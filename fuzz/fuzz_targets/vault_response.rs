@@ -44,12 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
         Outcome::Refused(_) => assert!((300..600).contains(&status), "a success refuses nothing"),
         Outcome::Unknown(_) => {}
     }
-    let fills = match &outcome {
-        Outcome::Ok(Reply::LoggedIn(_) | Reply::Password) => true,
-        // One that was asked for with a request is on a key that is elsewhere.
-        Outcome::Ok(Reply::Certificate(_)) => matches!(call, Call::Issue { .. }),
-        _ => false,
-    };
+    let fills = matches!(&outcome, Outcome::Ok(reply) if fills(call, reply));
     assert_eq!(slots.expose(INTO).is_ok(), fills, "{call:?} is {outcome:?}");
     for name in INITIAL {
         assert_eq!(slots.expose(name).is_ok(), outcome == Outcome::Ok(Reply::Initialized));
@@ -57,6 +52,33 @@ fuzz_target!(|bytes: &[u8]| {
     // What it says depends on nothing but the response.
     assert_eq!(decode(call, response(), &mut slots), outcome);
 });
+
+/// Whether a secret came with it, other than those of the initialization.
+fn fills(call: &Call, reply: &Reply) -> bool {
+    match reply {
+        Reply::LoggedIn(_) | Reply::Password => true,
+        // One that was asked for with a request is on a key that is elsewhere.
+        Reply::Certificate(_) => matches!(call, Call::Issue { .. }),
+        Reply::SealStatus(_)
+        | Reply::InitStatus(_)
+        | Reply::Health(_)
+        | Reply::Initialized
+        | Reply::AlreadyInitialized
+        | Reply::HalfInitialized
+        | Reply::Unsealed
+        | Reply::WrongKey
+        | Reply::Token(_)
+        | Reply::NoToken
+        | Reply::Revoked
+        | Reply::Accessors(_)
+        | Reply::Setting(_)
+        | Reply::Written
+        | Reply::Jwt(_)
+        | Reply::Account { .. }
+        | Reply::Generation(_)
+        | Reply::Signature(_) => false,
+    }
+}
 
 /// The rows of the adapter's table in which a status beside 200 and 204 is a reply.
 fn may_be_ok(call: &Call, reply: &Reply, status: u16) -> bool {

@@ -232,7 +232,9 @@ fn is_answered(which: usize, response: BootstrapResponse) -> Option<(Reply, Keyr
             None
         }
         Outcome::Ok(reply) => Some((reply, slots)),
-        other => panic!("a response is an answer or garbled: {other:?}"),
+        other @ (Outcome::Refused(_) | Outcome::Unknown(_)) => {
+            panic!("a response is an answer or garbled: {other:?}")
+        }
     }
 }
 

@@ -10,13 +10,13 @@ use kubefox_io::exchange::BootstrapRequest;
 use kubefox_io::shell::bootstrap_server::MESSAGE_BYTES_MAX;
 use kubefox_io::token::TOKEN_BYTES_MAX;
 use kubefox_proto::bootstrap::v1::{ComponentBootstrapRequest, NatsBootstrapRequest, SignNonceRequest};
+use kubefox_sim::up::stand::caller::NONCE;
 use serde_json::json;
 use tonic::Code;
 
-use crate::caller::{Platform, Refused};
+use crate::caller::{Platform, Refused, refused};
 use crate::run::{finish, kubefox, text};
 
-const NONCE: &str = "abcDEF012345-_x";
 /// Gives the program after it a full or a read-only volume at `$0`.
 const FULL: &str = r#"mount -t tmpfs -o size=4k none "$0" && exec "$@""#;
 const READ_ONLY: &str = r#"mount -t tmpfs -o ro none "$0" && exec "$@""#;
@@ -47,7 +47,7 @@ fn tell(flags: &[&str]) {
 
 async fn requests(platform: &Platform) {
     let pod = platform.caller("component-a");
-    let good = pod.token();
+    let good = pod.token.clone();
     let mounted = |path: &str| {
         std::fs::read_to_string(platform.directory.join("pods").join(path)).expect("it is mounted")
     };
@@ -106,14 +106,11 @@ async fn requests(platform: &Platform) {
         ),
     ];
     for (case, request, code, reason) in cases {
-        assert_eq!(pod.refused(request).await, Refused { code, reason: reason.to_owned() }, "{case}");
+        assert_eq!(refused(&pod, request).await, Refused { code, reason: reason.to_owned() }, "{case}");
     }
-    pod.bootstrap().await;
-    assert_eq!(
-        pod.sign(NONCE).await,
-        pod.sign(NONCE).await,
-        "a nonce may be shown twice; NATS takes it once"
-    );
+    pod.bootstrap().await.expect("its documents are its own");
+    let sign = async || pod.sign(NONCE).await.expect("its key is its own");
+    assert_eq!(sign().await, sign().await, "a nonce may be shown twice; NATS takes it once");
 }
 
 /// It stops by name, with the remedy as its last words.
@@ -121,10 +118,9 @@ fn a_broker_on(volume: &str, platform: &Platform) {
     let shared = tempfile::tempdir().expect("a temporary directory");
     let last_words = platform.directory.join("logs/broker-on-a-bad-volume");
     let pods = platform.directory.join("pods/component-a");
-    let (host, port) = &platform.controller;
     let mut broker = kubefox();
     broker.args(["broker", "--listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0"]);
-    broker.args(["--controller-address", &format!("{host}:{port}"), "--nats-address", &platform.nats]);
+    broker.args(["--controller-address", &platform.controller.to_string(), "--nats-address", &platform.nats]);
     broker.arg("--service-account-dir").arg(pods.join("tokens")).arg("--trust-dir").arg(pods.join("trust"));
     broker.arg("--shared-dir").arg(shared.path()).arg("--termination-log").arg(&last_words);
 

@@ -1,19 +1,16 @@
 //! Somebody who holds a component's mounts, as a pod does or whoever stole them, on a platform that is up.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kubefox_core::documents::certificate::{service_dns_name, uri};
-use kubefox_core::documents::setting::platform_identity;
-use kubefox_core::names::{Namespace, Pem, TrustDomain};
-use kubefox_core::vault::{AuthRole, PkiRole};
-use kubefox_io::exchange::{BootstrapRequest, BootstrapResponse, Presentation};
-use kubefox_io::shell::bootstrap_client::{BootstrapClient, Controller};
+use kubefox_core::names::Pem;
+use kubefox_io::exchange::{BootstrapRequest, Presentation};
 use kubefox_io::shell::connector::Target;
 use kubefox_io::shell::host::Real;
 use kubefox_io::shell::http::Http;
-use kubefox_io::shell::tls::Expected;
-use kubefox_proto::bootstrap::v1::{ComponentBootstrapRequest, ComponentBootstrapResponse, SignNonceRequest};
+use kubefox_proto::bootstrap::v1::ComponentBootstrapResponse;
+use kubefox_sim::up::stand::caller::Caller;
 use serde_json::{Value, json};
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -26,15 +23,8 @@ pub(crate) struct Platform {
     pub(crate) directory: PathBuf,
     pub(crate) nats: String,
     pub(crate) vault: Http,
-    pub(crate) controller: (String, u16),
+    pub(crate) controller: SocketAddr,
     running: Running,
-}
-
-/// A component as its pod would be it.
-pub(crate) struct Caller {
-    directory: PathBuf,
-    client: BootstrapClient,
-    pub(crate) ca: Pem,
 }
 
 impl Platform {
@@ -62,13 +52,12 @@ impl Platform {
         }
     }
 
+    /// That component as its pod would be it, with what is mounted now.
     pub(crate) fn caller(&self, component: &str) -> Caller {
-        let (host, port) = self.controller.clone();
-        let expected = expected(PkiRole::Controller, AuthRole::Controller);
-        let client = BootstrapClient::new(Arc::new(Real), Controller { host, port, expected });
-        let directory = self.directory.join("pods").join(component);
-        let ca = std::fs::read_to_string(directory.join("trust/ca.crt")).expect("it is mounted");
-        Caller { directory, client, ca: Pem::parse(&ca).expect("PEM") }
+        let pod = self.directory.join("pods").join(component);
+        let mounted = |path: &str| std::fs::read_to_string(pod.join(path)).expect("it is mounted");
+        let ca = Pem::parse(&mounted("trust/ca.crt")).expect("PEM");
+        Caller::new(self.controller, ca, mounted("tokens/kubefox"))
     }
 
     /// Asks Vault itself, as whoever reaches its port can.
@@ -93,41 +82,6 @@ impl Platform {
     }
 }
 
-impl Caller {
-    pub(crate) fn token(&self) -> String {
-        std::fs::read_to_string(self.directory.join("tokens/kubefox")).expect("it is mounted")
-    }
-
-    pub(crate) async fn bootstrap(&self) -> ComponentBootstrapResponse {
-        let request = BootstrapRequest::Component(ComponentBootstrapRequest {
-            token: self.token(),
-            csr: String::new(),
-            runtime_csr: String::new(),
-        });
-        match self.client.carry(&self.ca, request).await {
-            Ok(Ok(BootstrapResponse::Component(documents))) => documents,
-            Ok(Ok(BootstrapResponse::Nats(_) | BootstrapResponse::SignNonce(_))) => {
-                panic!("another question was answered")
-            }
-            Ok(Err(status)) => panic!("a component may have this: {status}"),
-            Err(lost) => panic!("the controller gave no answer: {lost:?}"),
-        }
-    }
-
-    /// What Vault signs with this component's own key.
-    pub(crate) async fn sign(&self, nonce: &str) -> Vec<u8> {
-        let request = SignNonceRequest { token: self.token(), nonce: nonce.to_owned() };
-        match self.client.carry(&self.ca, BootstrapRequest::SignNonce(request)).await {
-            Ok(Ok(BootstrapResponse::SignNonce(signed))) => signed.signature,
-            Ok(Ok(BootstrapResponse::Nats(_) | BootstrapResponse::Component(_))) => {
-                panic!("another question was answered")
-            }
-            Ok(Err(status)) => panic!("a component may have this: {status}"),
-            Err(lost) => panic!("the controller gave no answer: {lost:?}"),
-        }
-    }
-}
-
 /// How the controller says no.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
@@ -136,39 +90,26 @@ pub(crate) struct Refused {
     pub(crate) reason: String,
 }
 
-impl Caller {
-    /// Asks for something with any token, which it is not to get.
-    pub(crate) async fn refused(&self, request: BootstrapRequest) -> Refused {
-        let status = match self.client.carry(&self.ca, request).await {
-            Ok(Err(status)) => status,
-            Ok(Ok(_)) => panic!("it was given out"),
-            Err(lost) => panic!("the controller gave no answer: {lost:?}"),
-        };
-        assert!(status.message().len() > 20, "a sentence for a person: {status}");
-        let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-        Refused { code: status.code(), reason }
-    }
-}
-
-/// Who one of the platform's servers must be.
-pub(crate) fn expected(role: PkiRole, account: AuthRole) -> Expected {
-    let namespace = Namespace::parse("kubefox").expect("a name");
-    let domain = TrustDomain::parse("cluster.local").expect("a name");
-    let identity = platform_identity(account, &namespace).expect("it has an account");
-    let dns = service_dns_name(role, &namespace).expect("it has a name");
-    Expected { dns, spiffe: uri(role, &identity, &domain) }
+/// Asks for something that the one who asks is not to get.
+pub(crate) async fn refused(caller: &Caller, request: BootstrapRequest) -> Refused {
+    let status = match caller.ask(request).await {
+        Ok(Err(status)) => status,
+        Ok(Ok(_)) => panic!("it was given out"),
+        Err(lost) => panic!("the controller gave no answer: {lost:?}"),
+    };
+    assert!(status.message().len() > 20, "a sentence for a person: {status}");
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    Refused { code: status.code(), reason }
 }
 
 /// The newest one in its log.
-fn controller_address(directory: &Path) -> (String, u16) {
+fn controller_address(directory: &Path) -> SocketAddr {
     let log = std::fs::read_to_string(directory.join("logs/controller.log")).expect("it logs");
     let lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let facts = lines.filter(|line| line["message"] == "Serving").find_map(|line| {
         serde_json::from_str::<Value>(line["facts"].as_str()?).ok()?["address"].as_str().map(str::to_owned)
     });
-    let address = facts.expect("it serves");
-    let (host, port) = address.rsplit_once(':').expect("an address has a port");
-    (host.to_owned(), port.parse().expect("a port"))
+    facts.expect("it serves").parse().expect("an address and a port")
 }
 
 /// What a client of NATS shows.

@@ -1,7 +1,8 @@
 //! No secret is written where it does not belong: logs, state and what `up` prints are searched.
 //!
-//! The embedded Vault marks all that it mints; what others make (tokens of the cluster, the seal key) is read from where
-//! it belongs. Each is searched for raw, in hexadecimal and in the alignments of base64.
+//! The embedded Vault marks all that it mints, the cluster's tokens have a header that nothing else has, and the seal key is
+//! read from where it belongs. The mark and the seal key are searched for raw, in hexadecimal and in the alignments of
+//! base64.
 
 use std::path::{Path, PathBuf};
 

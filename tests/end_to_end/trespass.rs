@@ -6,9 +6,10 @@
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use kubefox_core::vault::{AuthRole, PkiRole};
 use kubefox_proto::bootstrap::v1::ComponentBootstrapResponse;
+use kubefox_sim::up::stand::caller::{Caller, NONCE, expected};
 use serde_json::{Value, json};
 
-use crate::caller::{Caller, Platform, expected, presentation};
+use crate::caller::{Platform, presentation};
 use crate::connection::{Connection, Server};
 
 /// A user's JWT lasts an hour, a tenth more or less.
@@ -36,7 +37,7 @@ fn tell(flags: &[&str]) {
         claims_an_hour_and_no_rights(&alice);
         nobody_connects_as_another(&alice, &bob).await;
         nobody_speaks_or_listens_for_another(&alice, &bob).await;
-        nobody_signs_with_the_key_of_another(&platform, &alice.caller.token()).await;
+        nobody_signs_with_the_key_of_another(&platform, &alice.caller.token).await;
     });
     platform.interrupt();
 }
@@ -60,14 +61,14 @@ async fn nobody_connects_as_another(alice: &Holder, bob: &Holder) {
     let mut earlier = None;
     let mut connection = alice
         .connect(Some(own), async |nonce| {
-            earlier = Some(alice.caller.sign(&nonce).await);
+            earlier = Some(alice.sign(&nonce).await);
             earlier.clone()
         })
         .await;
     assert_eq!(connection.hear().await, [""; 0], "as itself");
     let earlier = earlier.expect("the nonce was signed");
 
-    let sign = async |nonce: String| Some(alice.caller.sign(&nonce).await);
+    let sign = async |nonce: String| Some(alice.sign(&nonce).await);
     let refused = [
         ("another's JWT", alice.connect(Some(others), sign).await),
         ("no JWT", alice.connect(None, sign).await),
@@ -132,7 +133,7 @@ async fn nobody_signs_with_the_key_of_another(platform: &Platform, token: &str) 
         "account.system",
         "operator",
     ];
-    let body = json!({"input": BASE64.encode(b"abcDEF012345-_x")});
+    let body = json!({"input": BASE64.encode(NONCE.as_bytes())});
     let mut statuses = Vec::new();
     for vault_token in [&component, &controller] {
         for key in keys {
@@ -153,7 +154,7 @@ struct Holder {
 
 impl Holder {
     async fn of(platform: &Platform, caller: Caller) -> Self {
-        let documents = caller.bootstrap().await;
+        let documents = caller.bootstrap().await.expect("its documents are its own");
         Self { caller, documents, nats: platform.nats.clone() }
     }
 
@@ -168,9 +169,13 @@ impl Holder {
         Connection::open(&server, Some(&certificate), jwt, sign).await.expect("its certificate is good")
     }
 
+    async fn sign(&self, nonce: &str) -> Vec<u8> {
+        self.caller.sign(nonce).await.expect("its key is its own")
+    }
+
     /// As itself.
     async fn enter(&self) -> Connection {
-        let sign = async |nonce: String| Some(self.caller.sign(&nonce).await);
+        let sign = async |nonce: String| Some(self.sign(&nonce).await);
         self.connect(Some(&self.documents.user_jwt), sign).await
     }
 }

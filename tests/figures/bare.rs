@@ -1,7 +1,7 @@
 //! The bare load generator: what a session of the controller asks of Vault and of the API server, and nothing else.
 //!
-//! The requests are made by the controller's own adapter, once, and then sent as they are over one connection of each
-//! caller. As in a session, a caller's token is reviewed and exchanged for Vault's once a minute; Vault asks the API
+//! The requests are made by the controller's own adapters. Those to Vault are made once, and then sent as they are over one
+//! connection of each caller. As in a session, a caller's token is reviewed and exchanged for Vault's once a minute; Vault asks the API
 //! server once more at each login by itself.
 
 use std::sync::Arc;
@@ -10,24 +10,30 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use kubefox_core::documents::certificate::{request, ttl_s};
-use kubefox_core::machine::Ticket;
-use kubefox_core::names::TrustDomain;
+use kubefox_core::kubernetes::{self, Review};
+use kubefox_core::machine::{Outcome, Ticket};
+use kubefox_core::names::{Namespace, Pem, TrustDomain};
 use kubefox_core::secret::{Own, Secret};
 use kubefox_core::vault::{AuthRole, Call, NatsKey, PkiRole, Setting};
+use kubefox_io::adapter::kubernetes as review;
 use kubefox_io::adapter::{Slots as _, vault};
 use kubefox_io::keyring::Keyring;
-use kubefox_sim::up::cluster::Cluster;
-use serde_json::{Value, json};
+use kubefox_io::shell::connector::Target;
+use kubefox_io::shell::host::Real;
+use kubefox_io::shell::http::Http;
+use kubefox_io::shell::tls;
+use kubefox_sim::up::stand::caller::NONCE;
+use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::asking::NONCE;
-use super::callers::{AUDIENCE, Caller};
+use super::callers::{AUDIENCE, Holder};
 use super::load::Worker;
 use super::stage::Stage;
 
@@ -37,7 +43,11 @@ const KEPT: Duration = Duration::from_secs(60);
 const LOGIN: Secret = Secret::Caller(Ticket(0));
 
 /// A connection to Vault.
-pub(crate) struct Connection(SendRequest<Full<Bytes>>);
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// What reads and writes. It ends with this, or when Vault closes the connection, which the next request tells.
+    _carries: JoinSet<hyper::Result<()>>,
+}
 
 /// A request that can be sent again and again.
 #[derive(Clone)]
@@ -53,9 +63,9 @@ impl Connection {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // It ends with its sender, or when Vault closes it, which the next request tells.
-        drop(tokio::spawn(connection));
-        Ok(Self(sender))
+        let mut carries = JoinSet::new();
+        carries.spawn(connection);
+        Ok(Self { sender, _carries: carries })
     }
 
     /// The body of the answer, which must be a success.
@@ -70,8 +80,8 @@ impl Connection {
 
     async fn answer(&mut self, prepared: &Prepared) -> Result<(u16, Bytes)> {
         let request = Request::from_parts(prepared.head.clone(), Full::new(prepared.body.clone()));
-        self.0.ready().await?;
-        let response = self.0.send_request(request).await?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
         let status = response.status().as_u16();
         Ok((status, response.into_body().collect().await?.to_bytes()))
     }
@@ -105,8 +115,8 @@ pub(crate) async fn log_in(connection: &mut Connection, role: AuthRole, token: &
 /// One caller of the bare load generator.
 pub(crate) struct Bare {
     connection: Connection,
-    cluster: Arc<Cluster>,
-    caller: Caller,
+    reviewer: Arc<Reviewer>,
+    caller: Holder,
     controller_token: String,
     signing_input: Vec<u8>,
     session: Option<Session>,
@@ -123,10 +133,15 @@ struct Session {
 
 impl Bare {
     /// `signing_input` is what the controller had signed when it made this caller's JWT.
-    pub(crate) async fn new(stage: &Stage, caller: &Caller, signing_input: &[u8]) -> Result<Self> {
+    pub(crate) async fn new(
+        stage: &Stage,
+        reviewer: &Arc<Reviewer>,
+        caller: &Holder,
+        signing_input: &[u8],
+    ) -> Result<Self> {
         Ok(Self {
             connection: Connection::open(&stage.vault).await?,
-            cluster: Arc::clone(&stage.cluster),
+            reviewer: Arc::clone(reviewer),
             caller: caller.clone(),
             controller_token: stage.controller_token.clone(),
             signing_input: signing_input.to_vec(),
@@ -160,15 +175,7 @@ impl Bare {
     }
 
     async fn begin(&mut self) -> Result<Session> {
-        let review = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
-            "spec": {"token": self.caller.token, "audiences": [AUDIENCE]},
-        });
-        let path = "/apis/authentication.k8s.io/v1/tokenreviews";
-        let (status, answer) = self.cluster.request(Method::POST, path, Some(&review)).await?;
-        if status != 201 || answer.pointer("/status/authenticated") != Some(&Value::Bool(true)) {
-            bail!("the API server does not accept the caller's token: {status}");
-        }
+        self.reviewer.review(&self.caller.token).await?;
         let token = log_in(&mut self.connection, AuthRole::Component, &self.caller.token).await?;
         let mut keyring = Keyring::default();
         let controller = Secret::Own(Own::ControllerToken);
@@ -193,6 +200,36 @@ impl Bare {
             issue: [issue(PkiRole::Component)?, issue(PkiRole::Runtime)?],
             sign_nonce: sign(LOGIN, key, NONCE.as_bytes())?,
         })
+    }
+}
+
+/// The controller at the API server: all callers are reviewed over one client, with the token of its pod.
+pub(crate) struct Reviewer {
+    http: Http,
+    token: String,
+}
+
+impl Reviewer {
+    pub(crate) async fn new(stage: &Stage) -> Result<Self> {
+        let config = tls::kubernetes(&Pem::parse(&stage.cluster.ca)?)?;
+        let http = Http::new(Arc::new(Real), Target::kubernetes(&stage.cluster.url, config)?);
+        Ok(Self { http, token: stage.api_token().await? })
+    }
+
+    async fn review(&self, token: &str) -> Result<()> {
+        let mut keyring = Keyring::default();
+        let (own, jwt) = (Secret::Own(Own::ApiJwt), Secret::Own(Own::CallerJwt));
+        keyring.fill(own, Zeroizing::new(self.token.as_bytes().to_vec()));
+        keyring.fill(jwt, Zeroizing::new(token.as_bytes().to_vec()));
+        let call = kubernetes::Call::ReviewToken { token: jwt, audience: AUDIENCE.to_owned() };
+        let context = review::Context { namespace: Namespace::parse("kubefox")? };
+        let carried = self.http.carry(review::encode(&call, &context, &keyring)?).await;
+        match carried.map_or_else(Outcome::Unknown, |response| review::decode(&call, response)) {
+            Outcome::Ok(kubernetes::Reply::Review(Review::Authenticated { .. })) => Ok(()),
+            other @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                bail!("the API server does not accept the caller's token: {other:?}")
+            }
+        }
     }
 }
 

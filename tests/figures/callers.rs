@@ -16,15 +16,15 @@ pub(crate) const AUDIENCE: &str = "kubefox.kubefox";
 /// Pods that are made beside each other.
 const AT_ONCE: usize = 16;
 
-/// One pod.
+/// One pod, by what it holds.
 #[derive(Clone)]
-pub(crate) struct Caller {
+pub(crate) struct Holder {
     pub(crate) identity: Identity,
     pub(crate) token: String,
 }
 
 /// So many pods that nobody has served yet.
-pub(crate) async fn make(cluster: &Arc<Cluster>, name: &str, number: usize) -> Result<Vec<Caller>> {
+pub(crate) async fn make(cluster: &Arc<Cluster>, name: &str, number: usize) -> Result<Vec<Holder>> {
     let mut callers = Vec::new();
     let mut making = JoinSet::new();
     for index in 0..number {
@@ -40,7 +40,7 @@ pub(crate) async fn make(cluster: &Arc<Cluster>, name: &str, number: usize) -> R
     Ok(callers)
 }
 
-async fn one(cluster: &Cluster, name: &str) -> Result<Caller> {
+async fn one(cluster: &Cluster, name: &str) -> Result<Holder> {
     let account = json!({
         "apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {"name": name, "namespace": NAMESPACE}, "automountServiceAccountToken": false,
@@ -54,5 +54,5 @@ async fn one(cluster: &Cluster, name: &str) -> Result<Caller> {
         Identity { namespace: Namespace::parse(NAMESPACE)?, service_account: ServiceAccount::parse(name)? };
     let pod = cluster.pod(&identity, name).await?;
     let token = cluster.token(&pod, AUDIENCE).await?;
-    Ok(Caller { identity, token })
+    Ok(Holder { identity, token })
 }

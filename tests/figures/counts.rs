@@ -1,61 +1,56 @@
-//! What OpenBao itself counts: how many requests of which kind came for which mount.
+//! What OpenBao was asked, by its audit log: how many requests of which kind for each thing that was done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::{Result, ensure};
 use serde::Serialize;
-
-/// Before the operation and the mount of a counter, and behind them.
-const PREFIX: &str = "vault_route_";
-const SUFFIX: &str = "_count";
-
-/// Requests by operation and mount, `update_pki` for example.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Counts(BTreeMap<String, f64>);
-
-impl Counts {
-    /// From the text of `/v1/sys/metrics`.
-    pub(crate) fn parse(metrics: &str) -> Self {
-        let counter = |line: &str| {
-            let (name, value) = line.split_once(' ')?;
-            let kind = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.trim_end_matches('_');
-            Some((kind.to_owned(), value.trim().parse().ok()?))
-        };
-        Self(metrics.lines().filter_map(counter).collect())
-    }
-
-    /// What came since then.
-    pub(crate) fn since(&self, before: &Self) -> Self {
-        let grown = |(kind, count): (&String, &f64)| {
-            let grown = count - before.0.get(kind).copied().unwrap_or_default();
-            (grown > 0.0).then(|| (kind.clone(), grown))
-        };
-        Self(self.0.iter().filter_map(grown).collect())
-    }
-
-    pub(crate) fn add(&mut self, more: &Self) {
-        for (kind, count) in &more.0 {
-            *self.0.entry(kind.clone()).or_default() += count;
-        }
-    }
-
-    /// So many for each of so many things done, to the thousandth.
-    pub(crate) fn for_each_of(&self, done: usize) -> Self {
-        let done = u32::try_from(done).map_or(f64::NAN, f64::from);
-        let each =
-            |(kind, count): (&String, &f64)| (kind.clone(), (count / done * 1_000.0).round() / 1_000.0);
-        Self(self.0.iter().map(each).filter(|(_, count)| *count > 0.0).collect())
-    }
-
-    /// The kinds of which one side asked more than the other, by more than what is read once in a while explains.
-    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
-        let kinds = self.0.keys().chain(other.0.keys());
-        let of = |counts: &Self, kind: &String| counts.0.get(kind).copied().unwrap_or_default();
-        let mut differ: Vec<String> =
-            kinds.filter(|kind| (of(self, kind) - of(other, kind)).abs() > TOLERANCE).cloned().collect();
-        differ.dedup();
-        differ
-    }
-}
 
 /// In a window of one caller, a login a minute is some thousandths of a request for each thing done.
 const TOLERANCE: f64 = 0.05;
+/// Each caller has a key of its own below these, and all of them are one kind.
+const KEYS_OF_USERS: [&str; 2] = ["nats/keys/user.", "nats/sign/user."];
+
+/// Requests by operation and path, `update pki/issue/component` for example.
+#[derive(Default)]
+pub(crate) struct Counts(BTreeMap<String, u64>);
+
+/// The same for each thing that was done, to the thousandth.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Each(BTreeMap<String, f64>);
+
+impl Counts {
+    pub(crate) fn add(&mut self, requests: BTreeMap<String, u64>) {
+        for (kind, count) in requests {
+            *self.0.entry(kind_of(&kind)).or_default() += count;
+        }
+    }
+
+    /// Of nothing there is no each.
+    pub(crate) fn for_each_of(self, done: usize) -> Result<Each> {
+        ensure!(done > 0, "nothing was done");
+        ensure!(!self.0.is_empty(), "by its audit log, OpenBao was asked nothing");
+        let done = f64::from(u32::try_from(done)?);
+        let mut each = BTreeMap::new();
+        for (kind, count) in self.0 {
+            each.insert(kind, (f64::from(u32::try_from(count)?) / done * 1_000.0).round() / 1_000.0);
+        }
+        Ok(Each(each))
+    }
+}
+
+impl Each {
+    /// The kinds of which one side asked more than the other, by more than what is read once in a while explains.
+    pub(crate) fn differences(&self, other: &Self) -> BTreeSet<String> {
+        let of = |each: &Self, kind: &String| each.0.get(kind).copied().unwrap_or_default();
+        let kinds = self.0.keys().chain(other.0.keys());
+        kinds.filter(|kind| (of(self, kind) - of(other, kind)).abs() > TOLERANCE).cloned().collect()
+    }
+}
+
+fn kind_of(request: &str) -> String {
+    let of_a_user = KEYS_OF_USERS.into_iter().find_map(|keys| {
+        let (before, _) = request.split_once(keys)?;
+        Some(format!("{before}{keys}…"))
+    });
+    of_a_user.unwrap_or_else(|| request.to_owned())
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use kubefox_core::bootstrap::{Call, Rejection, Reply};
 use kubefox_core::machine::{Outcome, Ticket};
 use kubefox_core::names::TrustDomain;
@@ -11,13 +11,14 @@ use kubefox_core::secret::{Asker, Own, Secret};
 use kubefox_io::adapter::{Slots as _, bootstrap};
 use kubefox_io::exchange::Request;
 use kubefox_io::keyring::Keyring;
+use kubefox_sim::up::stand::caller::Caller;
 use serde_json::json;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::asking::Asking;
-use super::callers::{self, Caller};
+use super::callers::{self, Holder};
+use super::counts::Counts;
 use super::load::quantile;
 use super::report::{Goal, Pair};
 use super::stage::Stage;
@@ -40,15 +41,15 @@ struct Served {
 
 pub(crate) async fn crowd(stage: &Stage) -> Result<Pair> {
     let callers = callers::make(&stage.cluster, "crowd", CROWD).await?;
-    let before = stage.counts().await?;
+    let mut audit = stage.audit()?;
     let ready = Arc::new(Barrier::new(CROWD));
     let mut asking = JoinSet::new();
-    for caller in callers {
-        let (asks, ready) = (Asking::new(stage, &caller.token), Arc::clone(&ready));
+    for Holder { token, .. } in callers {
+        let (caller, ready) = (stage.caller(&token), Arc::clone(&ready));
         asking.spawn(async move {
             ready.wait().await;
             let begin = Instant::now();
-            tokio::time::timeout(PATIENCE, until_served(&asks, &caller, begin)).await
+            tokio::time::timeout(PATIENCE, until_served(&caller, begin)).await
         });
     }
     let (mut waits_s, mut told_busy, mut not_answered, mut failures) = (Vec::new(), 0, 0, Vec::new());
@@ -63,7 +64,10 @@ pub(crate) async fn crowd(stage: &Stage) -> Result<Pair> {
             Err(_) => failures.push(format!("not served within {} s", PATIENCE.as_secs())),
         }
     }
-    let counts = stage.counts().await?.since(&before).for_each_of(waits_s.len());
+    let mut counts = Counts::default();
+    counts.add(audit.requests()?);
+    let counts =
+        counts.for_each_of(waits_s.len()).with_context(|| failures.first().cloned().unwrap_or_default())?;
     waits_s.sort_by(f64::total_cmp);
     let (median, last) = (quantile(&waits_s, 500), quantile(&waits_s, 1_000));
     let failed = failures.len();
@@ -83,19 +87,19 @@ pub(crate) async fn crowd(stage: &Stage) -> Result<Pair> {
 }
 
 /// Asks as a broker does: what passes is asked again, after the time that the answer names.
-async fn until_served(asks: &Asking, caller: &Caller, begin: Instant) -> Result<Served> {
+async fn until_served(caller: &Caller, begin: Instant) -> Result<Served> {
     let mut keyring = Keyring::default();
     let (token, key) = (Secret::Own(Own::CallerJwt), Secret::Of(Ticket(0), Asker::IssuedKey));
     keyring.fill(token, Zeroizing::new(caller.token.clone().into_bytes()));
     let runtime_key = Secret::Of(Ticket(0), Asker::RuntimeKey);
-    let call = Call::Component { ca: asks.ca.clone(), token, key, runtime_key, csrs: None };
+    let call = Call::Component { ca: caller.ca.clone(), token, key, runtime_key, csrs: None };
     let context = bootstrap::Context { trust_domain: TrustDomain::parse("cluster.local")? };
     let (mut told_busy, mut not_answered) = (0, 0);
     loop {
-        let Request::Bootstrap { ca, message } = bootstrap::encode(&call, &keyring)? else {
+        let Request::Bootstrap { ca: _, message } = bootstrap::encode(&call, &keyring)? else {
             bail!("a caller's call is a message to the controller");
         };
-        let answer = asks.client.carry(&ca, message).await;
+        let answer = caller.ask(message).await;
         let outcome = answer.map(|response| bootstrap::decode(&call, response, &context, &mut keyring));
         let pause = match outcome.unwrap_or_else(Outcome::Unknown) {
             Outcome::Ok(Reply::Component(_)) => {

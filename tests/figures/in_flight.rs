@@ -1,12 +1,15 @@
 //! (a) and (b): so many callers at the same time, each with one question under way, against the bare load generator with
 //! as many connections.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
+use kubefox_sim::up::stand::caller::Caller;
 use serde_json::json;
 
-use super::asking::{Asking, Bootstraps, Signs};
-use super::bare::{Bare, BareBootstraps, BareSigns};
-use super::callers::{self, Caller};
+use super::asking::{Bootstraps, Signs};
+use super::bare::{Bare, BareBootstraps, BareSigns, Reviewer};
+use super::callers::{self, Holder};
 use super::load::{Figures, in_turn};
 use super::report::{Goal, Pair};
 use super::stage::Stage;
@@ -18,7 +21,7 @@ const P99_AT: usize = 8;
 
 /// The callers of both sides.
 pub(crate) struct Ready {
-    callers: Vec<(Caller, Vec<u8>)>,
+    callers: Vec<(Holder, Vec<u8>)>,
 }
 
 impl Ready {
@@ -27,18 +30,19 @@ impl Ready {
         let most = IN_FLIGHT.into_iter().max().unwrap_or_default();
         let mut callers = Vec::new();
         for caller in callers::make(&stage.cluster, "steady", most).await? {
-            let documents = Asking::new(stage, &caller.token).bootstrap().await?;
+            let documents = stage.caller(&caller.token).bootstrap().await?;
             let (signing_input, _) = documents.user_jwt.rsplit_once('.').context("a JWT has three parts")?;
             callers.push((caller, signing_input.as_bytes().to_vec()));
         }
         Ok(Self { callers })
     }
 
-    async fn sides(&self, stage: &Stage, number: usize) -> Result<(Vec<Asking>, Vec<Bare>)> {
+    async fn sides(&self, stage: &Stage, number: usize) -> Result<(Vec<Caller>, Vec<Bare>)> {
         let (mut kubefox, mut bare) = (Vec::new(), Vec::new());
+        let reviewer = Arc::new(Reviewer::new(stage).await?);
         for (caller, signing_input) in self.callers.iter().take(number) {
-            kubefox.push(Asking::new(stage, &caller.token));
-            bare.push(Bare::new(stage, caller, signing_input).await?);
+            kubefox.push(stage.caller(&caller.token));
+            bare.push(Bare::new(stage, &reviewer, caller, signing_input).await?);
         }
         Ok((kubefox, bare))
     }
@@ -85,7 +89,7 @@ fn pair(name: &str, kubefox: &Figures, bare: &Figures, goals: Vec<Goal>) -> Resu
     }
     let differ = kubefox.vault_requests.differences(&bare.vault_requests);
     if !differ.is_empty() {
-        failures.push(format!("the sides did not ask the same of Vault: {}", differ.join(", ")));
+        failures.push(format!("the sides did not ask the same of Vault: {differ:?}"));
     }
     let lines = [("kubefox", kubefox), ("bare", bare)].map(|(who, of)| {
         format!(

@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::counts::Counts;
+use super::counts::{Counts, Each};
 use super::stage::Stage;
 
 /// How long one side works before the other does.
@@ -43,8 +43,8 @@ pub(crate) struct Figures {
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) p99_9_ms: f64,
-    /// Of each kind, what OpenBao counted for each thing done.
-    pub(crate) vault_requests: Counts,
+    /// Of each kind, what OpenBao was asked for each thing done.
+    pub(crate) vault_requests: Each,
     /// What the first one that failed said.
     pub(crate) first_failure: Option<String>,
 }
@@ -67,13 +67,13 @@ pub(crate) async fn in_turn<A: Worker, B: Worker>(
             a = counted(stage, a, &mut of_a).await?;
         }
     }
-    Ok((of_a.figures(), of_b.figures()))
+    Ok((of_a.figures()?, of_b.figures()?))
 }
 
 async fn counted<W: Worker>(stage: &Stage, workers: Vec<W>, side: &mut Side) -> Result<Vec<W>> {
-    let before = stage.counts().await?;
+    let mut audit = stage.audit()?;
     let workers = window(workers, WINDOW, side).await?;
-    side.counts.add(&stage.counts().await?.since(&before));
+    side.counts.add(audit.requests()?);
     Ok(workers)
 }
 
@@ -110,19 +110,21 @@ async fn until<W: Worker>(mut worker: W, end: Instant) -> (W, Vec<f64>, Vec<Stri
 }
 
 impl Side {
-    fn figures(mut self) -> Figures {
+    fn figures(mut self) -> Result<Figures> {
         self.latencies_ms.sort_by(f64::total_cmp);
         let done = self.latencies_ms.len();
-        Figures {
+        let first_failure = self.failures.first().cloned();
+        let failed = format!("{} failed, the first with {first_failure:?}", self.failures.len());
+        Ok(Figures {
             done,
             failed: self.failures.len(),
             per_second: median(&mut self.rates),
             p50_ms: quantile(&self.latencies_ms, 500),
             p99_ms: quantile(&self.latencies_ms, 990),
             p99_9_ms: quantile(&self.latencies_ms, 999),
-            vault_requests: self.counts.for_each_of(done),
-            first_failure: self.failures.into_iter().next(),
-        }
+            vault_requests: self.counts.for_each_of(done).context(failed)?,
+            first_failure,
+        })
     }
 }
 

@@ -84,9 +84,10 @@ impl Report {
         self.pairs.push(pair);
     }
 
-    /// Whether each pair is there and nothing failed in any.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.missing.is_empty() && self.pairs.iter().all(|pair| pair.failures.is_empty())
+    /// Whether these pairs were measured, each once, and nothing failed in any.
+    pub(crate) fn is_whole(&self, expected: &[&str]) -> bool {
+        let measured: Vec<&str> = self.pairs.iter().map(|pair| pair.name.as_str()).collect();
+        measured == expected && self.pairs.iter().all(|pair| pair.failures.is_empty())
     }
 
     /// As JSON.

@@ -9,13 +9,14 @@ use http::Request;
 use kubefox_core::documents::setting::AUDIENCE_CONTROLLER;
 use kubefox_core::names::{Identity, Namespace, Pem, ServiceAccount};
 use kubefox_core::vault::AuthRole;
-use kubefox_sim::up::cluster::{Cluster, Pod};
+use kubefox_sim::up::cluster::{API_AUDIENCE, Cluster, Pod};
 use kubefox_sim::up::lookout::Lookout;
 use kubefox_sim::up::stand::Stand;
+use kubefox_sim::up::stand::audit::Audit;
+use kubefox_sim::up::stand::caller::Caller;
 use tempfile::TempDir;
 
 use super::bare::{Connection, Prepared, log_in};
-use super::counts::Counts;
 
 /// The platform's namespace.
 const PLATFORM: &str = "kubefox";
@@ -58,10 +59,19 @@ impl Stage {
         pod(&self.cluster, "nats", "nats-0").await
     }
 
-    /// What OpenBao has counted so far.
-    pub(crate) async fn counts(&self) -> Result<Counts> {
-        let metrics = self.read("/v1/sys/metrics?format=prometheus").await?;
-        Ok(Counts::parse(&metrics))
+    /// What OpenBao is asked from now on.
+    pub(crate) fn audit(&self) -> Result<Audit> {
+        Audit::from_now_on(self.folder.path())
+    }
+
+    /// Whoever has that token.
+    pub(crate) fn caller(&self, token: &str) -> Caller {
+        Caller::new(self.controller, self.ca.clone(), token.to_owned())
+    }
+
+    /// A token of the controller's pod for the API server.
+    pub(crate) async fn api_token(&self) -> Result<String> {
+        self.cluster.token(&pod(&self.cluster, "kubefox", "kubefox-0").await?, API_AUDIENCE).await
     }
 
     /// What a GET of Vault is answered with.

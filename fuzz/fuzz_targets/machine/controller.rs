@@ -17,8 +17,8 @@ use kubefox_core::secret::{Own, Secret};
 use kubefox_core::state::{Claimed, Opened, State};
 use kubefox_core::time::{Now, Unix};
 use kubefox_core::vault::{
-    Account, Certificate, Generation, Health, InitStatus, Login, NatsKey, SealStatus, Setting, StoredJwt,
-    TokenFacts,
+    Account, Certificate, CertificateRequest, Generation, Health, InitStatus, Login, NatsKey, SealStatus,
+    Setting, StoredJwt, TokenFacts,
 };
 use kubefox_core::volume::{SealKeyFile, TokenFile};
 use kubefox_core::{keys, kubernetes, listener, state, vault, volume};
@@ -97,7 +97,7 @@ impl World<Controller> for Platform {
                 &[TokenFile::Missing, TokenFile::Empty, TokenFile::Malformed],
                 pick,
             ))),
-            Call::Volume(_) => Reply::Volume(volume::Reply::SealKey(one(
+            Call::Volume(volume::Call::ReadSealKey { .. }) => Reply::Volume(volume::Reply::SealKey(one(
                 &[SealKeyFile::Absent, SealKeyFile::Malformed, SealKeyFile::Present(key_id(2))],
                 pick,
             ))),
@@ -108,7 +108,13 @@ impl World<Controller> for Platform {
             Call::Listener(listener::Call::Probe { .. }) => {
                 Reply::Listener(listener::Reply::Probed { shown: false })
             }
-            Call::Keys(_) | Call::Listener(_) => return None,
+            Call::Volume(volume::Call::ReadTrust | volume::Call::WriteBundle { .. })
+            | Call::Keys(
+                keys::Call::MintSealKey { .. }
+                | keys::Call::MintCertificateKey { .. }
+                | keys::Call::Forget { .. },
+            )
+            | Call::Listener(listener::Call::Present { .. }) => return None,
         };
         Some(Outcome::Ok(reply))
     }
@@ -144,7 +150,16 @@ impl Platform {
             state::Call::Open { .. } => {
                 return Outcome::Ok(state::Reply::Opened(match &self.state {
                     Some(State::Envelope { .. }) => Opened::Keys { root: self.root_inside },
-                    _ => Opened::NoEnvelope,
+                    Some(
+                        State::Absent
+                        | State::Intent { .. }
+                        | State::Sent { .. }
+                        | State::Recover { .. }
+                        | State::Foreign { .. }
+                        | State::Corrupt
+                        | State::OtherInstallation,
+                    )
+                    | None => Opened::NoEnvelope,
                 }));
             }
             state::Call::WriteIntent { life } => State::Intent { life: life.clone() },
@@ -236,8 +251,30 @@ impl Platform {
                 self.unsealed = true;
                 vault::Reply::Unsealed
             }
-            _ if !self.unsealed => return Outcome::Refused(Refusal::NotReady),
-            _ => return self.unsealed_vault(call, now),
+            vault::Call::Unseal { .. } => return Outcome::Refused(Refusal::NotReady),
+            vault::Call::LookupSelf { .. }
+            | vault::Call::RevokeSelf { .. }
+            | vault::Call::ListAccessors { .. }
+            | vault::Call::LookupAccessor { .. }
+            | vault::Call::RevokeAccessor { .. }
+            | vault::Call::Login { .. }
+            | vault::Call::Read { .. }
+            | vault::Call::Write { .. }
+            | vault::Call::ReadJwt { .. }
+            | vault::Call::WriteJwt { .. }
+            | vault::Call::ReadAccount { .. }
+            | vault::Call::GeneratePassword { .. }
+            | vault::Call::WriteAccount { .. }
+            | vault::Call::ReadGeneration { .. }
+            | vault::Call::WriteGeneration { .. }
+            | vault::Call::Issue { .. }
+            | vault::Call::SignCertificate { .. }
+            | vault::Call::Sign { .. } => {
+                return match self.unsealed {
+                    true => self.unsealed_vault(call, now),
+                    false => Outcome::Refused(Refusal::NotReady),
+                };
+            }
         })
     }
 
@@ -296,10 +333,7 @@ impl Platform {
                 vault::Reply::Written
             }
             vault::Call::Issue { request, .. } | vault::Call::SignCertificate { request, .. } => {
-                self.certificates += 1;
-                let leaf = pem(&format!("{} {}", request.role.as_str(), self.certificates));
-                let not_after = Unix(now.unix.0 + request.ttl_s);
-                vault::Reply::Certificate(Certificate { leaf, ca: pem("root"), not_after })
+                vault::Reply::Certificate(self.certificate(request, now))
             }
             vault::Call::Sign { key, .. } if !self.settings.contains_key(&Setting::NatsKey(key.clone())) => {
                 return Outcome::Refused(Refusal::Invalid);
@@ -311,6 +345,12 @@ impl Platform {
             | vault::Call::Initialize
             | vault::Call::Unseal { .. } => return Outcome::Refused(Refusal::NotReady),
         })
+    }
+
+    fn certificate(&mut self, request: &CertificateRequest, now: Now) -> Certificate {
+        self.certificates += 1;
+        let leaf = pem(&format!("{} {}", request.role.as_str(), self.certificates));
+        Certificate { leaf, ca: pem("root"), not_after: Unix(now.unix.0 + request.ttl_s) }
     }
 
     fn seal_status(&self) -> SealStatus {
@@ -364,7 +404,12 @@ fn other_state(call: &state::Call, pick: u8) -> Option<state::Reply> {
             pick,
         )),
         state::Call::ReadHold => state::Reply::Hold(true),
-        _ => return None,
+        state::Call::Rehearse
+        | state::Call::WriteIntent { .. }
+        | state::Call::WriteSent { .. }
+        | state::Call::WriteRecover { .. }
+        | state::Call::WriteForeign { .. }
+        | state::Call::WriteEnvelope { .. } => return None,
     })
 }
 
@@ -383,7 +428,11 @@ fn other_kubernetes(call: &kubernetes::Call, pick: u8) -> Option<kubernetes::Rep
         })),
         kubernetes::Call::ReadSigners => kubernetes::Reply::Signers(vec![]),
         kubernetes::Call::ReviewToken { .. } => kubernetes::Reply::Review(Review::Refused),
-        _ => return None,
+        kubernetes::Call::CreateSealKey { .. }
+        | kubernetes::Call::CreateCommitted { .. }
+        | kubernetes::Call::CreateTrust { .. }
+        | kubernetes::Call::UpdateTrust { .. }
+        | kubernetes::Call::DeletePod { .. } => return None,
     })
 }
 
@@ -427,7 +476,13 @@ fn other_vault(call: &vault::Call, pick: u8) -> Option<vault::Reply> {
             let (leaf, ca) = (pem("odd"), pem("another root"));
             vault::Reply::Certificate(Certificate { leaf, ca, not_after: Unix(u64::from(pick)) })
         }
-        _ => return None,
+        vault::Call::RevokeSelf { .. }
+        | vault::Call::RevokeAccessor { .. }
+        | vault::Call::Write { .. }
+        | vault::Call::WriteJwt { .. }
+        | vault::Call::GeneratePassword { .. }
+        | vault::Call::WriteAccount { .. }
+        | vault::Call::WriteGeneration { .. } => return None,
     })
 }
 

@@ -17,6 +17,7 @@ use tokio::process::Command;
 use super::cluster::Cluster;
 use super::lookout::Lookout;
 use super::process::Process;
+use super::stand::audit;
 
 /// The control plane of Kubernetes starts in about four seconds, and several times that on a busy machine.
 const KUBE_WITHIN: Duration = Duration::from_secs(120);
@@ -28,12 +29,6 @@ const NATS_WITHIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A port that was free may be taken before OpenBao binds it.
 const PORT_TRIES: u32 = 5;
-
-/// Counters that only grow, for as long as any of our runs lasts.
-const TELEMETRY: &str = r#"telemetry {
-  prometheus_retention_time = "24h"
-  disable_hostname          = true
-}"#;
 
 /// Gives a program, as its pod would, the service-account directory `$0` at the fixed path where Vault looks for it.
 const IN_POD: &str = r#"mount -t tmpfs none /var/run &&
@@ -124,7 +119,6 @@ pub struct Servers {
     /// The two ports of Vault, from its first start on.
     vault_ports: Option<(u16, u16)>,
     nats: Option<Process>,
-    counts_requests: bool,
     /// The port of NATS, from its first start on.
     nats_port: Option<u16>,
     /// The API server.
@@ -153,14 +147,8 @@ impl Servers {
             vault_ports: None,
             nats: None,
             nats_port: None,
-            counts_requests: false,
             cluster,
         })
-    }
-
-    /// From its next start on OpenBao tells anybody, at `/v1/sys/metrics`, how many requests of each kind it has had.
-    pub fn count_requests(&mut self) {
-        self.counts_requests = true;
     }
 
     /// Starts OpenBao as a container of the pod whose tokens are in `service_account`, with its storage in `data`. Answers
@@ -175,8 +163,8 @@ impl Servers {
                 None => (free_port()?, free_port()?),
             };
             let url = format!("http://127.0.0.1:{port}");
-            let audit = folder.join("audit.log");
-            std::fs::write(&configured, configuration(port, cluster_port, &audit, self.counts_requests))?;
+            let audit = self.directory.join(audit::LOG);
+            std::fs::write(&configured, configuration(port, cluster_port, &audit))?;
             let mut command = self.peers.guarded();
             // Its storage is called by a name without a path, which needs no escaping in its configuration.
             command.current_dir(data);
@@ -299,12 +287,8 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// As `deploy/base` has it, but for addresses, paths, the audit log, which is a file of its own here, and what is counted.
-fn configuration(port: u16, cluster_port: u16, audit: &Path, counts_requests: bool) -> String {
-    let (telemetry, open) = match counts_requests {
-        true => (TELEMETRY, "telemetry { unauthenticated_metrics_access = true }"),
-        false => ("", ""),
-    };
+/// As `deploy/base` has it, but for addresses, paths and the audit log, which is a file of its own here.
+fn configuration(port: u16, cluster_port: u16, audit: &Path) -> String {
     let audit = serde_json::Value::from(audit.to_string_lossy());
     format!(
         r#"storage "raft" {{
@@ -315,9 +299,7 @@ fn configuration(port: u16, cluster_port: u16, audit: &Path, counts_requests: bo
 listener "tcp" {{
   address     = "127.0.0.1:{port}"
   tls_disable = true
-  {open}
 }}
-{telemetry}
 api_addr     = "http://127.0.0.1:{port}"
 cluster_addr = "http://127.0.0.1:{cluster_port}"
 audit "file" "log" {{

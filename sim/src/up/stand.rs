@@ -1,5 +1,8 @@
 //! The platform for a program that asks it as its callers do, to measure it: real servers, and a controller that serves.
 
+pub mod audit;
+pub mod caller;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,7 +19,7 @@ pub struct Stand {
     platform: Platform,
     /// The API server, for an administrator.
     pub cluster: Arc<Cluster>,
-    /// Where Vault listens, which tells anybody how many requests it has had.
+    /// Where Vault listens.
     pub vault: String,
     /// The program of OpenBao, which is also its agent.
     pub bao: PathBuf,
@@ -34,8 +37,7 @@ impl Stand {
         let peers = real::Peers::find(None)?.guarded_by(up);
         let bao = peers.bao().to_owned();
         super::kubelet::make(&directory.join("logs"))?;
-        let mut servers = real::Servers::start(peers, directory, lookout.clone()).await?;
-        servers.count_requests();
+        let servers = real::Servers::start(peers, directory, lookout.clone()).await?;
         let servers = Servers::Real(Box::new(servers));
         let mut platform = Platform::on(servers, directory, lookout).with_roles(kubefox);
         // Nobody is shown it.
