@@ -1,16 +1,23 @@
 //! Clients that mean no good, or are broken: the server stays within its limits, says no where it can, and everybody
 //! else is served meanwhile.
 
+use std::future::poll_fn;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use kubefox_proto::bootstrap::v1::bootstrap_client::BootstrapClient as Client;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tonic::body::Body;
 use tonic::metadata::{Ascii, MetadataKey};
 use tonic::transport::{Channel, Endpoint};
+use tower::Service;
 
 use super::*;
 use crate::shell::connector::{Connector, Target};
@@ -126,6 +133,30 @@ async fn a_client_that_does_not_read_its_answers_is_cut_and_holds_up_nobody() {
         let ended = tokio::time::timeout(SOON, call).await.expect("its connection is cut").expect("no panic");
         assert!(ended.is_err(), "it never let the answer in");
     }
+}
+
+#[tokio::test]
+async fn a_client_that_never_finishes_its_request_is_cut_and_holds_up_nobody() {
+    let age = Age { asked: Duration::from_millis(500), cut: Duration::from_millis(500) };
+    let world = World::limited(Script::Answer, Limits { age: Some(age), ..LIMITS }).await;
+    // A message of 4 KiB, byte by byte: half a minute.
+    let head = stream::iter([Bytes::from_static(&[0, 0, 0, 16, 0])]);
+    let bytes = head.chain(stream::repeat(Bytes::from_static(&[0]))).then(async |bytes| {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        Ok::<_, Status>(Frame::data(bytes))
+    });
+    let request = http::Request::post("/kubefox.bootstrap.v1.Bootstrap/SignNonce")
+        .header("content-type", "application/grpc")
+        .body(Body::new(StreamBody::new(bytes)))
+        .expect("a request");
+    let mut slow = world.channel(None);
+    poll_fn(|context| Service::poll_ready(&mut slow, context)).await.expect("it connects");
+    let endless = tokio::spawn(slow.call(request));
+
+    assert_eq!(world.call(sign(TOKEN, NONCE)).await, Seen::Answer("signature".to_owned()));
+    let ended = tokio::time::timeout(SOON, endless).await.expect("its connection is cut").expect("no panic");
+    assert!(ended.is_err(), "it never said what it wants");
+    assert_eq!(world.asked().len(), 1, "nobody else was asked for");
 }
 
 #[tokio::test]
