@@ -60,7 +60,7 @@ pub(crate) trait World<M: Machine> {
 fuzz_target!(|bytes: &[u8]| {
     let Some(([which, choice], acts)) = bytes.split_first_chunk::<2>() else { return };
     match which % 4 {
-        0 | 1 => History::new(controller::config(*choice), controller::Platform::default()).run(acts),
+        0 | 1 => History::new(controller::config(*choice), controller::platform()).run(acts),
         2 => History::new(broker::config(*choice), broker::Pod::default()).run(acts),
         _ => History::new(initializer::config(*choice), initializer::Pod).run(acts),
     }

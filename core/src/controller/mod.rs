@@ -45,6 +45,8 @@ mod watch;
 
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "world"))]
+pub mod world;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

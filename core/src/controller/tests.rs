@@ -22,4 +22,5 @@ mod survey;
 mod table;
 mod totality;
 mod watch;
-mod world;
+
+use super::world;

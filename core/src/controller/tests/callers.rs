@@ -145,7 +145,7 @@ fn an_outage_does_not_take_the_keys_away_that_are_known() {
 #[test]
 fn a_pod_has_one_session_and_two_questions_that_wait_and_takes_nothing_from_others() {
     let mut bench = knowing_the_keys();
-    bench.world.one_pod = true;
+    bench.world.questions_of_a_pod = ALL;
     assert_eq!(bench.let_in(1, BY, Ask::Component(None)), [reviews_next(1, &bench)]);
     for ticket in [2, 3] {
         assert_eq!(bench.let_in(ticket, BY, Ask::Component(None)), []);
@@ -154,10 +154,10 @@ fn a_pod_has_one_session_and_two_questions_that_wait_and_takes_nothing_from_othe
         bench.let_in(4, BY, Ask::Component(None)),
         turned_away(4, Ask::Component(None), Rejection::Busy)
     );
-    bench.world.one_pod = false;
+    bench.world.questions_of_a_pod = 1;
     assert_eq!(bench.let_in(5, BY, Ask::Component(None)), [reviews_next(5, &bench)]);
 
-    bench.world.one_pod = true;
+    bench.world.questions_of_a_pod = ALL;
     let told = finish(&mut bench, 1);
     assert!(matches!(told.last(), Some(Told::AsksFor(Ticket(2), ..))), "{told:?}");
     let told = bench.event(Event::Withdrawn { ticket: Ticket(2) });
@@ -202,16 +202,16 @@ fn whoever_waited_for_too_long_gets_no_place_any_more() {
 #[test]
 fn first_bootstraps_and_nonces_go_before_renewals() {
     let mut bench = knowing_the_keys();
-    bench.world.one_pod = true;
+    bench.world.questions_of_a_pod = ALL;
     bench.let_in(1, BY, Ask::Component(None));
     finish(&mut bench, 1);
-    bench.world.one_pod = false;
+    bench.world.questions_of_a_pod = 1;
     for ticket in 100..100 + SESSIONS_MAX as u64 {
         bench.let_in(ticket, BY, Ask::Component(None));
     }
-    bench.world.one_pod = true;
+    bench.world.questions_of_a_pod = ALL;
     assert_eq!(bench.let_in(2, BY, Ask::Component(None)), [], "a renewal");
-    bench.world.one_pod = false;
+    bench.world.questions_of_a_pod = 1;
     assert_eq!(bench.let_in(3, BY, Ask::Nats(None)), [], "a first bootstrap that came later");
     bench.world.settings.insert(
         crate::vault::Setting::NatsKey(crate::vault::NatsKey::User(bench.world.caller.clone())),
@@ -231,7 +231,7 @@ fn first_bootstraps_and_nonces_go_before_renewals() {
 #[test]
 fn whoever_asks_again_within_a_minute_needs_no_second_review_and_no_second_login() {
     let mut bench = knowing_the_keys();
-    bench.world.one_pod = true;
+    bench.world.questions_of_a_pod = ALL;
     bench.let_in(1, BY, Ask::Component(None));
     finish(&mut bench, 1);
     bench.world.deeds.clear();
@@ -262,7 +262,7 @@ fn whoever_asks_again_within_a_minute_needs_no_second_review_and_no_second_login
 #[test]
 fn a_kept_token_serves_no_other_role_and_no_other_token_of_the_caller() {
     let mut bench = knowing_the_keys();
-    bench.world.one_pod = true;
+    bench.world.questions_of_a_pod = ALL;
     bench.let_in(1, BY, Ask::Component(None));
     finish(&mut bench, 1);
 
@@ -271,7 +271,7 @@ fn a_kept_token_serves_no_other_role_and_no_other_token_of_the_caller() {
         [reviews_next(2, &bench)],
         "Vault has another role for that"
     );
-    bench.world.one_pod = false;
+    bench.world.questions_of_a_pod = 1;
     assert_eq!(bench.let_in(3, BY, Ask::Component(None)), [reviews_next(3, &bench)]);
 }
 
@@ -279,7 +279,7 @@ fn a_kept_token_serves_no_other_role_and_no_other_token_of_the_caller() {
 fn a_kept_token_lives_no_longer_than_what_it_was_exchanged_for_nor_than_vaults_own_end_of_it() {
     for (lease_s, jwt_s, kept_ms) in [(120, 600, 60_000), (50, 600, 20_000), (20, 600, 0), (120, 7, 7_000)] {
         let mut bench = knowing_the_keys();
-        bench.world.one_pod = true;
+        bench.world.questions_of_a_pod = ALL;
         bench.ask(1, BY, Ask::Component(None));
         let mut claims = bench.world.claims(Secret::Of(Ticket(1), Asker::CallerJwt), bench.now);
         claims.expires = Unix(bench.now.unix.0 + jwt_s);
@@ -306,7 +306,7 @@ fn a_kept_token_lives_no_longer_than_what_it_was_exchanged_for_nor_than_vaults_o
 fn a_kept_token_that_vault_no_longer_takes_is_replaced_once() {
     for refusal in [Refusal::Denied, Refusal::Unauthenticated, Refusal::Unclear] {
         let mut bench = knowing_the_keys();
-        bench.world.one_pod = true;
+        bench.world.questions_of_a_pod = ALL;
         bench.let_in(1, BY, Ask::Component(None));
         finish(&mut bench, 1);
         bench.let_in(2, BY, nonce());
@@ -338,7 +338,7 @@ fn whose_time_is_up_while_it_waits_is_told_so() {
     );
 
     let mut bench = knowing_the_keys();
-    bench.world.one_pod = true;
+    bench.world.questions_of_a_pod = ALL;
     bench.let_in(1, BY, Ask::Component(None));
     bench.let_in(2, Mono(500), Ask::Component(None));
     bench.pass_to(Mono(499));
@@ -350,7 +350,7 @@ fn whose_time_is_up_while_it_waits_is_told_so() {
 #[test]
 fn who_waits_when_vault_is_found_sealed_is_not_served_any_more() {
     let mut bench = knowing_the_keys();
-    bench.world.one_pod = true;
+    bench.world.questions_of_a_pod = ALL;
     bench.let_in(1, BY, Ask::Component(None));
     bench.let_in(2, BY, Ask::Component(None));
     bench.machine.memory.serving = false;
@@ -365,7 +365,7 @@ fn who_waits_when_vault_is_found_sealed_is_not_served_any_more() {
 #[test]
 fn a_pod_that_crashes_in_a_loop_leaves_nothing_behind_in_the_machine() {
     let mut bench = knowing_the_keys();
-    bench.world.one_pod = true;
+    bench.world.questions_of_a_pod = ALL;
     // The controller's own token is renewed by its boot, which stands still here.
     bench.machine.memory.token = bench.machine.memory.certificate;
     let mut sizes = Vec::new();

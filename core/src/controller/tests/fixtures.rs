@@ -6,15 +6,13 @@ pub(super) use alloc::vec;
 pub(super) use alloc::vec::Vec;
 
 pub(super) use super::slots::Slots;
-pub(super) use super::world::World;
+pub(super) use super::world::{World, accessor, identity, key_id, pem};
 pub(super) use crate::controller::table::Decision;
 pub(super) use crate::controller::turn::Lease;
 pub(super) use crate::controller::*;
 pub(super) use crate::fatal::Fatal;
 pub(super) use crate::machine::{Effect, Lost, Machine, Refusal, Standing};
-pub(super) use crate::names::{
-    Accessor, Identity, Installation, KeyId, LifeId, Namespace, Pem, PodName, TrustDomain, Uid,
-};
+pub(super) use crate::names::{Identity, Installation, LifeId, Namespace, PodName, TrustDomain, Uid};
 pub(super) use crate::secret::{Asker, Own, Secret};
 pub(super) use crate::time::Unix;
 pub(super) use crate::{keys, kubernetes, listener, state, vault, volume};
@@ -23,6 +21,8 @@ pub(super) const UNIX: u64 = 1_800_000_000;
 pub(super) const START: Now = Now { mono: Mono(0), unix: Unix(UNIX) };
 pub(super) const SEED: Seed = Seed([7; 32]);
 pub(super) const GRACE_MS: u64 = 180_000;
+/// Of all questions, as many as [`World::questions_of_a_pod`] may say.
+pub(super) const ALL: u64 = u64::MAX;
 
 /// More steps than any healthy way between two phases has.
 const STEPS_MAX: usize = 1_000;
@@ -234,6 +234,15 @@ impl Bench {
     }
 }
 
+impl World {
+    /// A world in which a controller has come to serve.
+    pub(super) fn converged() -> Self {
+        let mut world = Bench::at("Serving").world;
+        world.deeds.clear();
+        world
+    }
+}
+
 pub(super) fn config() -> Config {
     Config {
         pod: PodName::parse("kubefox-0").expect("a pod name"),
@@ -261,24 +270,6 @@ pub(super) fn other_life() -> LifeId {
 
 pub(super) fn uid(text: &str) -> Uid {
     Uid::parse(text).expect("a uid")
-}
-
-pub(super) fn key_id(number: u64) -> KeyId {
-    KeyId::parse(&format!("{number:032x}")).expect("32 digits")
-}
-
-pub(super) fn accessor(name: &str) -> Accessor {
-    Accessor::parse(name).expect("an accessor")
-}
-
-pub(super) fn pem(name: &str) -> Pem {
-    let text = format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
-    Pem::parse(&text).expect("it begins as PEM does")
-}
-
-pub(super) fn identity(namespace: &str, service_account: &str) -> Identity {
-    Identity::parse_username(&format!("system:serviceaccount:{namespace}:{service_account}"))
-        .expect("an identity")
 }
 
 pub(super) const fn vault(reply: vault::Reply) -> Outcome<Reply> {

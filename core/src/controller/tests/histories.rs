@@ -254,7 +254,7 @@ impl History {
         self.open.insert(Ticket(ticket));
         let by = self.bench.now.in_ms(1 + u64::from(kind) * 40);
         // Of every four questions one comes from the pod of all the others, and the keys change now and then.
-        self.bench.world.one_pod = kind.is_multiple_of(4);
+        self.bench.world.questions_of_a_pod = if kind.is_multiple_of(4) { ALL } else { 1 };
         self.bench.world.signer = 1 + u8::from(kind > 200);
         let told = self.bench.ask(ticket, by, ask);
         self.check(&told);

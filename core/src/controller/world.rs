@@ -1,57 +1,87 @@
 //! A world that does what it is asked: Vault, the API server, the disk and the mounts, as far as the controller knows
 //! them. A call that is none of the controller's is a panic.
+//!
+//! It is for those who run the machine and look at what it does: the tests here and, by the feature `world`, the fuzz
+//! target. It is not strict, and knows no wire: that is what the fakes of the simulator are for.
+
+mod deeds;
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use super::fixtures::*;
+use super::{Call, Reply};
 use crate::caller::{Claims, Examined, Signer, SignerKey};
 use crate::documents::setting::ROOT_ISSUER;
 use crate::kubernetes::{Marked, Pod, PublishedTrust, Review, SealKeyObject};
-use crate::names::{ResourceVersion, TokenDigest, Uid};
+use crate::machine::{Outcome, Refusal};
+use crate::names::{Accessor, Identity, KeyId, LifeId, Pem, PodName, ResourceVersion, TokenDigest, Uid};
+use crate::secret::{Asker, Own, Secret};
 use crate::state::{Claimed, Opened, State};
+use crate::time::{Now, Unix};
 use crate::vault::{
     Account, Certificate, Generation, Health, InitStatus, Login, NatsKey, SealStatus, Setting, StoredJwt,
     TokenFacts,
 };
 use crate::volume::{SealKeyFile, Token, TokenFile};
+use crate::{keys, kubernetes, listener, state, vault, volume};
 
+/// All that the controller can see and change.
 #[derive(Clone, Debug)]
-pub(super) struct World {
-    pub(super) directory: Claimed,
-    pub(super) state: State,
+pub struct World {
+    /// How the state directory can be claimed.
+    pub directory: Claimed,
+    /// What stands in it.
+    pub state: State,
     /// Whether the envelope holds the root token.
-    pub(super) root_inside: bool,
-    pub(super) hold: bool,
+    pub root_inside: bool,
+    /// Whether Vault is to be kept sealed.
+    pub hold: bool,
     /// Projected tokens.
-    pub(super) tokens: BTreeSet<Token>,
-    pub(super) secret: Option<SealKeyObject>,
-    pub(super) mounted: SealKeyFile,
-    pub(super) committed: Option<Marked>,
-    pub(super) trust: Option<PublishedTrust>,
-    pub(super) initialized: bool,
-    pub(super) sealed: bool,
+    pub tokens: BTreeSet<Token>,
+    /// The seal key at the API server.
+    pub secret: Option<SealKeyObject>,
+    /// The seal key as it is mounted; one that is stored is there at once.
+    pub mounted: SealKeyFile,
+    /// Whether this life is committed.
+    pub committed: Option<Marked>,
+    /// What every client is to trust.
+    pub trust: Option<PublishedTrust>,
+    /// Whether Vault is.
+    pub initialized: bool,
+    /// Whether Vault is.
+    pub sealed: bool,
     /// Whether the root token of the initialization lives.
-    pub(super) root: bool,
-    pub(super) other_roots: BTreeSet<Accessor>,
-    pub(super) settings: BTreeMap<Setting, Value>,
-    pub(super) jwts: BTreeMap<StoredJwt, String>,
-    pub(super) accounts: BTreeSet<Account>,
+    pub root: bool,
+    /// Root tokens that somebody else has.
+    pub other_roots: BTreeSet<Accessor>,
+    /// What Vault is configured with, as it is read.
+    pub settings: BTreeMap<Setting, Value>,
+    /// The JWTs that Vault stores.
+    pub jwts: BTreeMap<StoredJwt, String>,
+    /// The accounts that have a password.
+    pub accounts: BTreeSet<Account>,
     /// The generation that Vault keeps.
-    pub(super) generation: Option<Generation>,
+    pub generation: Option<Generation>,
     /// Whose token the callers show.
-    pub(super) caller: Identity,
-    /// The one pod of all callers, which show the same token again and again; otherwise each is a pod of its own.
-    pub(super) one_pod: bool,
+    pub caller: Identity,
+    /// So many questions in a row come from one pod, which shows the same token again and again.
+    pub questions_of_a_pod: u64,
     /// What the API server signs tokens with.
-    pub(super) signer: u8,
+    pub signer: u8,
     /// What changed something, proved somebody or showed itself, in order.
-    pub(super) deeds: Vec<String>,
-    pub(super) minted: u64,
-    pub(super) versions: u64,
-    pub(super) certificates: u64,
+    pub deeds: Vec<String>,
+    /// Seal keys that were minted.
+    pub minted: u64,
+    /// How often the trust was published.
+    pub versions: u64,
+    /// Certificates that were issued.
+    pub certificates: u64,
 }
 
 impl Default for World {
@@ -76,7 +106,7 @@ impl Default for World {
             accounts: BTreeSet::new(),
             generation: None,
             caller: identity("team0", "app"),
-            one_pod: false,
+            questions_of_a_pod: 1,
             signer: 1,
             deeds: Vec::new(),
             minted: 0,
@@ -87,16 +117,9 @@ impl Default for World {
 }
 
 impl World {
-    /// A world in which a controller has come to serve.
-    pub(super) fn converged() -> Self {
-        let mut world = Bench::at("Serving").world;
-        world.deeds.clear();
-        world
-    }
-
     /// Does what is asked.
-    pub(super) fn answer(&mut self, call: &Call, now: Now) -> Outcome<Reply> {
-        if let Some(deed) = deed(call) {
+    pub fn answer(&mut self, call: &Call, now: Now) -> Outcome<Reply> {
+        if let Some(deed) = deeds::deed(call) {
             self.deeds.push(deed);
         }
         match call {
@@ -244,16 +267,18 @@ impl World {
     }
 
     /// The pod that a token is bound to.
-    pub(super) fn pod(&self, token: Secret) -> Pod {
+    #[must_use]
+    pub fn pod(&self, token: Secret) -> Pod {
         let number = match token {
-            Secret::Of(ticket, _) if !self.one_pod => ticket.0,
-            Secret::Of(..) | Secret::Own(_) | Secret::Caller(_) => 0,
+            Secret::Of(ticket, _) => ticket.0 / self.questions_of_a_pod,
+            Secret::Own(_) | Secret::Caller(_) => 0,
         };
         pod(number)
     }
 
     /// What a token says of itself.
-    pub(super) fn claims(&self, token: Secret, now: Now) -> Claims {
+    #[must_use]
+    pub fn claims(&self, token: Secret, now: Now) -> Claims {
         let pod = self.pod(token);
         let digest = format!("{:0>64}", pod.uid.as_str().trim_start_matches("pod-"));
         Claims {
@@ -424,17 +449,21 @@ impl World {
 }
 
 /// The pod of that number.
-pub(super) fn pod(number: u64) -> Pod {
+#[must_use]
+pub fn pod(number: u64) -> Pod {
     let (name, uid) = (format!("app-{number}"), format!("pod-{number}"));
     Pod { name: PodName::parse(&name).expect("a pod name"), uid: Uid::parse(&uid).expect("a uid") }
 }
 
 /// The key of that number.
-pub(super) fn signer(number: u8) -> Signer {
+#[must_use]
+pub fn signer(number: u8) -> Signer {
     Signer { id: format!("key-{number}"), key: SignerKey::P256(vec![number; 65]) }
 }
 
-pub(super) fn root_token() -> TokenFacts {
+/// What a root token of an initialization is looked up as.
+#[must_use]
+pub fn root_token() -> TokenFacts {
     TokenFacts { path: "auth/token/root".into(), policies: vec!["root".into()] }
 }
 
@@ -451,7 +480,8 @@ const fn answers_sealed(call: &vault::Call) -> bool {
 }
 
 /// What is read once this body was written.
-pub(super) fn standing(setting: &Setting, body: &Value) -> Value {
+#[must_use]
+pub fn standing(setting: &Setting, body: &Value) -> Value {
     match setting {
         Setting::KubernetesAuth => json!({"type": "kubernetes", "accessor": "auth_kubernetes_1"}),
         Setting::RootCertificate => json!({"issuers": [ROOT_ISSUER]}),
@@ -469,7 +499,8 @@ pub(super) fn standing(setting: &Setting, body: &Value) -> Value {
 }
 
 /// The public half of a key.
-pub(super) const fn raw(key: &NatsKey) -> [u8; 32] {
+#[must_use]
+pub const fn raw(key: &NatsKey) -> [u8; 32] {
     match key {
         NatsKey::Operator => [1; 32],
         NatsKey::SystemAccount => [2; 32],
@@ -479,67 +510,28 @@ pub(super) const fn raw(key: &NatsKey) -> [u8; 32] {
     }
 }
 
-/// What is more than a look, in words.
-fn deed(call: &Call) -> Option<String> {
-    Some(match call {
-        Call::Vault(call) => return vault_deed(call),
-        Call::Kubernetes(kubernetes::Call::CreateSealKey { .. }) => "CreateSealKey".into(),
-        Call::Kubernetes(kubernetes::Call::CreateCommitted { .. }) => "CreateCommitted".into(),
-        Call::Kubernetes(kubernetes::Call::CreateTrust { .. }) => "CreateTrust".into(),
-        Call::Kubernetes(kubernetes::Call::UpdateTrust { .. }) => "UpdateTrust".into(),
-        Call::Kubernetes(kubernetes::Call::ReviewToken { .. }) => "ReviewToken".into(),
-        Call::Kubernetes(kubernetes::Call::DeletePod { pod }) => {
-            format!("DeletePod {} {}", pod.name, pod.uid)
-        }
-        Call::State(state::Call::Rehearse) => "Rehearse".into(),
-        Call::State(state::Call::WriteIntent { .. }) => "WriteIntent".into(),
-        Call::State(state::Call::WriteSent { attempt, .. }) => format!("WriteSent {attempt}"),
-        Call::State(state::Call::WriteRecover { recoveries, .. }) => format!("WriteRecover {recoveries}"),
-        Call::State(state::Call::WriteForeign { .. }) => "WriteForeign".into(),
-        Call::State(state::Call::WriteEnvelope { generation, root, .. }) => {
-            format!("WriteEnvelope {generation}{}", if *root { " with root" } else { "" })
-        }
-        Call::State(state::Call::Open { .. }) => "Open".into(),
-        Call::Keys(keys::Call::MintSealKey { .. }) => "MintSealKey".into(),
-        Call::Keys(keys::Call::Forget { .. }) => "Forget".into(),
-        Call::Listener(listener::Call::Present { .. }) => "Present".into(),
-        Call::Listener(listener::Call::Probe { .. }) => "Probe".into(),
-        Call::Kubernetes(
-            kubernetes::Call::ReadSealKey
-            | kubernetes::Call::ReadCommitted
-            | kubernetes::Call::ReadTrust
-            | kubernetes::Call::ReadSigners,
-        )
-        | Call::Keys(keys::Call::Examine { .. } | keys::Call::MintCertificateKey { .. })
-        | Call::State(state::Call::Claim | state::Call::Read | state::Call::ReadHold)
-        | Call::Volume(_) => return None,
-    })
+/// The seal key of that number.
+#[must_use]
+pub fn key_id(number: u64) -> KeyId {
+    KeyId::parse(&format!("{number:032x}")).expect("32 digits")
 }
 
-fn vault_deed(call: &vault::Call) -> Option<String> {
-    Some(match call {
-        vault::Call::Initialize => "Initialize".into(),
-        vault::Call::Unseal { .. } => "Unseal".into(),
-        vault::Call::LookupSelf { .. } => "LookupSelf".into(),
-        vault::Call::RevokeSelf { .. } => "RevokeSelf".into(),
-        vault::Call::ListAccessors { .. } => "ListAccessors".into(),
-        vault::Call::RevokeAccessor { accessor, .. } => format!("RevokeAccessor {accessor}"),
-        vault::Call::Login { role, .. } => format!("Login {}", role.as_str()),
-        vault::Call::Write { setting, .. } => format!("Write {setting:?}"),
-        vault::Call::WriteJwt { jwt, .. } => format!("WriteJwt {jwt:?}"),
-        vault::Call::GeneratePassword { .. } => "GeneratePassword".into(),
-        vault::Call::WriteAccount { account, .. } => format!("WriteAccount {account:?}"),
-        vault::Call::Issue { request, .. } => format!("Issue {}", request.role.as_str()),
-        vault::Call::SignCertificate { request, .. } => format!("SignCertificate {}", request.role.as_str()),
-        vault::Call::Sign { key, .. } => format!("Sign {key:?}"),
-        vault::Call::WriteGeneration { generation, .. } => format!("WriteGeneration {generation}"),
-        vault::Call::SealStatus
-        | vault::Call::InitStatus
-        | vault::Call::Health
-        | vault::Call::LookupAccessor { .. }
-        | vault::Call::Read { .. }
-        | vault::Call::ReadJwt { .. }
-        | vault::Call::ReadAccount { .. }
-        | vault::Call::ReadGeneration { .. } => return None,
-    })
+/// An accessor of that name.
+#[must_use]
+pub fn accessor(name: &str) -> Accessor {
+    Accessor::parse(name).expect("an accessor")
+}
+
+/// A certificate of that name, as far as anybody here reads it.
+#[must_use]
+pub fn pem(name: &str) -> Pem {
+    let text = format!("-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----\n");
+    Pem::parse(&text).expect("it begins as PEM does")
+}
+
+/// A service account.
+#[must_use]
+pub fn identity(namespace: &str, service_account: &str) -> Identity {
+    Identity::parse_username(&format!("system:serviceaccount:{namespace}:{service_account}"))
+        .expect("an identity")
 }
