@@ -123,6 +123,28 @@ pub enum Unsigned {
     Unanswered,
 }
 
+impl Unsigned {
+    /// The same for a person.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::NotBootstrapped => "the nonce of NATS is not signed: there are no documents yet",
+            Self::Expired => {
+                "the nonce of NATS is not signed: the user's JWT has ended and is not renewed yet"
+            }
+            Self::TokenMissing => "the nonce of NATS is not signed: the service-account token is not mounted",
+            Self::TokenMalformed => {
+                "the nonce of NATS is not signed: the service-account token file is empty or not a JWT"
+            }
+            Self::TokenUnreadable => {
+                "the nonce of NATS is not signed: the service-account token could not be read"
+            }
+            Self::Rejected(rejection) => rejection.cause(),
+            Self::Unanswered => "the nonce of NATS is not signed: the controller has not answered in time",
+        }
+    }
+}
+
 /// A fact worth a line in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Notice {
@@ -168,6 +190,8 @@ pub enum Wait {
     Listener,
     /// NATS is not connected.
     Nats,
+    /// NATS is not connected, because its nonce was not signed.
+    Unsigned(Unsigned),
     /// NATS is connected with what was held before a renewal, and not yet with what is held since.
     Succession,
     /// A renewal needs a person; what was obtained before still works.
@@ -179,7 +203,7 @@ impl Wait {
     pub(super) fn pause_ms(self) -> u64 {
         match self {
             Self::Bootstrap(wait) => wait.pause_ms(),
-            Self::Listener | Self::Nats | Self::Succession | Self::Remedy(_) => 0,
+            Self::Listener | Self::Nats | Self::Unsigned(_) | Self::Succession | Self::Remedy(_) => 0,
         }
     }
 
@@ -190,6 +214,7 @@ impl Wait {
             Self::Bootstrap(wait) => wait.sentence(),
             Self::Listener => "the server for the runtime has not opened yet: see the listen address",
             Self::Nats => "NATS is not connected: Service nats",
+            Self::Unsigned(why) => why.sentence(),
             Self::Succession => "NATS takes no connection with what was renewed: Service nats",
             Self::Remedy(fatal) => fatal.cause(),
         }

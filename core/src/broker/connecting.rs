@@ -2,7 +2,7 @@
 //! connection that stands already goes on until the new one does.
 
 use super::bootstrapping::Held;
-use super::{Broker, Call, KEY, Notice, Resume, State, Wait};
+use super::{Broker, Call, KEY, Notice, Resume, State, Unsigned, Wait};
 use crate::machine::{Out, Refusal};
 use crate::nats::{self, Link};
 use crate::time::Now;
@@ -31,7 +31,7 @@ impl Broker {
         }
         out.notice(Notice::Connected);
         self.link = Link::Up;
-        self.wait = self.wait.filter(|wait| *wait != Wait::Nats);
+        self.wait = self.wait.filter(|wait| !matches!(wait, Wait::Nats | Wait::Unsigned(_)));
     }
 
     /// The client library says that the connection is lost, and tries again with what it was given: whoever serves gives
@@ -49,9 +49,21 @@ impl Broker {
 
     /// What is missing while no connection comes about.
     pub(super) const fn connection(&self) -> Wait {
-        match self.link {
-            Link::Up => Wait::Succession,
-            Link::Down => Wait::Nats,
+        match (self.link, self.unsigned) {
+            (Link::Up, _) => Wait::Succession,
+            (Link::Down, Some(why)) => Wait::Unsigned(why),
+            (Link::Down, None) => Wait::Nats,
+        }
+    }
+
+    /// The client library connects by itself while the broker serves, so nobody else says what keeps it from that.
+    pub(super) fn remember_unsigned(&mut self, unsigned: Option<Unsigned>, out: &mut Out<Self>) {
+        self.unsigned = unsigned;
+        let wait = self.connection();
+        let is_news = unsigned.is_some() && self.link == Link::Down && self.wait != Some(wait);
+        if let (State::Serving { .. }, true) = (&self.state, is_news) {
+            out.notice(Notice::Waiting(wait));
+            self.wait = Some(wait);
         }
     }
 }

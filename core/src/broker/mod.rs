@@ -84,6 +84,8 @@ pub struct Broker {
     /// Whether that has passed.
     lapsed: bool,
     link: Link,
+    /// Why NATS' last nonce was not signed.
+    unsigned: Option<Unsigned>,
     dialled: Dialled,
     state: State,
     signing: BTreeMap<Ticket, Signing>,
@@ -181,6 +183,7 @@ impl Machine for Broker {
             in_use_until: None,
             lapsed: false,
             link: Link::Down,
+            unsigned: None,
             dialled: Dialled::Superseded,
             state: State::reading_trust(now, out),
             signing: BTreeMap::new(),
@@ -280,7 +283,7 @@ impl Machine for Broker {
             | State::Presenting { .. }
             | State::Connecting { .. } => self.wait.unwrap_or_else(|| self.state.doubt()).sentence(),
             State::Serving { .. } if self.lapsed => "the renewal of what has ended, at the next look",
-            State::Serving { .. } => Wait::Nats.sentence(),
+            State::Serving { .. } => self.connection().sentence(),
             State::BackingOff { wait, .. } => wait.sentence(),
             State::Finished => "nothing: the pod ends",
             State::Stopped(Fatal::GaveUp) => self.wait.map_or(Fatal::GaveUp.cause(), Wait::sentence),
@@ -447,7 +450,7 @@ impl Broker {
     fn came(&mut self, place: Place) {
         self.wait = self.wait.filter(|wait| match wait {
             Wait::Bootstrap(wait) => wait.place() > place,
-            Wait::Listener | Wait::Nats | Wait::Succession | Wait::Remedy(_) => true,
+            Wait::Listener | Wait::Nats | Wait::Unsigned(_) | Wait::Succession | Wait::Remedy(_) => true,
         });
     }
 

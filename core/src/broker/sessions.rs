@@ -22,7 +22,7 @@ impl Broker {
         match ask {
             Ask::SignNonce { nonce } => match self.may_sign(now) {
                 Ok(()) => self.sign(now, ticket, by, nonce, out),
-                Err(why_not) => out.answer(ticket, why_not),
+                Err(why_not) => self.answer_client(ticket, why_not, out),
             },
             Ask::Publish { to, tail } => match self.may_publish() {
                 Ok(own) => {
@@ -52,7 +52,7 @@ impl Broker {
             let signing = self.signing.remove(&ticket).expect("it was found by its call");
             match signing.done(ticket, &self.held().documents, outcome, out) {
                 ControlFlow::Continue(signing) => drop(self.signing.insert(ticket, signing)),
-                ControlFlow::Break(answer) => out.answer(ticket, answer),
+                ControlFlow::Break(answer) => self.answer_client(ticket, answer, out),
             }
         } else if let Some(ticket) = ticket_of(&self.publishing, |call| *call == id) {
             self.publishing.remove(&ticket);
@@ -73,6 +73,19 @@ impl Broker {
 
     fn sign(&mut self, now: Now, ticket: Ticket, by: Mono, nonce: Nonce, out: &mut Out<Self>) {
         self.signing.insert(ticket, Signing::begin(ticket, by, nonce, now, out));
+    }
+
+    fn answer_client(&mut self, ticket: Ticket, answer: Answer, out: &mut Out<Self>) {
+        match answer {
+            Answer::Signed { .. } => self.remember_unsigned(None, out),
+            Answer::Unsigned(why) => self.remember_unsigned(Some(why), out),
+            Answer::Published
+            | Answer::Unknown
+            | Answer::Subscribed { .. }
+            | Answer::Unavailable
+            | Answer::Busy => {}
+        }
+        out.answer(ticket, answer);
     }
 
     fn may_sign(&self, now: Now) -> Result<(), Answer> {

@@ -99,7 +99,7 @@ pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standin
 const fn level(notice: &Notice) -> Level {
     match notice {
         Notice::Waiting(Wait::Remedy(_)) => Level::ERROR,
-        Notice::Lapsed | Notice::Waiting(Wait::Succession) => Level::WARN,
+        Notice::Lapsed | Notice::Waiting(Wait::Unsigned(_) | Wait::Succession) => Level::WARN,
         Notice::Waiting(Wait::Bootstrap(_) | Wait::Listener | Wait::Nats)
         | Notice::Bootstrapped { .. }
         | Notice::Written

@@ -63,6 +63,36 @@ fn a_nonce_that_is_not_signed_has_a_reason() {
 }
 
 #[test]
+fn whoever_waits_for_nats_says_why_its_nonce_is_not_signed() {
+    let refused = Unsigned::Rejected(Rejection::TokenRefused);
+    let mut bench = Bench::at("Connecting");
+    bench.ask(TICKET, Mono(2_000), sign_nonce());
+    bench.done(6, token(TokenFile::Read));
+    bench.done(7, rejected_with(Rejection::TokenRefused));
+    let effects = bench.done(5, Outcome::Refused(Refusal::NotReady));
+    assert_eq!(effects, [notice(Notice::Waiting(Wait::Unsigned(refused)))]);
+    assert_eq!(bench.machine.waits_for(), Rejection::TokenRefused.cause());
+
+    // The library comes back by itself, or does not.
+    let mut bench = Bench::at("Serving");
+    bench.link(Link::Down);
+    assert_eq!(bench.machine.waits_for(), Wait::Nats.sentence());
+    bench.ask(TICKET, Mono(2_000), sign_nonce());
+    bench.done(6, token(TokenFile::Read));
+    let unanswered = Unsigned::Unanswered;
+    assert_eq!(
+        bench.done(7, Outcome::Unknown(Lost::Deadline)),
+        [notice(Notice::Waiting(Wait::Unsigned(unanswered))), answer(TICKET, Answer::Unsigned(unanswered))]
+    );
+    assert_eq!(bench.machine.waits_for(), unanswered.sentence());
+    bench.ask(8, Mono(2_000), sign_nonce());
+    bench.done(8, token(TokenFile::Read));
+    bench.done(9, signature());
+    assert_eq!(bench.machine.waits_for(), Wait::Nats.sentence());
+    assert_eq!(bench.link(Link::Up), [notice(Notice::Connected)]);
+}
+
+#[test]
 fn nobody_signs_without_a_user_that_is_alive() {
     let mut bench = Bench::at("Bootstrapping");
     let unsigned = |why| [answer(TICKET, Answer::Unsigned(why))];
