@@ -44,7 +44,7 @@ fn a_state_that_is_none_is_refused_with_those_that_there_are() {
         "Nowhere",
     ]));
 
-    for (output, known) in [(aim, "SetUp::Revoking"), (halt, "WritingBundle")] {
+    for (output, known) in [(aim, "\n  Unseal::{AwaitingActive, Unsealing}"), (halt, "WritingBundle")] {
         assert_eq!(output.status.code(), Some(2));
         let said = text(&output.stderr);
         assert!(said.contains("there is no state \"Nowhere\"") && said.contains(known), "{said}");
