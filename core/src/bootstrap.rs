@@ -185,7 +185,7 @@ pub enum Rejection {
     NonceMalformed,
     /// The request for a certificate is not one, or one of the two that a component sends is missing.
     CsrMalformed,
-    /// The request is for another kind of key than P-256.
+    /// The request is for another kind of key than P-256, or for that of the other request.
     CsrKeyForeign,
     /// The key of the request has not signed it.
     CsrForged,

@@ -107,7 +107,7 @@ impl Broker for Service {
         let to = PublicKey::parse_as(Prefix::User, &to).map_err(|invalid| malformed("to", &invalid))?;
         let tail = SubjectTail::parse(&subject).map_err(|invalid| malformed("subject", &invalid))?;
         if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(Status::invalid_argument("payload: not at most 1,047,552 bytes"));
+            return Err(Status::invalid_argument(format!("payload: not at most {PAYLOAD_BYTES_MAX} bytes")));
         }
         let answer = self.ask(Ask::Publish { to, tail }, Some(payload)).await?;
         if answer != Answer::Published {

@@ -172,8 +172,7 @@ impl Process {
 
     /// SIGHUP: a broker renews what it holds.
     pub(super) fn hang_up(&self) -> Result<()> {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        kill_process(id.context("it runs")?, Signal::HUP).context("it cannot be told to renew")
+        kill_process(self.id().context("it runs")?, Signal::HUP).context("it cannot be told to renew")
     }
 
     /// What it has told so far is not waited for any more.
@@ -183,8 +182,7 @@ impl Process {
 
     /// Lets an hour pass for it: its clock is [`Ahead`](super::clock::Ahead).
     pub(super) fn an_hour_passes(&self) -> Result<()> {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        kill_process(id.context("it runs")?, AN_HOUR_PASSES)
+        kill_process(self.id().context("it runs")?, AN_HOUR_PASSES)
             .context("it cannot be told that an hour has passed")
     }
 
@@ -199,11 +197,14 @@ impl Process {
         self.account.story.end()
     }
 
+    /// There is none any more once the process was waited for.
+    fn id(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+    }
+
     fn kill_group(&self) {
-        // A server that was started through another program is in it. There is no id any more once the process was
-        // waited for.
-        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(group) = group {
+        // A server that was started through another program is in it.
+        if let Some(group) = self.id() {
             // It may have ended by itself just now.
             let _ = kill_process_group(group, Signal::KILL);
         }

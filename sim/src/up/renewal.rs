@@ -46,14 +46,14 @@ impl Platform {
             tokio::time::sleep(PAUSE).await;
             for (index, component) in components.iter().enumerate() {
                 let broker = &mut self.processes[first + index];
-                let before = Held::of(component)?;
+                let (before, user) = (Held::of(component)?, user_of(component).await?);
                 broker.hang_up()?;
                 let hear = |told: &_| report.hear_broker(component.name, told);
                 broker.until(["Bootstrapped", "Serving", "Succeeded"], RENEWED_WITHIN, hear).await?;
                 before.check_renewed(&Held::of(component)?)?;
-                runtime::identify(&component.shared, &component.broker)
-                    .await
-                    .with_context(|| format!("the runtime of {} with its new certificate", component.name))?;
+                if user_of(component).await? != user {
+                    bail!("with its new certificate the runtime of {} is somebody else", component.name);
+                }
             }
         }
         stream.ask_to_end();
@@ -67,6 +67,12 @@ impl Platform {
         report.renewal(Renewal { times, messages });
         Ok(())
     }
+}
+
+/// Who a runtime is that begins now.
+async fn user_of(component: &Component) -> Result<String> {
+    let user = runtime::identify(&component.shared, &component.broker).await;
+    user.with_context(|| format!("the runtime of {} with what it holds", component.name))
 }
 
 /// What a runtime finds on its volume.

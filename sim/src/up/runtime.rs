@@ -51,11 +51,12 @@ pub(super) struct Arguments {
 
 /// Runs until the proof is complete or, without one, until stdin closes.
 pub(super) async fn run(arguments: Arguments) -> Result<()> {
-    let mut broker = connect(&arguments.shared_dir, arguments.broker).await?;
-    let own = broker.identify(IdentifyRequest {}).await?.into_inner().user;
-    let mut messages = broker.subscribe(SubscribeRequest {}).await?.into_inner();
-    tell("Subscribed", &serde_json::json!({"user": own}));
-    let told_to_end = kubefox_io::shell::signals::stdin_closed();
+    let mut told_to_end = pin!(kubefox_io::shell::signals::stdin_closed());
+    let (mut broker, mut messages) = tokio::select! {
+        biased;
+        () = &mut told_to_end => return Ok(()),
+        subscribed = subscribe(&arguments) => subscribed?,
+    };
     match (arguments.to, arguments.payload) {
         (Some(to), None) if arguments.stream => stream(broker, messages, to, told_to_end).await,
         (Some(to), Some(payload)) => {
@@ -75,6 +76,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
     }
 }
 
+async fn subscribe(arguments: &Arguments) -> Result<(BrokerClient<Channel>, Streaming<Message>)> {
+    let mut broker = connect(&arguments.shared_dir, arguments.broker).await?;
+    let own = broker.identify(IdentifyRequest {}).await?.into_inner().user;
+    let messages = broker.subscribe(SubscribeRequest {}).await?.into_inner();
+    tell("Subscribed", &serde_json::json!({"user": own}));
+    Ok((broker, messages))
+}
+
 /// Who a runtime with these files is to the broker at this address.
 pub(super) async fn identify(shared_dir: &Path, broker: &str) -> Result<String> {
     let mut broker = connect(shared_dir, broker.parse()?).await?;
@@ -85,9 +94,8 @@ async fn stream(
     mut broker: BrokerClient<Channel>,
     mut messages: Streaming<Message>,
     to: String,
-    told_to_end: impl Future<Output = ()>,
+    mut told_to_end: impl Future<Output = ()> + Unpin,
 ) -> Result<()> {
-    let mut told_to_end = pin!(told_to_end);
     let (mut sent, mut returned, mut ends) = (0, 0, false);
     while !ends || returned < sent {
         if !ends && sent - returned < STREAM_WINDOW {
@@ -95,7 +103,7 @@ async fn stream(
                 PublishRequest { to: to.clone(), subject: SUBJECT.to_owned(), payload: number(sent) };
             broker.publish(request).await.with_context(|| format!("message {sent} was not taken"))?;
             sent += 1;
-            ends = told_to_end.as_mut().now_or_never().is_some();
+            ends = (&mut told_to_end).now_or_never().is_some();
             continue;
         }
         let message = next(&mut messages).await.with_context(|| format!("message {returned} of {sent}"))?;

@@ -34,7 +34,7 @@ pub(super) struct Seat {
 }
 
 /// A seat of which messages may come twice from now on.
-pub(super) struct Moving {
+struct Moving {
     subject: String,
     there: oneshot::Sender<Subscriber>,
 }
