@@ -181,6 +181,8 @@ pub enum Rejection {
     TokenUnbound,
     /// The token is genuine and its ServiceAccount may not have this.
     NotEntitled,
+    /// Vault's key of the caller's user at NATS is none that the controller makes.
+    UserKeyForeign,
     /// The nonce is not 15 characters of base64url.
     NonceMalformed,
     /// The request for a certificate is not one, or one of the two that a component sends is missing.
@@ -203,7 +205,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::TokenMalformed,
         Self::TokenUnsigned,
         Self::TokenForged,
@@ -216,6 +218,7 @@ impl Rejection {
         Self::TokenRefused,
         Self::TokenUnbound,
         Self::NotEntitled,
+        Self::UserKeyForeign,
         Self::NonceMalformed,
         Self::CsrMalformed,
         Self::CsrKeyForeign,
@@ -243,6 +246,7 @@ impl Rejection {
             Self::TokenRefused => "TOKEN_REFUSED",
             Self::TokenUnbound => "TOKEN_UNBOUND",
             Self::NotEntitled => "NOT_ENTITLED",
+            Self::UserKeyForeign => "USER_KEY_FOREIGN",
             Self::NonceMalformed => "NONCE_MALFORMED",
             Self::CsrMalformed => "CSR_MALFORMED",
             Self::CsrKeyForeign => "CSR_KEY_FOREIGN",
@@ -281,6 +285,9 @@ impl Rejection {
             }
             Self::TokenUnbound => "The token is not bound to a pod.",
             Self::NotEntitled => "This service account may not have what was asked for.",
+            Self::UserKeyForeign => {
+                "Vault's key of this service account's user at NATS is not ed25519, or was rotated."
+            }
             Self::NonceMalformed => "The nonce is not 15 characters of base64url.",
             Self::CsrMalformed => {
                 "The certificate request is not one PKCS#10 request in PEM of at most 4 KiB, or one of two is missing."
@@ -323,6 +330,9 @@ impl Rejection {
             }
             Self::NotEntitled => {
                 "Run the pod under the platform's service account, or list its namespace in `--tenant-namespaces`."
+            }
+            Self::UserKeyForeign => {
+                "Find out in Vault's audit log who wrote the key, and delete it from engine `nats`: it is made again."
             }
             Self::NonceMalformed => "Send the `nonce` of NATS' INFO line unchanged.",
             Self::CsrMalformed => "Send one request for each certificate, or none, and Vault makes the keys.",
@@ -368,6 +378,7 @@ impl Rejection {
             | Self::TokenRefused
             | Self::TokenUnbound
             | Self::NotEntitled
+            | Self::UserKeyForeign
             | Self::NonceMalformed
             | Self::CsrMalformed
             | Self::CsrKeyForeign

@@ -174,6 +174,10 @@ fatals! {
     GaveUp = 50,
         "What this pod waits for did not come within the allowed time.",
         "The log and the termination message say what was waited for last.";
+    /// Vault holds a key for this component's user at NATS that the controller did not make.
+    UserKeyForeign = 51,
+        "Vault's key of this service account's user at NATS is not ed25519, or was rotated.",
+        "Find out in Vault's audit log who wrote the key, and delete it from engine `nats`: it is made again.";
 }
 
 #[cfg(test)]

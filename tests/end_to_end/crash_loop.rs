@@ -1,14 +1,17 @@
-//! What a pod costs Vault that crashes in a loop. The model tells the same at length (`sim/src/model/callers.rs`); here
+//! What a pod costs Vault that crashes in a loop, and one that asks on and on for what it may not have. The model tells the same at length (`sim/src/model/callers.rs`); here
 //! Vault's own books are read: the accessors of its tokens, the index of its storage, and the audit log.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Instant;
 
+use kubefox_io::exchange::BootstrapRequest;
+use kubefox_proto::bootstrap::v1::NatsBootstrapRequest;
 use kubefox_sim::up::stand::audit::Audit;
 use serde_json::{Value, json};
+use tonic::Code;
 
-use crate::caller::Platform;
+use crate::caller::{Platform, Refused, refused};
 
 const RESTARTS: u64 = 1_000;
 /// What one restart asks of Vault, and nothing else.
@@ -21,6 +24,8 @@ const OF_A_RESTART: [&str; 4] = [
 const LOGIN: &str = "update auth/kubernetes/login";
 /// The controller keeps a login for a minute.
 const LOGIN_EVERY_S: u64 = 60;
+/// And a refusal for ten seconds.
+const REFUSED_EVERY_S: u64 = 10;
 /// Vault writes something now and then for its own sake.
 const OWN_WRITES_MAX: u64 = 20;
 
@@ -57,6 +62,34 @@ fn real_pod_that_crashes_in_a_loop_costs_vault_a_constant() {
         assert!(logins <= allowed, "{logins} logins in {elapsed:?}");
         let expected: BTreeMap<_, _> = OF_A_RESTART.map(|of| (of.to_owned(), RESTARTS)).into();
         assert_eq!(asked, expected);
+    });
+    platform.interrupt();
+}
+
+#[test]
+#[ignore = "needs the servers of tests/peers/build"]
+fn real_pod_that_may_not_have_what_it_asks_for_costs_vault_one_login_in_ten_seconds() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let platform = Platform::start(folder.path(), &["--real"]);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime needs nothing that a process lacks");
+    runtime.block_on(async {
+        let pod = platform.caller("component-a");
+        let mut audit = Audit::from_now_on(&platform.directory).expect("Vault audits");
+        let begun = Instant::now();
+        for _ in 0..RESTARTS {
+            let message = NatsBootstrapRequest { token: pod.token.clone(), csr: String::new() };
+            let refused = refused(&pod, BootstrapRequest::Nats(message)).await;
+            let reason = "NOT_ENTITLED".to_owned();
+            assert_eq!(refused, Refused { code: Code::PermissionDenied, reason });
+        }
+        let (asked, elapsed) = (audit.requests().expect("Vault audits"), begun.elapsed());
+
+        writeln!(std::io::stderr(), "{RESTARTS} refusals in {elapsed:?}: asked {asked:?}")
+            .expect("stderr is open");
+        let paths: Vec<&str> = asked.keys().map(String::as_str).collect();
+        assert_eq!(paths, [LOGIN]);
+        let allowed = elapsed.as_secs() / REFUSED_EVERY_S + 1;
+        assert!((1..=allowed).contains(&asked[LOGIN]), "{} logins in {elapsed:?}", asked[LOGIN]);
     });
     platform.interrupt();
 }

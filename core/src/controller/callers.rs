@@ -12,10 +12,11 @@
 //! asked with a token that the API server has given to that pod, and nobody can use up another's share.
 //!
 //! Whoever asks again soon is served with the Vault token of the last time ([`tokens`]): no second review, no second
-//! login.
+//! login. Whoever was refused for good is told so again without a question to anybody ([`refusals`]).
 
 mod arrival;
 mod queue;
+mod refusals;
 mod signers;
 mod tokens;
 
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use self::arrival::{Arrival, Arrived, Next};
 use self::queue::{Applicant, Queue};
+use self::refusals::Refusals;
 use self::signers::{Read, Signers};
 use self::tokens::Tokens;
 use super::Controller;
@@ -50,6 +52,7 @@ pub(super) struct Callers {
     queue: Queue,
     sessions: BTreeMap<Ticket, Session>,
     tokens: Tokens,
+    refusals: Refusals,
 }
 
 type Effects = Out<Controller>;
@@ -135,6 +138,7 @@ impl Callers {
         let sessions = &self.sessions;
         let in_use = |login| sessions.values().any(|session| session.logged_in_as(login));
         self.tokens.sweep(view.now, in_use, out);
+        self.refusals.lapse(view.now);
     }
 
     /// Nobody is served any more. Gives all who wait for an answer.
@@ -202,6 +206,10 @@ impl Callers {
                 reject(ticket, applicant.ask, Rejection::Busy, out);
                 continue;
             }
+            if let Some(rejection) = self.refusals.find(&applicant.caller, &applicant.ask, view.now) {
+                reject(ticket, applicant.ask, rejection, out);
+                continue;
+            }
             let Applicant { by, ask, caller } = applicant;
             let login = self.tokens.find(&caller.digest, &ask, view.now);
             let verdict = Session::begin(ticket, by, ask, caller, login);
@@ -232,6 +240,7 @@ impl Callers {
             }
             Verdict::Answer(answered) => {
                 let Answered { session, answer, notice } = *answered;
+                self.refusals.told(session.caller(), session.asks(), &answer, view.now);
                 if !matches!(answer, Answer::Rejected(_)) {
                     self.queue.served(session.asks(), session.caller());
                 }
@@ -253,6 +262,9 @@ pub(super) fn reject(ticket: Ticket, ask: Ask, rejection: Rejection, out: &mut E
 }
 
 #[cfg(test)]
+pub(super) use self::refusals::KEPT_MAX as REFUSALS_MAX;
+
+#[cfg(test)]
 impl Callers {
     pub(super) fn sessions(&self) -> &BTreeMap<Ticket, Session> {
         &self.sessions
@@ -266,6 +278,11 @@ impl Callers {
     /// Whether this one waits for others, and nothing is under way for it alone.
     pub(super) fn is_waiting(&self, ticket: Ticket) -> bool {
         self.queue.holds(ticket) || self.arrivals.get(&ticket).is_some_and(Arrival::awaits_signers)
+    }
+
+    /// How many refusals are kept.
+    pub(super) fn refused(&self) -> usize {
+        self.refusals.len()
     }
 
     /// Whether the slot of that login's token will be wiped.

@@ -29,8 +29,9 @@ use crate::caller::Caller;
 use crate::documents::certificate::{request, ttl_s};
 use crate::documents::jwt::{self, Unsigned};
 use crate::documents::nkey::{Prefix, PublicKey};
+use crate::documents::setting::{differences, nats_key};
 use crate::kubernetes::{self, Pod, Review};
-use crate::machine::{CallId, Outcome, Refusal, Seed, Ticket};
+use crate::machine::{CallId, Lost, Outcome, Refusal, Seed, Ticket};
 use crate::names::{Csr, Identity, Nonce, caller_audience};
 use crate::retry::{Stream, draw};
 use crate::secret::{Asker, Own, Secret};
@@ -200,8 +201,8 @@ impl Session {
                 Call::Vault(vault::Call::Read { token, setting: self.user_key_setting() })
             }
             State::WritingUserKey => {
-                let body = serde_json::json!({"type": "ed25519"});
-                Call::Vault(vault::Call::Write { token, setting: self.user_key_setting(), body })
+                let setting = self.user_key_setting();
+                Call::Vault(vault::Call::Write { token, setting, body: nats_key().body })
             }
             State::SigningUser(_, unsigned) => Call::Vault(vault::Call::Sign {
                 token: Secret::Own(Own::ControllerToken),
@@ -225,7 +226,7 @@ impl Session {
         match self.state.clone() {
             State::ReadingApiToken => self.read_api_token(outcome),
             State::Reviewing => self.reviewed(outcome),
-            State::ExchangingToken => self.exchanged(outcome),
+            State::ExchangingToken => self.exchanged(outcome, view),
             State::ReadingJwt(read) => self.read_jwt(read, outcome),
             State::ReadingUserKey { written } => self.read_user_key(written, outcome, view),
             State::WritingUserKey => self.wrote_user_key(outcome),
@@ -274,7 +275,7 @@ impl Session {
         }
     }
 
-    fn exchanged(self, outcome: Outcome<Reply>) -> Verdict {
+    fn exchanged(self, outcome: Outcome<Reply>, view: &View<'_>) -> Verdict {
         match outcome {
             Outcome::Ok(Reply::Vault(vault::Reply::LoggedIn(login))) => {
                 if login.identity != *self.known_identity() {
@@ -283,6 +284,10 @@ impl Session {
                 Verdict::LoggedIn(self.at_documents(), login.lease_s)
             }
             Outcome::Refused(Refusal::Denied) => self.reject(Rejection::NotEntitled),
+            // It was good when the question came, and ended on the way.
+            Outcome::Refused(Refusal::Unauthenticated) if self.caller.expires <= view.now.unix => {
+                self.reject(Rejection::TokenExpired)
+            }
             Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::VaultUnavailable),
             Outcome::Ok(reply) => panic!("the driver answered ExchangingToken with {reply:?}"),
         }
@@ -332,6 +337,9 @@ impl Session {
                 return self.refused_by_vault(outcome);
             }
         };
+        if !differences(&standing, &nats_key().stands).is_empty() {
+            return self.reject(Rejection::UserKeyForeign);
+        }
         let text = standing.get("public_key").and_then(serde_json::Value::as_str).unwrap_or_default();
         let Ok(key) = PublicKey::from_base64(Prefix::User, text) else {
             return self.reject(Rejection::VaultUnavailable);
@@ -382,8 +390,9 @@ impl Session {
                 SIGNATURE_LEN => self.answer(Answer::Signature(signature)),
                 _ => self.reject(Rejection::VaultUnavailable),
             },
-            // Vault says 400 for a key that does not exist: this identity has never bootstrapped.
-            Outcome::Refused(Refusal::Invalid) if !key_ensured => {
+            // Vault says 400 for a key that does not exist, as before this identity's first bootstrap, and for one that
+            // signs nothing; what comes from a key that was rotated is not a signature of its first version.
+            Outcome::Refused(Refusal::Invalid) | Outcome::Unknown(Lost::Garbled) if !key_ensured => {
                 self.then(State::ReadingUserKey { written: false })
             }
             outcome @ (Outcome::Ok(_) | Outcome::Refused(_) | Outcome::Unknown(_)) => {

@@ -106,12 +106,18 @@ pub fn wanted(setting: &Setting, plan: &Plan, accessor: &Accessor) -> Wanted {
             Wanted { body: root_certificate(), stands: json!({"issuers": [ROOT_ISSUER]}), overwrite: false }
         }
         Setting::PkiRole(role) => Wanted::repaired(role::pki_role(*role, plan, accessor)),
-        Setting::NatsKey(_) => Wanted {
-            body: json!({"type": "ed25519"}),
-            stands: json!({"type": "ed25519", "latest_version": 1}),
-            overwrite: false,
-        },
+        Setting::NatsKey(_) => nats_key(),
         Setting::PasswordPolicy => Wanted::repaired(json!({"policy": PASSWORD_POLICY})),
+    }
+}
+
+/// What each key of NATS should be.
+#[must_use]
+pub fn nats_key() -> Wanted {
+    Wanted {
+        body: json!({"type": "ed25519"}),
+        stands: json!({"type": "ed25519", "latest_version": 1}),
+        overwrite: false,
     }
 }
 

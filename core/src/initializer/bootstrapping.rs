@@ -87,6 +87,7 @@ pub(crate) fn rejected<T>(rejection: Rejection) -> Verdict<T> {
         | Rejection::TokenRefused
         | Rejection::TokenUnbound => Verdict::Stop(Fatal::TokenRefused),
         Rejection::NotEntitled => Verdict::Stop(Fatal::NotEntitled),
+        Rejection::UserKeyForeign => Verdict::Stop(Fatal::UserKeyForeign),
         // No nonce was sent, and the requests are made as they should be: the controller speaks another language.
         Rejection::NonceMalformed
         | Rejection::CsrMalformed

@@ -169,6 +169,7 @@ fn a_no_of_the_controller_is_for_now_or_for_good() {
             | Rejection::TokenRefused
             | Rejection::TokenUnbound => Standing::Stopped(Fatal::TokenRefused),
             Rejection::NotEntitled => Standing::Stopped(Fatal::NotEntitled),
+            Rejection::UserKeyForeign => Standing::Stopped(Fatal::UserKeyForeign),
             Rejection::NonceMalformed
             | Rejection::CsrMalformed
             | Rejection::CsrKeyForeign

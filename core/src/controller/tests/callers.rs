@@ -4,6 +4,7 @@ use super::fixtures::*;
 use super::world::signer;
 use crate::bootstrap::SIGNERS_PAUSE_MS;
 use crate::caller::Examined;
+use crate::controller::callers::REFUSALS_MAX;
 use crate::names::Nonce;
 use crate::vault::AuthRole;
 use crate::volume::{Token, TokenFile};
@@ -323,6 +324,65 @@ fn a_kept_token_that_vault_no_longer_takes_is_replaced_once() {
         let ends = matches!(told.get(1), Some(Told::Answers(Ticket(2), Answer::Rejected(_))));
         assert!(ends, "a token that is fresh is refused for good: {told:?}");
     }
+}
+
+#[test]
+fn whoever_was_refused_is_told_so_again_for_ten_seconds_and_nobody_is_asked() {
+    let reviewed = || kubernetes::Reply::Review(kubernetes::Review::Refused);
+    let refused = Outcome::Ok(Reply::Kubernetes(reviewed()));
+    let denied = Outcome::Refused(Refusal::Denied);
+    for (steps, outcome, rejection) in
+        [(1, refused, Rejection::TokenRefused), (2, denied, Rejection::NotEntitled)]
+    {
+        let mut bench = knowing_the_keys();
+        bench.world.questions_of_a_pod = ALL;
+        bench.let_in(1, BY, Ask::Component(None));
+        (0..steps).for_each(|_| drop(bench.step_for(Ticket(1))));
+        bench.done_for(Ticket(1), outcome);
+        bench.step_shared();
+
+        for (ticket, at) in [(2, 0), (3, 9_999)] {
+            bench.pass_to(Mono(at));
+            assert_eq!(bench.let_in(ticket, BY, nonce()), turned_away(ticket, nonce(), rejection));
+        }
+        let other_role = bench.let_in(4, BY, Ask::Nats(None));
+        assert_eq!(other_role, [reviews_next(4, &bench)], "that was not asked of Vault");
+        bench.event(Event::Withdrawn { ticket: Ticket(4) });
+        bench.pass_to(Mono(10_000));
+        assert_eq!(bench.let_in(5, BY, Ask::Component(None)), [reviews_next(5, &bench)]);
+    }
+}
+
+#[test]
+fn an_outage_is_nobodys_refusal() {
+    let mut bench = knowing_the_keys();
+    bench.world.questions_of_a_pod = ALL;
+    for (ticket, steps) in [(1, 0), (2, 1), (3, 2)] {
+        bench.let_in(ticket, BY, Ask::Component(None));
+        (0..steps).for_each(|_| drop(bench.step_for(Ticket(ticket))));
+        bench.done_for(Ticket(ticket), Outcome::Unknown(Lost::Connection));
+        bench.step_shared();
+    }
+    assert_eq!(bench.let_in(4, BY, Ask::Component(None)), [reviews_next(4, &bench)]);
+}
+
+#[test]
+fn refusals_are_kept_of_so_many_tokens_and_no_longer_than_they_count() {
+    let mut bench = knowing_the_keys();
+    for caller in 0..1_000 {
+        let ticket = 1_000 + caller;
+        bench.let_in(ticket, BY, Ask::Component(None));
+        bench.step_for(Ticket(ticket));
+        bench.step_for(Ticket(ticket));
+        bench.done_for(Ticket(ticket), Outcome::Refused(Refusal::Denied));
+        bench.step_shared();
+    }
+    let kept = |bench: &Bench| bench.machine.callers.refused();
+    assert_eq!(kept(&bench), REFUSALS_MAX);
+
+    bench.pass_to(Mono(10_000));
+    bench.let_in(9, BY, Ask::Component(None));
+    assert_eq!(kept(&bench), 0);
 }
 
 #[test]

@@ -83,6 +83,7 @@ pub fn rejected(rejection: Rejection) -> Status {
         | Rejection::TokenRefused
         | Rejection::TokenUnbound => Code::Unauthenticated,
         Rejection::NotEntitled => Code::PermissionDenied,
+        Rejection::UserKeyForeign => Code::FailedPrecondition,
         Rejection::KeyUnknown
         | Rejection::NotServing
         | Rejection::ReviewUnavailable
@@ -117,6 +118,7 @@ mod tests {
             (Rejection::TokenRefused, Code::Unauthenticated),
             (Rejection::TokenUnbound, Code::Unauthenticated),
             (Rejection::NotEntitled, Code::PermissionDenied),
+            (Rejection::UserKeyForeign, Code::FailedPrecondition),
             (Rejection::NonceMalformed, Code::InvalidArgument),
             (Rejection::CsrMalformed, Code::InvalidArgument),
             (Rejection::CsrKeyForeign, Code::InvalidArgument),

@@ -124,10 +124,10 @@ impl Answer {
     }
 
     fn forbidden(&self, credential: Credential) -> Refusal {
-        const CAUSES: [&str; 4] = ["not authorized", "claim", "expired", "signature"];
         match credential {
             Credential::Nothing => Refusal::Unclear,
-            Credential::Jwt if CAUSES.iter().any(|cause| self.says(cause)) => Refusal::Denied,
+            Credential::Jwt if self.says("not authorized") => Refusal::Denied,
+            Credential::Jwt if self.says(") claim: ") => Refusal::Unauthenticated,
             Credential::Jwt => Refusal::Unclear,
             Credential::Token if self.is_dead_token() => Refusal::Unauthenticated,
             Credential::Token if self.says("permission denied") => Refusal::Denied,

@@ -22,7 +22,8 @@
 //! | 400 | Upgrading | any | `Refused(NotReady)`: a K/V engine a moment after it was mounted |
 //! | 403 | bare `permission denied`, or with `invalid token`, `bad token` | with a token | `Refused(Unauthenticated)`: the token is dead |
 //! | 403 | `1 error occurred: … permission denied` | with a token | `Refused(Denied)`: a policy says no |
-//! | 403 | … not authorized, … claim, … expired, … signature | `Login` | `Refused(Denied)`: the cause is named |
+//! | 403 | … not authorized | `Login` | `Refused(Denied)`: the role is not for this service account |
+//! | 403 | … (exp) claim: …, … (aud) claim: … | `Login` | `Refused(Unauthenticated)`: the token has ended, or is not meant for the role |
 //! | 403 | anything else, bare `permission denied` at `Login` too | any | `Refused(Unclear)`: may be an outage behind Vault |
 //! | 404 | no errors | reads, lists | `Ok`, empty |
 //! | 404 | no handler for route | `ReadGeneration` | `Ok`, empty: its engine is not mounted yet |

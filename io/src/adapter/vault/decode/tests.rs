@@ -176,16 +176,19 @@ fn a_login_fills_the_slot_and_says_who_it_is() {
 }
 
 #[test]
-fn a_login_is_denied_only_by_a_text_that_names_the_cause() {
+fn a_login_is_refused_for_good_only_by_a_text_that_names_the_cause() {
     let text = |text: &str| json!({ "errors": [text] }).to_string();
     let causes = [
-        "service account name not authorized",
-        "namespace not authorized",
-        "invalid audience (aud) claim: audience claim does not match any expected audience",
-        "invalid expiration time (exp) claim: token is expired",
+        ("service account name not authorized", Refusal::Denied),
+        ("namespace not authorized", Refusal::Denied),
+        (
+            "invalid audience (aud) claim: audience claim does not match any expected audience",
+            Refusal::Unauthenticated,
+        ),
+        ("invalid expiration time (exp) claim: token is expired", Refusal::Unauthenticated),
     ];
-    for cause in causes {
-        assert_eq!(decoded(&login(), 403, &text(cause)).0, Outcome::Refused(Refusal::Denied), "{cause}");
+    for (cause, refusal) in causes {
+        assert_eq!(decoded(&login(), 403, &text(cause)).0, Outcome::Refused(refusal), "{cause}");
     }
     let unknown_role = text("invalid role name \"nope\"");
     let unconfigured = text("could not load backend configuration");

@@ -63,6 +63,7 @@ fn is_true(world: &World, fatal: Fatal) -> bool {
         | Fatal::NotEntitled
         | Fatal::DocumentsMalformed
         | Fatal::VolumeNotWritable
-        | Fatal::GaveUp => false,
+        | Fatal::GaveUp
+        | Fatal::UserKeyForeign => false,
     }
 }
