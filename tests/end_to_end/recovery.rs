@@ -4,12 +4,12 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::run::{Run, finish, text, up};
+use crate::running::Running;
 
 /// A real control plane and an initialization on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -65,8 +65,7 @@ fn interrupt(state: &Path, flags: &[&str]) {
     let mut command = up();
     command.args(["--once", "--state"]).arg(state).arg("--kubefox").arg(&program).args(flags);
     command.env("KUBEFOX_UNDER_TEST", env!("CARGO_BIN_EXE_kubefox-under-test"));
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut running = Running(child.expect("the program was built with the tests"));
+    let mut running = Running::of(command);
     let log = state.join("logs/controller.log");
     let until = Instant::now() + PATIENCE;
     while !std::fs::read_to_string(&log).unwrap_or_default().contains("Halted") {
@@ -80,29 +79,4 @@ fn quarantines(state: &Path) -> Vec<PathBuf> {
     let volume = std::fs::read_dir(state.join("pods/controller/state")).expect("the volume");
     let paths = volume.map(|entry| entry.expect("it can be read").path());
     paths.filter(|path| path.display().to_string().contains("/quarantine-")).collect()
-}
-
-struct Running(Child);
-
-impl Running {
-    fn is_there(&mut self) -> bool {
-        matches!(self.0.try_wait(), Ok(None))
-    }
-
-    fn interrupt(&mut self) {
-        let id = self.0.id().to_string();
-        let status = std::process::Command::new("kill").args(["-INT", &id]).status();
-        assert!(status.expect("kill is everywhere").success());
-        self.0.wait().expect("it is a child of this test");
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // A test that failed half-way leaves nothing either; one that ended has been waited for.
-        if self.is_there() {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
 }

@@ -17,10 +17,18 @@ impl Running {
     pub(crate) fn start(temporary: &Path, flags: &[&str]) -> Self {
         let mut command = up();
         command.args(flags).env("TMPDIR", temporary).env("KUBEFOX_TEST_MARK", temporary);
+        Self::of(command)
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
         let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = piped.spawn().expect("the program was built with the tests");
         let lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
         Self { child, lines }
+    }
+
+    pub(crate) fn is_there(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Answers the line with these words.
@@ -47,7 +55,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // A test that failed half-way leaves nothing either; one that ended has been waited for.
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if self.is_there() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -1,4 +1,4 @@
-//! What nobody knows, beside what is asked: whether it is done nevertheless, and what is said of it.
+//! Surplus parameters, which no endpoint knows: whether the request is carried out nevertheless, and what is said of it.
 
 use kubefox_core::documents::setting::AUDIENCE_CONTROLLER;
 use kubefox_core::vault::{AuthRole, Mount, PkiRole, Setting};
