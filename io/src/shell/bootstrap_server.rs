@@ -132,15 +132,17 @@ fn token(text: String) -> Result<Zeroizing<Vec<u8>>, Status> {
 }
 
 fn unanswered(unanswered: Unanswered) -> Status {
-    match unanswered {
-        Unanswered::Busy => rejected(Rejection::Busy),
-        Unanswered::Late => Status::deadline_exceeded("The controller did not answer in time."),
-        Unanswered::Stopping => Status::unavailable("The controller is stopping."),
-    }
+    rejected(match unanswered {
+        Unanswered::Busy => Rejection::Busy,
+        Unanswered::Late => Rejection::Late,
+        Unanswered::Stopping => Rejection::Stopping,
+    })
 }
 
+/// The answer to another question came: a mistake of ours.
 fn mixed_up() -> Status {
-    Status::internal("The controller answered another question.")
+    tracing::error!("AnswerMixedUp");
+    rejected(Rejection::Faulty)
 }
 
 /// For how long the caller listens, at most [`ANSWER_WITHIN`].

@@ -66,15 +66,25 @@ async fn a_rejection_keeps_its_reason_and_is_an_answer() {
 #[tokio::test]
 async fn an_unanswered_question_is_told_apart_by_its_status() {
     for (unanswered, code, reason) in [
-        (Unanswered::Busy, Code::ResourceExhausted, Some("BUSY")),
-        (Unanswered::Late, Code::DeadlineExceeded, None),
-        (Unanswered::Stopping, Code::Unavailable, None),
+        (Unanswered::Busy, Code::ResourceExhausted, "BUSY"),
+        (Unanswered::Late, Code::DeadlineExceeded, "LATE"),
+        (Unanswered::Stopping, Code::Unavailable, "STOPPING"),
     ] {
         let world = World::new(Script::None(unanswered)).await;
 
         let answer = world.call(sign(TOKEN, NONCE)).await;
 
-        assert_eq!(answer, Seen::Status(code, reason.map(ToOwned::to_owned)), "{unanswered:?}");
+        assert_eq!(answer, Seen::Status(code, Some(reason.to_owned())), "{unanswered:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_another_question_is_given_to_nobody() {
+    let world = World::new(Script::MixUp).await;
+
+    for request in [nats(""), component("", ""), sign(TOKEN, NONCE)] {
+        let faulty = Seen::Status(Code::Internal, Some("FAULTY".to_owned()));
+        assert_eq!(world.call(request).await, faulty);
     }
 }
 
@@ -248,6 +258,8 @@ enum Script {
     Answer,
     /// After some time.
     AnswerLate,
+    /// With the answer to another question.
+    MixUp,
     Reject(Rejection),
     None(Unanswered),
 }
@@ -266,6 +278,10 @@ impl BootstrapDoor for Scripted {
         self.asked.lock().expect("no panic before").push((ask.clone(), token));
         let answered = match self.script {
             Script::Answer | Script::AnswerLate => Ok(Ok(answer_to(&ask))),
+            Script::MixUp => Ok(Ok(match ask {
+                Ask::Nats(_) => answer_to(&Ask::Component(None)),
+                Ask::Component(_) | Ask::SignNonce { .. } => answer_to(&Ask::Nats(None)),
+            })),
             Script::Reject(rejection) => Ok(Err(rejected(rejection))),
             Script::None(unanswered) => Err(unanswered),
         };
