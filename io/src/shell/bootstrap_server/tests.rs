@@ -186,7 +186,7 @@ async fn a_server_that_is_gone_is_a_lost_connection_and_one_that_is_back_is_foun
 
     assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE), LONG).await), Seen::Lost(Lost::Connection));
 
-    let routes = routes(world.door.clone()).await;
+    let routes = routes(world.door.clone(), world.snapshots.subscribe());
     world.listener = Arc::new(Listener::new(Arc::new(Real), port, Clients::Anyone, LIMITS, routes));
     world.listener.present(&world.authority.issue(&[DNS], &[URI])).await.expect("the port is free again");
     assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE), LONG).await), Seen::Answer("signature".to_owned()));
@@ -300,6 +300,7 @@ impl BootstrapDoor for Scripted {
 struct World {
     authority: Authority,
     door: Arc<Scripted>,
+    snapshots: watch::Sender<Snapshot>,
     listener: Arc<Listener>,
     address: String,
     client: BootstrapClient,
@@ -318,11 +319,12 @@ impl World {
         let authority = Authority::new();
         let door = Arc::new(Scripted { script, asked: Mutex::default(), allowed: Mutex::default() });
         let any = "127.0.0.1:0".parse().expect("an address");
-        let routes = routes(door.clone()).await;
+        let (snapshots, receiver) = watch::channel(Snapshot::before_start("controller"));
+        let routes = routes(door.clone(), receiver);
         let listener = Arc::new(Listener::new(Arc::new(Real), any, Clients::Anyone, limits, routes));
         let address = listener.present(&authority.issue(&[DNS], &[uri])).await.expect("usable");
         let client = client_of(&address);
-        Self { authority, door, listener, address, client }
+        Self { authority, door, snapshots, listener, address, client }
     }
 
     fn client(&self) -> BootstrapClient {
