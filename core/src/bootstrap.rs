@@ -193,19 +193,25 @@ pub enum Rejection {
     CsrForged,
     /// The request asks for names or extensions.
     CsrDemanding,
-    /// The controller does not serve yet.
+    /// The controller does not serve yet, or not at the moment.
     NotServing,
+    /// The controller is ending.
+    Stopping,
     /// The API server does not answer.
     ReviewUnavailable,
     /// Vault is sealed, starting or does not answer.
     VaultUnavailable,
     /// Too many callers at once.
     Busy,
+    /// The time of the question was over, and nothing had come of it.
+    Late,
+    /// The controller made a mistake: it has an answer, but not to this.
+    Faulty,
 }
 
 impl Rejection {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::TokenMalformed,
         Self::TokenUnsigned,
         Self::TokenForged,
@@ -225,9 +231,12 @@ impl Rejection {
         Self::CsrForged,
         Self::CsrDemanding,
         Self::NotServing,
+        Self::Stopping,
         Self::ReviewUnavailable,
         Self::VaultUnavailable,
         Self::Busy,
+        Self::Late,
+        Self::Faulty,
     ];
 
     /// The stable reason of `google.rpc.ErrorInfo`.
@@ -253,9 +262,12 @@ impl Rejection {
             Self::CsrForged => "CSR_FORGED",
             Self::CsrDemanding => "CSR_DEMANDING",
             Self::NotServing => "NOT_SERVING",
+            Self::Stopping => "STOPPING",
             Self::ReviewUnavailable => "REVIEW_UNAVAILABLE",
             Self::VaultUnavailable => "VAULT_UNAVAILABLE",
             Self::Busy => "BUSY",
+            Self::Late => "LATE",
+            Self::Faulty => "FAULTY",
         }
     }
 
@@ -299,10 +311,15 @@ impl Rejection {
             Self::CsrDemanding => {
                 "The certificate request asks for names or extensions; what a certificate says follows from who asks."
             }
-            Self::NotServing => "The controller does not serve now: it is starting, or ending.",
+            Self::NotServing => {
+                "The controller does not serve now: something that it needs is not there yet."
+            }
+            Self::Stopping => "The controller is ending.",
             Self::ReviewUnavailable => "The Kubernetes API server does not answer the controller.",
             Self::VaultUnavailable => "Vault does not answer the controller, or is sealed.",
             Self::Busy => "The controller serves as many callers as it may.",
+            Self::Late => "The controller could not answer in the time that there was.",
+            Self::Faulty => "The controller made a mistake: what it has is no answer to this.",
         }
     }
 
@@ -342,6 +359,7 @@ impl Rejection {
             }
             Self::CsrDemanding => "Send a request with an empty subject and without attributes.",
             Self::NotServing => "Wait; the controller's /readyz says what it waits for.",
+            Self::Stopping => "Wait; it is started again, and its /readyz says what it waits for then.",
             Self::ReviewUnavailable => {
                 "Wait; if it lasts, check that the controller may create tokenreviews."
             }
@@ -349,6 +367,8 @@ impl Rejection {
                 "Wait; the controller unseals Vault by itself, its /readyz says what is missing."
             }
             Self::Busy => "Try again after a pause that grows.",
+            Self::Late => "Try again after a pause that grows, and wait for ten seconds.",
+            Self::Faulty => "Try again; if it lasts, report it as a bug.",
         }
     }
 
@@ -365,10 +385,12 @@ impl Rejection {
             // For so long the keys are not read again.
             Self::KeyUnknown => Some(SIGNERS_PAUSE_MS),
             // Vault's seal is looked at every two seconds.
-            Self::NotServing | Self::VaultUnavailable => Some(2_000),
-            Self::ReviewUnavailable | Self::Busy => Some(1_000),
+            Self::NotServing | Self::Stopping | Self::VaultUnavailable => Some(2_000),
+            Self::ReviewUnavailable | Self::Busy | Self::Late => Some(1_000),
             // The kubelet replaces the file before its token ends; clocks are set.
             Self::TokenNotYetValid | Self::TokenExpired => Some(5_000),
+            // The next question may go well; if none does, nobody is to be flooded with them.
+            Self::Faulty => Some(5_000),
             Self::TokenMalformed
             | Self::TokenUnsigned
             | Self::TokenForged

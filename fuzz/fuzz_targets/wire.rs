@@ -13,6 +13,7 @@ use futures::{FutureExt, StreamExt, stream};
 use http_body_util::Full;
 use kubefox_core::bootstrap::{Answer, Ask, Call, KeyOrigin, Rejection, Reply};
 use kubefox_core::broker;
+use kubefox_core::controller::Controller;
 use kubefox_core::documents::nkey::{Prefix, PublicKey};
 use kubefox_core::machine::{Lost, Outcome, Ticket};
 use kubefox_core::names::{Nonce, Pem, SubjectTail, TrustDomain};
@@ -24,6 +25,7 @@ use kubefox_io::exchange::BootstrapResponse;
 use kubefox_io::keyring::Keyring;
 use kubefox_io::shell::bootstrap_server::{self, BootstrapDoor};
 use kubefox_io::shell::broker_server::{self, BrokerDoor, Delivery, Inbox};
+use kubefox_io::telemetry::LogTap;
 use kubefox_io::token::is_token;
 use kubefox_proto::bootstrap::v1 as bootstrap_v1;
 use kubefox_proto::broker::v1 as broker_v1;
@@ -144,7 +146,8 @@ fn ask_controller(method: &str, bytes: &[u8]) -> Option<(Ask, Vec<u8>)> {
         }
     }
     let routes = ROUTES.get_or_init(|| {
-        bootstrap_server::routes(Arc::new(Noting)).now_or_never().expect("nothing there waits")
+        let (_, snapshots) = LogTap::<Controller>::new("controller");
+        bootstrap_server::routes(Arc::new(Noting), snapshots)
     });
 
     let refused = send(routes, &format!("kubefox.bootstrap.v1.Bootstrap/{method}"), bytes);

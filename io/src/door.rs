@@ -13,6 +13,10 @@ use zeroize::Zeroizing;
 /// Questions that wait for the driver; beyond that the asker is told at once that the role is busy.
 pub const QUESTIONS_WAITING_MAX: usize = 256;
 
+/// The machine's time for a question ends by so much before the asker stops listening, so that an answer that says why
+/// there is no better one is still heard.
+pub const ANSWER_MARGIN: Duration = Duration::from_millis(250);
+
 /// What comes in through a door.
 pub enum Inbound<M: Machine, R> {
     /// A question.
@@ -25,7 +29,7 @@ pub enum Inbound<M: Machine, R> {
 pub struct Question<M: Machine, R> {
     /// Its name.
     pub ticket: Ticket,
-    /// Until when the asker listens.
+    /// Until when it is to be answered: a margin before the asker stops listening.
     pub until: Instant,
     /// The question.
     pub ask: M::Ask,
@@ -36,7 +40,7 @@ pub struct Question<M: Machine, R> {
 }
 
 impl<M: Machine, R> Question<M, R> {
-    /// For how long the asker still listens; the time in the queue is gone already.
+    /// How long the answer may still take; the time in the queue is gone already.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
@@ -45,13 +49,35 @@ impl<M: Machine, R> Question<M, R> {
 
 /// Where questions are asked. Cheap to clone.
 pub struct Door<M: Machine, R> {
-    questions: mpsc::Sender<Inbound<M, R>>,
+    questions: mpsc::Sender<Question<M, R>>,
+    /// Has no limit of its own, and so cannot be full: a question is withdrawn once at most, and the driver takes every
+    /// withdrawal before the next question. So there are never more than questions that wait and questions that the
+    /// machine has open, and both have a limit.
+    withdrawals: mpsc::UnboundedSender<Ticket>,
     tickets: Arc<AtomicU64>,
 }
 
 impl<M: Machine, R> Clone for Door<M, R> {
     fn clone(&self) -> Self {
-        Self { questions: self.questions.clone(), tickets: Arc::clone(&self.tickets) }
+        let (questions, withdrawals) = (self.questions.clone(), self.withdrawals.clone());
+        Self { questions, withdrawals, tickets: Arc::clone(&self.tickets) }
+    }
+}
+
+/// The driver's end of a door.
+pub struct DoorEnd<M: Machine, R> {
+    questions: mpsc::Receiver<Question<M, R>>,
+    withdrawals: mpsc::UnboundedReceiver<Ticket>,
+}
+
+impl<M: Machine, R> DoorEnd<M, R> {
+    /// What comes in next, withdrawals first; `None` once nobody can ask any more. Nothing is lost if the future is dropped.
+    pub async fn recv(&mut self) -> Option<Inbound<M, R>> {
+        tokio::select! {
+            biased;
+            Some(ticket) = self.withdrawals.recv() => Some(Inbound::Withdrawn(ticket)),
+            question = self.questions.recv() => question.map(Inbound::Asked),
+        }
     }
 }
 
@@ -72,9 +98,11 @@ pub enum Unanswered {
 impl<M: Machine, R> Door<M, R> {
     /// A door and the driver's end of it.
     #[must_use]
-    pub fn new() -> (Self, mpsc::Receiver<Inbound<M, R>>) {
-        let (questions, receiver) = mpsc::channel(QUESTIONS_WAITING_MAX);
-        (Self { questions, tickets: Arc::new(AtomicU64::new(1)) }, receiver)
+    pub fn new() -> (Self, DoorEnd<M, R>) {
+        let (questions, asked) = mpsc::channel(QUESTIONS_WAITING_MAX);
+        let (withdrawals, withdrawn) = mpsc::unbounded_channel();
+        let door = Self { questions, withdrawals, tickets: Arc::new(AtomicU64::new(1)) };
+        (door, DoorEnd { questions: asked, withdrawals: withdrawn })
     }
 
     /// Returns when nobody answers any more: the driver has ended.
@@ -94,15 +122,17 @@ impl<M: Machine, R> Door<M, R> {
     ) -> Result<R, Unanswered> {
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
-        let until = Instant::now() + within;
+        let asked = Instant::now();
+        // Of a short time a quarter, so that most of it is left.
+        let until = asked + within - ANSWER_MARGIN.min(within / 4);
         let question = Question { ticket, until, ask, secrets, reply };
-        self.questions.try_send(Inbound::Asked(question)).map_err(|error| match error {
+        self.questions.try_send(question).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Unanswered::Busy,
             mpsc::error::TrySendError::Closed(_) => Unanswered::Stopping,
         })?;
-        let mut asked = Asked { questions: &self.questions, ticket, answered: false };
-        let answer = tokio::time::timeout_at(until, answer).await;
-        asked.answered = matches!(answer, Ok(Ok(_)));
+        let mut waiting = Waiting { withdrawals: &self.withdrawals, ticket, answer, answered: false };
+        let answer = tokio::time::timeout_at(asked + within, &mut waiting.answer).await;
+        waiting.answered = matches!(answer, Ok(Ok(_)));
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(Unanswered::Stopping),
@@ -112,17 +142,21 @@ impl<M: Machine, R> Door<M, R> {
 }
 
 /// Withdraws its question unless it was answered.
-struct Asked<'a, M: Machine, R> {
-    questions: &'a mpsc::Sender<Inbound<M, R>>,
+struct Waiting<'a, R> {
+    withdrawals: &'a mpsc::UnboundedSender<Ticket>,
     ticket: Ticket,
+    answer: oneshot::Receiver<R>,
     answered: bool,
 }
 
-impl<M: Machine, R> Drop for Asked<'_, M, R> {
+impl<R> Drop for Waiting<'_, R> {
     fn drop(&mut self) {
         if !self.answered {
-            // A full queue means that the driver finds the reply's channel closed when it answers.
-            let _ = self.questions.try_send(Inbound::Withdrawn(self.ticket));
+            // First, because the withdrawal may be taken before the question: a question whose answer nobody can hear is
+            // dropped when it is taken.
+            self.answer.close();
+            // Without a driver there is nothing to withdraw it from.
+            let _ = self.withdrawals.send(self.ticket);
         }
     }
 }

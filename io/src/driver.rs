@@ -9,6 +9,7 @@ pub mod halt;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use kubefox_core::machine::{
@@ -21,7 +22,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use self::halt::{Halt, Side};
 use crate::adapter::{Adapter, Encoded, Entropy, Slots};
-use crate::door::{Inbound, Question};
+use crate::door::{DoorEnd, Inbound, Question};
 use crate::exchange::{Request, Response};
 use crate::keyring::Keyring;
 
@@ -35,8 +36,9 @@ pub trait Clock: Send + Sync + 'static {
 
 /// Moves the bytes of one request. Does not retry, loop or combine.
 pub trait Carrier: Send + Sync + 'static {
-    /// Carries a request out and its response back.
-    fn carry(&self, request: Request) -> BoxFuture<'static, Result<Response, Lost>>;
+    /// Carries a request out and its response back. Nobody waits for longer than `within`; a far side that can be told
+    /// is told.
+    fn carry(&self, request: Request, within: Duration) -> BoxFuture<'static, Result<Response, Lost>>;
 }
 
 /// Sees every step.
@@ -72,7 +74,7 @@ pub struct Parts<M: Machine, A: Adapter<M>> {
     /// Randomness for the adapters.
     pub entropy: Box<dyn Entropy>,
     /// Questions from outside.
-    pub questions: mpsc::Receiver<Inbound<M, A::Rendered>>,
+    pub questions: DoorEnd<M, A::Rendered>,
     /// What the world tells unasked.
     pub signals: mpsc::Receiver<M::Signal>,
     /// Sees every step.
@@ -289,7 +291,7 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
                 self.ready.push_back((id, Outcome::Unknown(Lost::Deadline)));
                 None
             }
-            Ok(Encoded::Request(request)) => Some(self.send(id, by, *request)),
+            Ok(Encoded::Request(request)) => Some(self.send(now, id, by, *request)),
             Ok(Encoded::Done(outcome)) => {
                 self.ready.push_back((id, outcome));
                 None
@@ -306,8 +308,9 @@ impl<M: Machine, A: Adapter<M>> Driver<M, A> {
         assert!(replaced.is_none(), "{id:?} is given out once");
     }
 
-    fn send(&mut self, id: CallId, by: Mono, request: Request) -> AbortHandle {
-        let carried = self.parts.carrier.carry(request);
+    fn send(&mut self, now: Now, id: CallId, by: Mono, request: Request) -> AbortHandle {
+        let within = Duration::from_millis(by.0 - now.mono.0);
+        let carried = self.parts.carrier.carry(request, within);
         let deadline = self.parts.clock.sleep_until(by);
         self.tasks.spawn(async move {
             tokio::select! {

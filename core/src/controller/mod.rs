@@ -147,7 +147,7 @@ impl Machine for Controller {
         if self.has_ended() {
             // Its keyring goes with the process. Whoever still asks is told.
             if let Event::Asked { ticket, ask, .. } = event {
-                callers::reject(ticket, ask, Rejection::NotServing, out);
+                callers::reject(ticket, ask, Rejection::Stopping, out);
             }
             return;
         }
@@ -404,13 +404,14 @@ impl Controller {
     fn turn_callers_away(&mut self, out: &mut Out<Self>) {
         self.memory.serving = false;
         for ticket in self.callers.turn_away() {
-            out.answer(ticket, Answer::Rejected(Rejection::NotServing));
+            out.answer(ticket, Answer::Rejected(Rejection::Stopping));
         }
     }
 
     fn asked(&mut self, ticket: Ticket, by: Mono, ask: Ask, now: Now, out: &mut Out<Self>) {
         if !self.memory.serves(now) {
-            return callers::reject(ticket, ask, Rejection::NotServing, out);
+            let rejection = if self.stopping { Rejection::Stopping } else { Rejection::NotServing };
+            return callers::reject(ticket, ask, rejection, out);
         }
         self.attend(now, out, |callers, view, out| callers.asked(ticket, by, ask, view, out));
     }

@@ -72,9 +72,12 @@ pub(crate) fn rejected<T>(rejection: Rejection) -> Verdict<T> {
     match rejection {
         Rejection::KeyUnknown
         | Rejection::NotServing
+        | Rejection::Stopping
         | Rejection::ReviewUnavailable
         | Rejection::VaultUnavailable
         | Rejection::Busy
+        | Rejection::Late
+        | Rejection::Faulty
         // The kubelet replaces the file, and clocks are set.
         | Rejection::TokenNotYetValid
         | Rejection::TokenExpired => Verdict::Again(Wait::Rejected(rejection)),

@@ -155,9 +155,12 @@ fn a_no_of_the_controller_is_for_now_or_for_good() {
         let standing = match rejection {
             Rejection::KeyUnknown
             | Rejection::NotServing
+            | Rejection::Stopping
             | Rejection::ReviewUnavailable
             | Rejection::VaultUnavailable
             | Rejection::Busy
+            | Rejection::Late
+            | Rejection::Faulty
             | Rejection::TokenNotYetValid
             | Rejection::TokenExpired => Standing::Starting,
             Rejection::TokenMalformed => Standing::Stopped(Fatal::TokenMalformed),

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standin
         config,
         adapter,
         |log| log.notice_level(level),
-        async move |door| {
+        async move |door, _snapshots| {
             let door: Arc<dyn BrokerDoor> = Arc::new(door);
             let (links, changes) = mpsc::channel(LINKS_WAITING_MAX);
             let nats = Nats::new(server, Arc::clone(&door), links);

@@ -130,9 +130,9 @@ pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standin
         ..Directories::default()
     };
     let adapter = ControllerAdapter::new(config.installation.clone(), config.namespace.clone());
-    run_role("controller", telemetry, clock, config, adapter, tap, async move |door| {
+    run_role("controller", telemetry, clock, config, adapter, tap, async move |door, snapshots| {
         let host = Arc::new(Real);
-        let routes = bootstrap_server::routes(Arc::new(door)).await;
+        let routes = bootstrap_server::routes(Arc::new(door), snapshots);
         let limits = bootstrap_server::LIMITS;
         let listener = Listener::new(host.clone(), arguments.listen, Clients::Anyone, limits, routes);
         let shells = Shells {

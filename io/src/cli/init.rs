@@ -78,7 +78,7 @@ fn nats(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusabl
         config,
         adapter,
         |log| log,
-        async move |_door| {
+        async move |_door, _snapshots| {
             let shells = Shells {
                 files: Some(Files::new(directories)),
                 bootstrap: Some(bootstrap),

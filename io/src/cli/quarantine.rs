@@ -54,24 +54,32 @@ pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standin
     let (url, tokens) = (arguments.kubernetes_url, arguments.service_account_dir);
     let state = arguments.volume_dir.join(STATE);
     let volume = arguments.volume_dir;
-    run_role("init vault", arguments.telemetry, clock, Config, adapter, tap, async move |_door| {
-        // Nearly always there is nothing to recover, and then this is not needed: Vault starts without it.
-        let kubernetes = match Cluster::find(url, &tokens) {
-            Ok(cluster) => Some(Http::new(Arc::new(Real), cluster.target)),
-            Err(Unusable(reason)) => {
-                tracing::warn!(reason, "NoKubernetes");
-                None
-            }
-        };
-        let directories = Directories {
-            volume: Some(volume),
-            state: Some(state),
-            tokens: Some(tokens),
-            ..Directories::default()
-        };
-        let shells = Shells { files: Some(Files::new(directories)), kubernetes, ..Shells::default() };
-        Wiring { shells, signals: stream::empty().boxed(), stop: Signal::Stop }
-    })
+    run_role(
+        "init vault",
+        arguments.telemetry,
+        clock,
+        Config,
+        adapter,
+        tap,
+        async move |_door, _snapshots| {
+            // Nearly always there is nothing to recover, and then this is not needed: Vault starts without it.
+            let kubernetes = match Cluster::find(url, &tokens) {
+                Ok(cluster) => Some(Http::new(Arc::new(Real), cluster.target)),
+                Err(Unusable(reason)) => {
+                    tracing::warn!(reason, "NoKubernetes");
+                    None
+                }
+            };
+            let directories = Directories {
+                volume: Some(volume),
+                state: Some(state),
+                tokens: Some(tokens),
+                ..Directories::default()
+            };
+            let shells = Shells { files: Some(Files::new(directories)), kubernetes, ..Shells::default() };
+            Wiring { shells, signals: stream::empty().boxed(), stop: Signal::Stop }
+        },
+    )
 }
 
 fn tap(log: LogTap<Quarantine>) -> LogTap<Quarantine> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use kubefox_core::machine::{Machine, Seed, Standing};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Telemetry, Unusable};
 use crate::adapter::{Adapter, Entropy as _};
@@ -18,7 +18,7 @@ use crate::shell::carrier::Shells;
 use crate::shell::entropy::OsEntropy;
 use crate::shell::host::Real;
 use crate::shell::signals::{at_each_user_signal, stdin_closed, terminated};
-use crate::shell::status::StatusServer;
+use crate::shell::status::{Snapshot, StatusServer};
 use crate::telemetry::recorder::{Recorder, RecordingTap, write_shared};
 use crate::telemetry::{self, LogTap};
 
@@ -43,7 +43,7 @@ pub(super) fn run_role<M, A, W>(
     config: M::Config,
     adapter: A,
     tap: impl FnOnce(LogTap<M>) -> LogTap<M>,
-    wire: impl FnOnce(Door<M, A::Rendered>) -> W,
+    wire: impl FnOnce(Door<M, A::Rendered>, watch::Receiver<Snapshot>) -> W,
 ) -> Result<Standing, Unusable>
 where
     M: Machine,
@@ -62,12 +62,13 @@ where
     let ended = runtime.block_on(async {
         let (log, snapshots) = LogTap::<M>::new(role);
         let log = tap(log);
-        let status = StatusServer::open(&Real, telemetry.status_listen, snapshots, Arc::clone(&clock))
-            .await
-            .map_err(|error| Unusable(format!("--status-listen {}: {error}", telemetry.status_listen)))?;
+        let status =
+            StatusServer::open(&Real, telemetry.status_listen, snapshots.clone(), Arc::clone(&clock))
+                .await
+                .map_err(|error| Unusable(format!("--status-listen {}: {error}", telemetry.status_listen)))?;
         tracing::debug!(address = %status.address(), "StatusListening");
         let (door, questions) = Door::new();
-        let Wiring { shells, signals: unasked, stop } = wire(door).await;
+        let Wiring { shells, signals: unasked, stop } = wire(door, snapshots).await;
         let (sender, signals) = mpsc::channel(SIGNALS_WAITING_MAX);
         let ending = stream::once(async {
             told_to_end(telemetry.exit_with_stdin).await;

@@ -42,6 +42,15 @@ async fn a_call_is_carried_once_and_done_once_with_what_came_back() {
 }
 
 #[tokio::test]
+async fn the_carrier_is_told_how_long_is_waited() {
+    let mut world = World::start();
+    world.pass_to(400);
+    world.tell([call(1_000, Call::Fetch { into: OWN })]).await;
+
+    assert_eq!(world.carried().await.within, Duration::from_millis(600));
+}
+
+#[tokio::test]
 async fn what_the_carrier_lost_is_unknown() {
     let mut world = World::start();
     world.tell([call(1_000, Call::Fetch { into: OWN })]).await;
@@ -321,6 +330,7 @@ impl World {
 /// A request under way.
 struct Carried {
     request: Request,
+    within: Duration,
     reply: oneshot::Sender<Result<Response, Lost>>,
 }
 
@@ -484,11 +494,11 @@ impl Adapter<Toy> for ToyAdapter {
 struct Script(mpsc::UnboundedSender<Carried>);
 
 impl Carrier for Script {
-    fn carry(&self, request: Request) -> BoxFuture<'static, Result<Response, Lost>> {
+    fn carry(&self, request: Request, within: Duration) -> BoxFuture<'static, Result<Response, Lost>> {
         let requests = self.0.clone();
         async move {
             let (reply, answer) = oneshot::channel();
-            requests.send(Carried { request, reply }).expect("the test listens");
+            requests.send(Carried { request, within, reply }).expect("the test listens");
             answer.await.expect("the test answers or waits")
         }
         .boxed()

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -9,7 +10,7 @@ use kubefox_core::machine::Lost;
 use kubefox_core::names::Pem;
 use kubefox_proto::bootstrap::v1::bootstrap_client::BootstrapClient as Client;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status, TimeoutExpired};
 
 use crate::exchange::{BootstrapRequest, BootstrapResponse};
 use crate::shell::connector::{Connector, KEEP_ALIVE_EVERY, KEEP_ALIVE_WITHIN, Target};
@@ -46,14 +47,17 @@ impl BootstrapClient {
         Self { host, controller, channel: Arc::default() }
     }
 
-    /// Carries a request out and the answer back: the response, or the status that the controller answered with.
+    /// Carries a request out and the answer back: the response, or the status that the controller answered with. The
+    /// controller is told that nobody waits for longer than `within`.
     ///
     /// # Errors
-    /// [`Lost::Connection`] if no answer came, [`Lost::Garbled`] if `ca` is not an authority.
+    /// [`Lost::Connection`] if no answer came, [`Lost::Deadline`] if none came in time, [`Lost::Garbled`] if `ca` is not
+    /// an authority.
     pub fn carry(
         &self,
         ca: &Pem,
         request: BootstrapRequest,
+        within: Duration,
     ) -> BoxFuture<'static, Result<Result<BootstrapResponse, Status>, Lost>> {
         let channel = self.channel(ca);
         async move {
@@ -61,7 +65,7 @@ impl BootstrapClient {
                 tracing::warn!(%error, "NoBootstrapChannel");
                 Lost::Garbled
             })?;
-            answered(call(channel, request).await)
+            answered(call(channel, request, within).await)
         }
         .boxed()
     }
@@ -95,29 +99,44 @@ impl BootstrapClient {
     }
 }
 
-async fn call(channel: Channel, request: BootstrapRequest) -> Result<BootstrapResponse, Status> {
+async fn call(
+    channel: Channel,
+    request: BootstrapRequest,
+    within: Duration,
+) -> Result<BootstrapResponse, Status> {
     let mut client = Client::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
     match request {
-        BootstrapRequest::Nats(message) => {
-            client.bootstrap_nats(message).await.map(Response::into_inner).map(BootstrapResponse::Nats)
-        }
+        BootstrapRequest::Nats(message) => client
+            .bootstrap_nats(timed(message, within))
+            .await
+            .map(Response::into_inner)
+            .map(BootstrapResponse::Nats),
         BootstrapRequest::Component(message) => client
-            .bootstrap_component(message)
+            .bootstrap_component(timed(message, within))
             .await
             .map(Response::into_inner)
             .map(BootstrapResponse::Component),
-        BootstrapRequest::SignNonce(message) => {
-            client.sign_nonce(message).await.map(Response::into_inner).map(BootstrapResponse::SignNonce)
-        }
+        BootstrapRequest::SignNonce(message) => client
+            .sign_nonce(timed(message, within))
+            .await
+            .map(Response::into_inner)
+            .map(BootstrapResponse::SignNonce),
     }
+}
+
+fn timed<T>(message: T, within: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(within);
+    request
 }
 
 /// A status that was received has no source; one that tonic made of a failure of the transport has.
 fn answered(result: Result<BootstrapResponse, Status>) -> Result<Result<BootstrapResponse, Status>, Lost> {
     let Err(status) = result else { return Ok(result) };
-    let Some(cause) = status.source() else { return Ok(Err(status)) };
-    tracing::debug!(code = ?status.code(), cause = %innermost(cause), "NoBootstrapAnswer");
-    Err(Lost::Connection)
+    let Some(outermost) = status.source() else { return Ok(Err(status)) };
+    let cause = innermost(outermost);
+    tracing::debug!(code = ?status.code(), %cause, "NoBootstrapAnswer");
+    Err(if cause.is::<TimeoutExpired>() { Lost::Deadline } else { Lost::Connection })
 }
 
 /// The innermost error says what happened: `connection refused`, `invalid peer certificate`.

@@ -13,17 +13,21 @@ use kubefox_core::names::{CSR_BYTES_MAX, Nonce};
 use kubefox_core::secret::Asker;
 use kubefox_proto::bootstrap::v1 as proto;
 use kubefox_proto::bootstrap::v1::bootstrap_server::{Bootstrap, BootstrapServer};
+use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
-use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
 use zeroize::Zeroizing;
 
 use crate::adapter::bootstrap::rejected;
 use crate::adapter::csr;
 use crate::door::{Door, Unanswered};
 use crate::exchange::BootstrapResponse;
+use crate::shell::health::Readiness;
 use crate::shell::listener::{Age, Limits};
+use crate::shell::status::Snapshot;
 use crate::token::{TOKEN_BYTES_MAX, is_token};
 
 /// What the controller's server bears: a connection for each broker of a large cluster.
@@ -56,13 +60,13 @@ impl<M: Machine<Ask = Ask>> BootstrapDoor for Door<M, Result<BootstrapResponse, 
     }
 }
 
-/// The service and the standard health service, for a [`crate::shell::listener::Listener`].
-pub async fn routes(door: Arc<dyn BootstrapDoor>) -> Routes {
-    let (health, health_server) = tonic_health::server::health_reporter();
-    let name = <BootstrapServer<Service> as tonic::server::NamedService>::NAME;
-    health.set_service_status(name, ServingStatus::Serving).await;
+/// The service, and the standard health service that tells what `snapshots` holds, for a
+/// [`crate::shell::listener::Listener`].
+#[must_use]
+pub fn routes(door: Arc<dyn BootstrapDoor>, snapshots: watch::Receiver<Snapshot>) -> Routes {
+    let health = HealthServer::new(Readiness { service: BootstrapServer::<Service>::NAME, snapshots });
     let bootstrap = BootstrapServer::new(Service { door }).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    Routes::new(bootstrap).add_service(health_server.max_decoding_message_size(MESSAGE_BYTES_MAX))
+    Routes::new(bootstrap).add_service(health.max_decoding_message_size(MESSAGE_BYTES_MAX))
 }
 
 struct Service {
@@ -132,15 +136,17 @@ fn token(text: String) -> Result<Zeroizing<Vec<u8>>, Status> {
 }
 
 fn unanswered(unanswered: Unanswered) -> Status {
-    match unanswered {
-        Unanswered::Busy => rejected(Rejection::Busy),
-        Unanswered::Late => Status::deadline_exceeded("The controller did not answer in time."),
-        Unanswered::Stopping => Status::unavailable("The controller is stopping."),
-    }
+    rejected(match unanswered {
+        Unanswered::Busy => Rejection::Busy,
+        Unanswered::Late => Rejection::Late,
+        Unanswered::Stopping => Rejection::Stopping,
+    })
 }
 
+/// The answer to another question came: a mistake of ours.
 fn mixed_up() -> Status {
-    Status::internal("The controller answered another question.")
+    tracing::error!("AnswerMixedUp");
+    rejected(Rejection::Faulty)
 }
 
 /// For how long the caller listens, at most [`ANSWER_WITHIN`].

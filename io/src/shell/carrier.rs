@@ -1,6 +1,7 @@
 //! All shells of a process behind the driver's one [`Carrier`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -32,8 +33,8 @@ pub struct Shells {
 }
 
 impl Carrier for Shells {
-    fn carry(&self, request: Request) -> BoxFuture<'static, Result<Response, Lost>> {
-        self.route(request).unwrap_or_else(|| {
+    fn carry(&self, request: Request, within: Duration) -> BoxFuture<'static, Result<Response, Lost>> {
+        self.route(request, within).unwrap_or_else(|| {
             tracing::error!("NoShellForThisRequest");
             async { Err(Lost::Connection) }.boxed()
         })
@@ -42,7 +43,11 @@ impl Carrier for Shells {
 
 impl Shells {
     /// `None` if the role has no such shell: it was put together wrongly.
-    fn route(&self, request: Request) -> Option<BoxFuture<'static, Result<Response, Lost>>> {
+    fn route(
+        &self,
+        request: Request,
+        within: Duration,
+    ) -> Option<BoxFuture<'static, Result<Response, Lost>>> {
         Some(match request {
             Request::Vault(request) => over_http(self.vault.as_ref()?, request),
             Request::Kubernetes(request) => over_http(self.kubernetes.as_ref()?, request),
@@ -50,7 +55,7 @@ impl Shells {
                 self.files.as_ref()?.carry(request).map(|response| Ok(Response::Disk(response))).boxed()
             }
             Request::Bootstrap { ca, message } => {
-                let answer = self.bootstrap.as_ref()?.carry(&ca, message);
+                let answer = self.bootstrap.as_ref()?.carry(&ca, message, within);
                 answer.map(|answer| answer.map(Response::Bootstrap)).boxed()
             }
             Request::Listener(ListenerRequest::Present(presentation)) => {

@@ -6,6 +6,7 @@
 //!             ├── nats (own TCP)     ├── connector ── tls
 //!             ├── listener ──────────┤                 │
 //!             │     bootstrap_server │               host ── clock ── entropy
+//!             │       health         │
 //!             │     broker_server    │
 //!             └── files           status ── accept
 //! ```
@@ -22,6 +23,7 @@ pub mod clock;
 pub mod connector;
 pub mod entropy;
 pub mod files;
+mod health;
 pub mod host;
 pub mod http;
 pub mod listener;

@@ -63,6 +63,15 @@ impl Snapshot {
             root_token_since: None,
         }
     }
+
+    /// Whether the role does what it is for, or has done it.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        match self.standing {
+            Standing::Ready | Standing::Finished => true,
+            Standing::Starting | Standing::Stopped(_) => false,
+        }
+    }
 }
 
 /// A status server; it ends when this is dropped.
@@ -139,10 +148,7 @@ fn respond<B>(request: &Request<B>, snapshot: &Snapshot, now: Unix) -> Response<
 }
 
 fn readiness(snapshot: &Snapshot) -> StatusCode {
-    match snapshot.standing {
-        Standing::Ready | Standing::Finished => StatusCode::OK,
-        Standing::Starting | Standing::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
-    }
+    if snapshot.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 fn sentence(snapshot: &Snapshot) -> String {

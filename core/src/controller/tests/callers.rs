@@ -455,7 +455,7 @@ fn whoever_has_ended_forgets_no_token_any_more_and_turns_away_who_still_asks() {
     bench.pass_to(Mono(3_600_000));
     assert_eq!(bench.event(Event::Withdrawn { ticket: Ticket(1) }), []);
     assert_eq!(bench.stop(), []);
-    assert_eq!(bench.ask(2, BY, nonce()), turned_away(2, nonce(), Rejection::NotServing));
+    assert_eq!(bench.ask(2, BY, nonce()), turned_away(2, nonce(), Rejection::Stopping));
     assert_eq!(bench.machine.standing(), Standing::Finished);
 }
 

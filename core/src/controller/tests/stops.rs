@@ -30,6 +30,12 @@ fn a_stop_is_obeyed_at_once_where_nothing_is_lost_by_it() {
 fn a_stop_waits_until_the_envelope_was_read_back() {
     let mut bench = Bench::at("Initialize::WritingSent");
     assert_eq!(bench.stop(), []);
+    let told = bench.ask(1, Mono(60_000), Ask::Component(None));
+    assert_eq!(
+        told[1],
+        Told::Answers(Ticket(1), Answer::Rejected(Rejection::Stopping)),
+        "not: it is starting"
+    );
     for phase in ["WritingSent", "Initializing", "WritingEnvelope", "ReadingBack"] {
         assert_eq!(bench.machine.standing(), Standing::Starting);
         assert_eq!(bench.machine.phase(), format!("Initialize::{phase}"));
@@ -98,7 +104,7 @@ fn who_is_being_served_when_it_ends_is_told_so() {
         }
     };
     let turned_away =
-        [1, 2].map(|ticket| Told::Answers(Ticket(ticket), Answer::Rejected(Rejection::NotServing)));
+        [1, 2].map(|ticket| Told::Answers(Ticket(ticket), Answer::Rejected(Rejection::Stopping)));
 
     let mut bench = Bench::at("Serving");
     ask(&mut bench);
@@ -129,7 +135,7 @@ fn whoever_comes_after_the_end_is_turned_away() {
     stopped.forward_to("Stopped");
     stopped.assert_stopped(Fatal::ForeignConfiguration);
     for mut bench in [finished, stopped] {
-        let (ask, rejection) = (Ask::Component(None), Rejection::NotServing);
+        let (ask, rejection) = (Ask::Component(None), Rejection::Stopping);
         assert_eq!(
             bench.ask(9, bench.now.in_ms(1_000), ask.clone()),
             [

@@ -18,7 +18,7 @@ use crate::exchange::BootstrapResponse;
 /// The response to a question. The keys that Vault made for it are in its ticket's slots.
 ///
 /// # Errors
-/// The status of a rejection, and `INTERNAL` if a key is not there.
+/// The status of a rejection; it is [`Rejection::Faulty`] if a key is not there.
 pub fn render(ticket: Ticket, answer: &Answer, slots: &dyn Slots) -> Result<BootstrapResponse, Status> {
     let certificate = |origin: KeyOrigin, certificate: &Certificate, key| {
         let key = (origin == KeyOrigin::Vault).then_some(Secret::Of(ticket, key));
@@ -52,12 +52,11 @@ fn with_key(
     key: Option<Secret>,
     slots: &dyn Slots,
 ) -> Result<proto::Certificate, Status> {
-    const NO_KEY: &str = "the key of the certificate is gone";
-    let key = key.map(|key| slots.expose(key).map_err(|_| Status::internal(NO_KEY))).transpose()?;
-    let key = key.unwrap_or_default();
+    let gone = || rejected(Rejection::Faulty);
+    let key = key.map(|key| slots.expose(key).map_err(|_| gone())).transpose()?.unwrap_or_default();
     Ok(proto::Certificate {
         leaf: certificate.leaf.to_string(),
-        key: core::str::from_utf8(key).map_err(|_| Status::internal(NO_KEY))?.to_owned(),
+        key: core::str::from_utf8(key).map_err(|_| gone())?.to_owned(),
         ca: certificate.ca.to_string(),
         not_after_unix_s: certificate.not_after.0,
     })
@@ -86,9 +85,12 @@ pub fn rejected(rejection: Rejection) -> Status {
         Rejection::UserKeyForeign => Code::FailedPrecondition,
         Rejection::KeyUnknown
         | Rejection::NotServing
+        | Rejection::Stopping
         | Rejection::ReviewUnavailable
         | Rejection::VaultUnavailable => Code::Unavailable,
         Rejection::Busy => Code::ResourceExhausted,
+        Rejection::Late => Code::DeadlineExceeded,
+        Rejection::Faulty => Code::Internal,
     };
     let metadata = HashMap::from([("remedy".to_owned(), rejection.remedy().to_owned())]);
     let mut details = ErrorDetails::with_error_info(rejection.reason(), DOMAIN, metadata);
@@ -125,9 +127,12 @@ mod tests {
             (Rejection::CsrForged, Code::InvalidArgument),
             (Rejection::CsrDemanding, Code::InvalidArgument),
             (Rejection::NotServing, Code::Unavailable),
+            (Rejection::Stopping, Code::Unavailable),
             (Rejection::ReviewUnavailable, Code::Unavailable),
             (Rejection::VaultUnavailable, Code::Unavailable),
             (Rejection::Busy, Code::ResourceExhausted),
+            (Rejection::Late, Code::DeadlineExceeded),
+            (Rejection::Faulty, Code::Internal),
         ];
         assert_eq!(codes.map(|(rejection, _)| rejection), Rejection::ALL);
         for (rejection, code) in codes {

@@ -11,8 +11,10 @@
 //! | `CSR_MALFORMED`, `CSR_KEY_FOREIGN`, `CSR_FORGED`, `CSR_DEMANDING` | `INVALID_ARGUMENT` |
 //! | `NOT_ENTITLED` | `PERMISSION_DENIED` |
 //! | `USER_KEY_FOREIGN` | `FAILED_PRECONDITION` |
-//! | `KEY_UNKNOWN`, `NOT_SERVING`, `REVIEW_UNAVAILABLE`, `VAULT_UNAVAILABLE` | `UNAVAILABLE`, with `RetryInfo` |
+//! | `KEY_UNKNOWN`, `NOT_SERVING`, `STOPPING`, `REVIEW_UNAVAILABLE`, `VAULT_UNAVAILABLE` | `UNAVAILABLE`, with `RetryInfo` |
 //! | `BUSY` | `RESOURCE_EXHAUSTED`, with `RetryInfo` |
+//! | `LATE` | `DEADLINE_EXCEEDED`, with `RetryInfo` |
+//! | `FAULTY` | `INTERNAL`, with `RetryInfo` |
 //!
 //! A caller takes a status *with* a reason of the domain for `Ok(Rejected)`. One *without* comes from a
 //! library or a proxy:

@@ -23,6 +23,7 @@ const NONCE: &str = "abcDEF012345-_x";
 const CSR: &str = include_str!("../../adapter/csr/plain.pem");
 const OTHER_CSR: &str = include_str!("../../adapter/csr/another.pem");
 const LATE: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn each_request_is_one_question_and_its_answer_comes_back() {
@@ -65,15 +66,25 @@ async fn a_rejection_keeps_its_reason_and_is_an_answer() {
 #[tokio::test]
 async fn an_unanswered_question_is_told_apart_by_its_status() {
     for (unanswered, code, reason) in [
-        (Unanswered::Busy, Code::ResourceExhausted, Some("BUSY")),
-        (Unanswered::Late, Code::DeadlineExceeded, None),
-        (Unanswered::Stopping, Code::Unavailable, None),
+        (Unanswered::Busy, Code::ResourceExhausted, "BUSY"),
+        (Unanswered::Late, Code::DeadlineExceeded, "LATE"),
+        (Unanswered::Stopping, Code::Unavailable, "STOPPING"),
     ] {
         let world = World::new(Script::None(unanswered)).await;
 
         let answer = world.call(sign(TOKEN, NONCE)).await;
 
-        assert_eq!(answer, Seen::Status(code, reason.map(ToOwned::to_owned)), "{unanswered:?}");
+        assert_eq!(answer, Seen::Status(code, Some(reason.to_owned())), "{unanswered:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_another_question_is_given_to_nobody() {
+    let world = World::new(Script::MixUp).await;
+
+    for request in [nats(""), component("", ""), sign(TOKEN, NONCE)] {
+        let faulty = Seen::Status(Code::Internal, Some("FAULTY".to_owned()));
+        assert_eq!(world.call(request).await, faulty);
     }
 }
 
@@ -147,11 +158,11 @@ async fn a_new_certificate_is_shown_from_the_next_handshake_on() {
     assert_eq!(world.call(sign(TOKEN, NONCE)).await, Seen::Answer("signature".to_owned()));
     let fresh = world.client();
     assert_eq!(
-        see(fresh.carry(&world.authority.pem(), sign(TOKEN, NONCE)).await),
+        see(fresh.carry(&world.authority.pem(), sign(TOKEN, NONCE), LONG).await),
         Seen::Lost(Lost::Connection)
     );
     assert_eq!(
-        see(fresh.carry(&other.pem(), sign(TOKEN, NONCE)).await),
+        see(fresh.carry(&other.pem(), sign(TOKEN, NONCE), LONG).await),
         Seen::Answer("signature".to_owned())
     );
 }
@@ -173,12 +184,12 @@ async fn a_server_that_is_gone_is_a_lost_connection_and_one_that_is_back_is_foun
     drop(world.listener);
     tokio::task::yield_now().await;
 
-    assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE)).await), Seen::Lost(Lost::Connection));
+    assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE), LONG).await), Seen::Lost(Lost::Connection));
 
-    let routes = routes(world.door.clone()).await;
+    let routes = routes(world.door.clone(), world.snapshots.subscribe());
     world.listener = Arc::new(Listener::new(Arc::new(Real), port, Clients::Anyone, LIMITS, routes));
     world.listener.present(&world.authority.issue(&[DNS], &[URI])).await.expect("the port is free again");
-    assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE)).await), Seen::Answer("signature".to_owned()));
+    assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE), LONG).await), Seen::Answer("signature".to_owned()));
 }
 
 #[tokio::test]
@@ -194,6 +205,28 @@ async fn a_server_that_drains_still_answers_what_it_was_asked_and_takes_nothing_
 
     assert_eq!(late, Seen::Answer("signature".to_owned()));
     assert_eq!(world.call(sign(TOKEN, NONCE)).await, Seen::Lost(Lost::Connection));
+}
+
+#[tokio::test]
+async fn the_server_is_told_how_long_its_caller_listens() {
+    let world = World::new(Script::Answer).await;
+    for within in [Duration::from_millis(3_500), ANSWER_WITHIN, LONG] {
+        for request in [nats(""), component("", ""), sign(TOKEN, NONCE)] {
+            drop(world.client.carry(&world.authority.pem(), request, within).await);
+        }
+    }
+
+    let allowed = [Duration::from_millis(3_500), ANSWER_WITHIN, ANSWER_WITHIN].map(|within| [within; 3]);
+    assert_eq!(*world.door.allowed.lock().expect("no panic before"), allowed.concat());
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_in_time_is_late_and_not_a_lost_connection() {
+    let world = World::new(Script::AnswerLate).await;
+
+    let late = world.client.carry(&world.authority.pem(), sign(TOKEN, NONCE), LATE / 2).await;
+
+    assert_eq!(see(late), Seen::Lost(Lost::Deadline));
 }
 
 #[test]
@@ -225,6 +258,8 @@ enum Script {
     Answer,
     /// After some time.
     AnswerLate,
+    /// With the answer to another question.
+    MixUp,
     Reject(Rejection),
     None(Unanswered),
 }
@@ -232,14 +267,21 @@ enum Script {
 struct Scripted {
     script: Script,
     asked: Mutex<Vec<(Ask, String)>>,
+    /// How long each answer was allowed to take.
+    allowed: Mutex<Vec<Duration>>,
 }
 
 impl BootstrapDoor for Scripted {
-    fn ask(&self, ask: Ask, token: Zeroizing<Vec<u8>>, _: Duration) -> BoxFuture<'static, Asked> {
+    fn ask(&self, ask: Ask, token: Zeroizing<Vec<u8>>, within: Duration) -> BoxFuture<'static, Asked> {
         let token = String::from_utf8(token.to_vec()).expect("the server checks it");
+        self.allowed.lock().expect("no panic before").push(within);
         self.asked.lock().expect("no panic before").push((ask.clone(), token));
         let answered = match self.script {
             Script::Answer | Script::AnswerLate => Ok(Ok(answer_to(&ask))),
+            Script::MixUp => Ok(Ok(match ask {
+                Ask::Nats(_) => answer_to(&Ask::Component(None)),
+                Ask::Component(_) | Ask::SignNonce { .. } => answer_to(&Ask::Nats(None)),
+            })),
             Script::Reject(rejection) => Ok(Err(rejected(rejection))),
             Script::None(unanswered) => Err(unanswered),
         };
@@ -258,6 +300,7 @@ impl BootstrapDoor for Scripted {
 struct World {
     authority: Authority,
     door: Arc<Scripted>,
+    snapshots: watch::Sender<Snapshot>,
     listener: Arc<Listener>,
     address: String,
     client: BootstrapClient,
@@ -274,13 +317,14 @@ impl World {
 
     async fn with(script: Script, uri: &str, limits: Limits) -> Self {
         let authority = Authority::new();
-        let door = Arc::new(Scripted { script, asked: Mutex::default() });
+        let door = Arc::new(Scripted { script, asked: Mutex::default(), allowed: Mutex::default() });
         let any = "127.0.0.1:0".parse().expect("an address");
-        let routes = routes(door.clone()).await;
+        let (snapshots, receiver) = watch::channel(Snapshot::before_start("controller"));
+        let routes = routes(door.clone(), receiver);
         let listener = Arc::new(Listener::new(Arc::new(Real), any, Clients::Anyone, limits, routes));
         let address = listener.present(&authority.issue(&[DNS], &[uri])).await.expect("usable");
         let client = client_of(&address);
-        Self { authority, door, listener, address, client }
+        Self { authority, door, snapshots, listener, address, client }
     }
 
     fn client(&self) -> BootstrapClient {
@@ -288,7 +332,7 @@ impl World {
     }
 
     async fn call(&self, request: BootstrapRequest) -> Seen {
-        see(self.client.carry(&self.authority.pem(), request).await)
+        see(self.client.carry(&self.authority.pem(), request, LONG).await)
     }
 
     fn asked(&self) -> Vec<(Ask, String)> {

@@ -11,6 +11,7 @@ use kubefox_core::names::{Namespace, Pem, TrustDomain};
 use kubefox_core::vault::{AuthRole, PkiRole};
 use kubefox_io::exchange::{BootstrapRequest, BootstrapResponse};
 use kubefox_io::shell::bootstrap_client::{BootstrapClient, Controller};
+use kubefox_io::shell::bootstrap_server::ANSWER_WITHIN;
 use kubefox_io::shell::host::Real;
 use kubefox_io::shell::tls::Expected;
 use kubefox_proto::bootstrap::v1::{ComponentBootstrapRequest, ComponentBootstrapResponse, SignNonceRequest};
@@ -71,7 +72,7 @@ impl Caller {
     /// # Errors
     /// If there is none.
     pub async fn ask(&self, message: BootstrapRequest) -> Result<Result<BootstrapResponse, Status>, Lost> {
-        self.client.carry(&self.ca, message).await
+        self.client.carry(&self.ca, message, ANSWER_WITHIN).await
     }
 
     async fn answered(&self, message: BootstrapRequest) -> Result<BootstrapResponse> {

@@ -142,13 +142,13 @@ fn a_certificate_that_is_not_what_was_asked_for_is_told_and_fills_nothing() {
 }
 
 #[test]
-fn an_answer_without_its_key_is_an_internal_error() {
+fn an_answer_without_its_key_is_a_mistake_that_is_told() {
     let world = World::new();
     let response = render(TICKET, &Answer::Nats(KeyOrigin::Vault, world.nats()), &Keyring::default());
     assert_eq!(response.as_ref().err().map(Status::code), Some(Code::Internal));
     let [call, _, _] = calls(&world.authority.pem());
     let outcome = decode(&call, response, &context(), &mut Keyring::default());
-    assert_eq!(outcome, Outcome::Unknown(Lost::ServerError));
+    assert_eq!(outcome, Outcome::Ok(Reply::Rejected(Rejection::Faulty)));
 }
 
 #[test]

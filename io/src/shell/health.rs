@@ -1,0 +1,122 @@
+//! The standard health service of gRPC, `grpc.health.v1.Health`: serves exactly while `/readyz` says that the role is ready,
+//! because both read the same snapshot.
+//!
+//! The kubelet's own gRPC probe speaks no TLS and cannot ask here; this is for load balancers and for clients that ask
+//! before they ask for more.
+
+use futures::stream::BoxStream;
+use futures::{StreamExt, future};
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::Health;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use crate::shell::status::Snapshot;
+
+/// What a server asks its role for when somebody asks for its health.
+pub(super) struct Readiness {
+    /// The one service beside this one. The empty name stands for the server as a whole.
+    pub(super) service: &'static str,
+    /// What the role tells about itself.
+    pub(super) snapshots: watch::Receiver<Snapshot>,
+}
+
+impl Readiness {
+    fn knows(&self, request: &Request<HealthCheckRequest>) -> Result<(), Status> {
+        let service = &request.get_ref().service;
+        let is_known = service.is_empty() || service == self.service;
+        is_known.then_some(()).ok_or_else(|| Status::not_found("There is no such service here."))
+    }
+}
+
+#[tonic::async_trait]
+impl Health for Readiness {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        self.knows(&request)?;
+        Ok(Response::new(health(*self.snapshots.borrow())))
+    }
+
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.knows(&request)?;
+        let mut told = None;
+        // Steps are many, changes are few.
+        let changes = WatchStream::new(self.snapshots.clone()).map(health).filter(move |health| {
+            let is_news = told.replace(*health) != Some(*health);
+            future::ready(is_news)
+        });
+        Ok(Response::new(changes.map(Ok).boxed()))
+    }
+}
+
+fn health(snapshot: Snapshot) -> HealthCheckResponse {
+    let status = if snapshot.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
+    HealthCheckResponse { status: status.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use kubefox_core::fatal::Fatal;
+    use kubefox_core::machine::Standing;
+    use tonic::Code;
+
+    use super::*;
+
+    const STANDINGS: [(Standing, ServingStatus); 5] = [
+        (Standing::Starting, ServingStatus::NotServing),
+        (Standing::Ready, ServingStatus::Serving),
+        (Standing::Starting, ServingStatus::NotServing),
+        (Standing::Finished, ServingStatus::Serving),
+        (Standing::Stopped(Fatal::StorageLost), ServingStatus::NotServing),
+    ];
+
+    #[tokio::test]
+    async fn it_serves_exactly_while_the_role_is_ready() {
+        let (sender, snapshots) = watch::channel(Snapshot::before_start("controller"));
+        let readiness = Readiness { service: "kubefox", snapshots };
+        let mut watched = readiness.watch(asked("kubefox")).await.expect("it is known").into_inner();
+
+        for (standing, status) in STANDINGS {
+            // A step that changes nothing of it is no news.
+            for steps in 0..2 {
+                sender.send_replace(Snapshot { standing, steps, ..Snapshot::before_start("controller") });
+            }
+            let expected = HealthCheckResponse { status: status.into() };
+            for service in ["", "kubefox"] {
+                let checked = readiness.check(asked(service)).await.expect("it is known").into_inner();
+                assert_eq!(checked, expected, "{standing:?}");
+            }
+            assert_eq!(
+                watched.next().await.expect("it goes on").expect("a status"),
+                expected,
+                "{standing:?}"
+            );
+        }
+        drop(sender);
+        assert!(watched.next().await.is_none(), "the role has ended");
+    }
+
+    #[tokio::test]
+    async fn of_another_service_it_knows_nothing() {
+        let (_sender, snapshots) = watch::channel(Snapshot::before_start("controller"));
+        let readiness = Readiness { service: "kubefox", snapshots };
+
+        let checked = readiness.check(asked("other")).await.map(|_| ()).map_err(|status| status.code());
+        let watched = readiness.watch(asked("other")).await.map(|_| ()).map_err(|status| status.code());
+
+        assert_eq!((checked, watched), (Err(Code::NotFound), Err(Code::NotFound)));
+    }
+
+    fn asked(service: &str) -> Request<HealthCheckRequest> {
+        Request::new(HealthCheckRequest { service: service.to_owned() })
+    }
+}
