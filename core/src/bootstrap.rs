@@ -124,6 +124,8 @@ pub enum Unfit {
     Key,
     /// It does not name exactly who asked.
     Names,
+    /// It is not for exactly the use that was asked for.
+    Use,
 }
 
 /// What NATS starts on.

@@ -42,7 +42,7 @@ pub(crate) const fn key_origin(choice: u8) -> KeyOrigin {
 
 /// Why a certificate is not what was asked for.
 pub(crate) fn unfit(pick: u8) -> Unfit {
-    [Unfit::Chain, Unfit::Key, Unfit::Names][usize::from(pick) % 3]
+    [Unfit::Chain, Unfit::Key, Unfit::Names, Unfit::Use][usize::from(pick) % 4]
 }
 
 /// What else they may answer.
