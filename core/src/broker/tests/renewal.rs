@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::retry::renewal_s;
+use crate::signature::Signature;
 
 #[test]
 fn a_renewal_begins_at_two_thirds_of_the_shortest_life() {
@@ -172,7 +173,7 @@ fn the_new_connection_shows_the_new_jwt() {
 
     bench.ask(1, bench.now.in_ms(2_000), sign_nonce());
     bench.done(bench.last_call(), token(TokenFile::Read));
-    let signed = Answer::Signed { jwt: renewed.user_jwt, signature: vec![1; 64] };
+    let signed = Answer::Signed { jwt: renewed.user_jwt, signature: Signature([1; 64]) };
     assert_eq!(bench.done(bench.last_call(), signature()), [answer(1, signed)]);
 
     assert_eq!(bench.done(dialled, connected()), [notice(Notice::Succeeded)]);
@@ -209,7 +210,7 @@ fn a_question_during_a_renewal_is_answered_with_what_is_held() {
     bench.ask(1, bench.now.in_ms(2_000), sign_nonce());
     bench.done(renewal, trust(TrustFiles::Read(mounted())));
     bench.done(renewal + 1, token(TokenFile::Read));
-    let signed = Answer::Signed { jwt: sent("a", UNIX).user_jwt, signature: vec![1; 64] };
+    let signed = Answer::Signed { jwt: sent("a", UNIX).user_jwt, signature: Signature([1; 64]) };
     assert_eq!(bench.done(bench.last_call(), signature()), [answer(1, signed)]);
     assert_eq!(bench.machine.phase(), "ReadingToken");
 }

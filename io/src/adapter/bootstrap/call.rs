@@ -8,6 +8,7 @@ use kubefox_core::documents::nkey::{Prefix, PublicKey};
 use kubefox_core::machine::{Lost, Outcome, Refusal};
 use kubefox_core::names::{Pem, TrustDomain};
 use kubefox_core::secret::Secret;
+use kubefox_core::signature::Signature;
 use kubefox_core::time::Unix;
 use kubefox_core::vault::{Certificate, PkiRole};
 use kubefox_proto::bootstrap::v1 as proto;
@@ -19,9 +20,6 @@ use super::DOMAIN;
 use crate::adapter::certificate::{Facts, Flaw};
 use crate::adapter::{Slots, Unencodable, certificate, service_account, text};
 use crate::exchange::{BootstrapRequest, BootstrapResponse, Request};
-
-/// Bytes of an Ed25519 signature.
-const SIGNATURE_BYTES: usize = 64;
 
 /// What a caller knows of itself beside its token.
 #[derive(Clone, Debug)]
@@ -82,9 +80,7 @@ pub fn decode(
             component(response, &asked, [*key, *runtime_key], slots)
         }
         (Call::SignNonce { ca: _, token: _, nonce: _ }, Ok(BootstrapResponse::SignNonce(response))) => {
-            (response.signature.len() == SIGNATURE_BYTES)
-                .then_some(Reply::Signature(response.signature))
-                .ok_or(Misfit::Garbled)
+            Signature::try_from(response.signature).map(Reply::Signature).map_err(|_| Misfit::Garbled)
         }
         (
             Call::Nats { .. } | Call::Component { .. } | Call::SignNonce { .. },

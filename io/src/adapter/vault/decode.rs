@@ -6,6 +6,7 @@ use kubefox_core::documents::certificate::usage;
 use kubefox_core::machine::{Lost, Outcome, Refusal};
 use kubefox_core::names::{Accessor, Csr, Identity, Namespace, Pem, ServiceAccount};
 use kubefox_core::secret::{Own, Secret};
+use kubefox_core::signature::Signature;
 use kubefox_core::vault::{
     Call, Certificate, Generation, Health, InitStatus, Login, PkiRole, Reply, SealStatus, TokenFacts,
 };
@@ -18,8 +19,6 @@ use super::setting;
 use crate::adapter::certificate::Facts;
 use crate::adapter::{Slots, certificate, csr};
 
-/// Bytes of an Ed25519 signature.
-const SIGNATURE_BYTES: usize = 64;
 /// In front of a signature: the only version of a key there ever is, since an identity's key is never rotated.
 const SIGNATURE_PREFIX: &str = "vault:v1:";
 /// How a private key in PKCS#8 begins.
@@ -353,7 +352,7 @@ fn pem(text: &str) -> Result<Pem, Failure> {
     Pem::parse(&format!("{}\n", text.trim_end())).map_err(|_| Failure::GARBLED)
 }
 
-fn signature(answer: &Answer) -> Result<Vec<u8>, Failure> {
+fn signature(answer: &Answer) -> Result<Signature, Failure> {
     #[derive(Deserialize)]
     struct Data {
         signature: String,
@@ -361,7 +360,7 @@ fn signature(answer: &Answer) -> Result<Vec<u8>, Failure> {
     let data: Data = answer.data(Credential::Token)?;
     let base64 = data.signature.strip_prefix(SIGNATURE_PREFIX).ok_or(Failure::GARBLED)?;
     let raw = BASE64.decode(base64.as_bytes()).map_err(|_| Failure::GARBLED)?;
-    if raw.len() == SIGNATURE_BYTES { Ok(raw) } else { Err(Failure::GARBLED) }
+    Signature::try_from(raw).map_err(|_| Failure::GARBLED)
 }
 
 /// A secret that can be sent back one day: visible ASCII, and some of it.

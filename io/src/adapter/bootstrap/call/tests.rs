@@ -65,7 +65,7 @@ fn what_the_controller_answers_is_what_the_caller_gets() {
     let answers = [
         (Answer::Nats(KeyOrigin::Vault, nats.clone()), Reply::Nats(nats.clone())),
         (Answer::Component(KeyOrigin::Vault, component.clone()), Reply::Component(component.clone())),
-        (Answer::Signature(vec![7; 64]), Reply::Signature(vec![7; 64])),
+        (Answer::Signature(Signature([7; 64])), Reply::Signature(Signature([7; 64]))),
     ];
     for (call, (answer, reply)) in calls(&world.authority.pem()).into_iter().zip(answers) {
         let mut slots = caller_is(&call);
