@@ -4,13 +4,13 @@
 //! The caller's token and the keys that are issued travel beside them, in slots.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::documents::nkey::PublicKey;
 use crate::names::{Csr, Nonce, Pem};
 use crate::secret::Secret;
+use crate::signature::Signature;
 use crate::time::Unix;
 use crate::vault::Certificate;
 
@@ -56,8 +56,8 @@ pub enum Answer {
     Nats(KeyOrigin, NatsDocuments),
     /// To [`Ask::Component`]; the keys are in `Of(ticket, IssuedKey)` and `Of(ticket, RuntimeKey)`, likewise.
     Component(KeyOrigin, ComponentDocuments),
-    /// To [`Ask::SignNonce`]: the raw 64 bytes.
-    Signature(Vec<u8>),
+    /// To [`Ask::SignNonce`].
+    Signature(Signature),
     /// To any of them.
     Rejected(Rejection),
 }
@@ -107,8 +107,8 @@ pub enum Reply {
     Nats(NatsDocuments),
     /// To [`Call::Component`]: both slots hold the key of their certificate.
     Component(ComponentDocuments),
-    /// To [`Call::SignNonce`]: the raw 64 bytes.
-    Signature(Vec<u8>),
+    /// To [`Call::SignNonce`].
+    Signature(Signature),
     /// The controller said no, and why.
     Rejected(Rejection),
     /// A certificate that the controller sent is not what was asked for. No slot is filled.
@@ -124,6 +124,8 @@ pub enum Unfit {
     Key,
     /// It does not name exactly who asked.
     Names,
+    /// It is not for exactly the use that was asked for.
+    Use,
 }
 
 /// What NATS starts on.

@@ -31,6 +31,7 @@ mod phases;
 pub mod quarantine;
 pub mod retry;
 pub mod secret;
+pub mod signature;
 pub mod state;
 pub mod storage;
 pub mod time;

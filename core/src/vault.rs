@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::names::{Accessor, Csr, Identity, Pem};
 use crate::secret::Secret;
+use crate::signature::Signature;
 use crate::time::Unix;
 
 /// One request to Vault. Unless said otherwise it only reads.
@@ -214,8 +215,8 @@ pub enum Reply {
     Generation(Option<Generation>),
     /// To [`Call::Issue`], whose slot is filled, and to [`Call::SignCertificate`].
     Certificate(Certificate),
-    /// To [`Call::Sign`]: the raw 64 bytes.
-    Signature(Vec<u8>),
+    /// To [`Call::Sign`].
+    Signature(Signature),
 }
 
 /// What `sys/seal-status` says.

@@ -7,6 +7,7 @@ use kubefox_core::caller::Examined;
 use kubefox_core::documents::jwt::{self, Kind};
 use kubefox_core::documents::nkey::{Prefix, PublicKey};
 use kubefox_core::names::Identity;
+use kubefox_core::signature::Signature;
 use kubefox_core::time::Unix;
 use kubefox_io::adapter::service_account::{examine, signers};
 use kubefox_io::token::{TOKEN_BYTES_MAX, is_token};
@@ -52,7 +53,8 @@ fn authors_what_is_read(bytes: &[u8]) {
     // Zero is how a JWT says "never".
     let expires = Unix(1 + issued + life);
 
-    let text = jwt::user(&user, &signer, &account, &identity, Unix(issued), expires).signed(&[keys[1]; 64]);
+    let unsigned = jwt::user(&user, &signer, &account, &identity, Unix(issued), expires);
+    let text = unsigned.signed(&Signature([keys[1]; 64]));
 
     let claims = jwt::decode(&text).expect("we wrote it");
     assert_eq!((claims.subject, claims.issuer, claims.kind), (user, signer, Kind::User));

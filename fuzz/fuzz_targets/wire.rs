@@ -216,7 +216,7 @@ fn nonce_is_answered(bytes: &[u8]) {
     let answered = is_answered(2, BootstrapResponse::SignNonce(sent.clone()));
     assert_eq!(answered.is_some(), sent.signature.len() == 64);
     if let Some((reply, _)) = answered {
-        assert_eq!(reply, Reply::Signature(sent.signature));
+        assert_eq!(Ok(reply), sent.signature.try_into().map(Reply::Signature));
     }
 }
 

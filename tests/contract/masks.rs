@@ -81,7 +81,7 @@ fn vault_reply(reply: Reply) -> Value {
             json!({ "Setting": setting })
         }
         Reply::Certificate(certificate) => json!({ "Certificate": certificate::facts(&certificate) }),
-        Reply::Signature(bytes) => json!({ "Signature": bytes.len() }),
+        Reply::Signature(signature) => json!({ "Signature": signature.0.len() }),
         other @ (Reply::InitStatus(_)
         | Reply::Health(_)
         | Reply::Initialized

@@ -7,14 +7,11 @@ use crate::bootstrap::{self, ComponentDocuments, Csrs};
 use crate::documents::jwt::{self, Kind};
 use crate::documents::nkey::PublicKey;
 use crate::fatal::Fatal;
-use crate::initializer::{BOOTSTRAP_MS, Verdict, is_usable};
+use crate::initializer::{BOOTSTRAP_MS, Verdict, is_usable, lives};
 use crate::machine::{Out, Seed};
 use crate::names::Pem;
 use crate::retry::renewal_s;
 use crate::time::{Now, Unix};
-
-/// However short the lives are, renewals are at least so far apart.
-const RENEWAL_PAUSE_S_MIN: u64 = 10;
 
 /// Documents that fit together, and when to replace them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,8 +51,8 @@ impl Broker {
     }
 }
 
-/// The JWT must be the user's and alive, both certificates live for long enough and be of the authority that is mounted. The user
-/// stays the same for the life of the process: subscriptions and the connection are in its name.
+/// The JWT must be the user's, the certificates of the authority that is mounted, and all three must live for long enough, by
+/// which renewals are far enough apart. The user stays the same for the life of the process: subscriptions and the connection are in its name.
 pub(super) fn judge(
     documents: ComponentDocuments,
     ca: &Pem,
@@ -65,7 +62,7 @@ pub(super) fn judge(
 ) -> Verdict<Held> {
     let fits = is_of_the_user(&documents)
         && user.is_none_or(|user| *user == documents.user)
-        && documents.user_jwt_expires > now.unix
+        && lives(documents.user_jwt_expires, now)
         && [&documents.certificate, &documents.runtime]
             .iter()
             .all(|certificate| is_usable(certificate, ca, now));
@@ -73,7 +70,7 @@ pub(super) fn judge(
         return Verdict::Stop(Fatal::DocumentsMalformed);
     }
     let life_s = first_end(&documents).0 - now.unix.0;
-    let pause_s = renewal_s(seed, 0, life_s).max(RENEWAL_PAUSE_S_MIN);
+    let pause_s = renewal_s(seed, 0, life_s);
     Verdict::Go(Held { documents, renew_at: Unix(now.unix.0.saturating_add(pause_s)) })
 }
 

@@ -1,7 +1,6 @@
 //! What crosses the boundary of the broker.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +12,7 @@ use crate::keys;
 use crate::listener;
 use crate::names::{Nonce, SubjectTail};
 use crate::nats;
+use crate::signature::Signature;
 use crate::time::Unix;
 use crate::volume;
 
@@ -83,8 +83,8 @@ pub enum Answer {
     Signed {
         /// The user's JWT.
         jwt: String,
-        /// The raw 64 bytes.
-        signature: Vec<u8>,
+        /// Of the nonce.
+        signature: Signature,
     },
     /// To [`Ask::SignNonce`]: this connection fails.
     Unsigned(Unsigned),

@@ -41,8 +41,6 @@ use crate::volume::{self, Token, TokenFile};
 
 /// No single request of a session takes longer, however long the caller listens.
 const REQUEST_MS: u64 = 5_000;
-/// Bytes of an Ed25519 signature.
-const SIGNATURE_LEN: usize = 64;
 /// The shortest life of a user's JWT at NATS: an hour less a tenth.
 const USER_JWT_S_MIN: u64 = 3_240;
 /// By so much it is spread, so that renewals do not fall on one moment: up to an hour and a tenth.
@@ -371,12 +369,7 @@ impl Session {
     fn signed_user(self, user: User, unsigned: &Unsigned, outcome: Outcome<Reply>) -> Verdict {
         match outcome {
             Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => {
-                match <[u8; SIGNATURE_LEN]>::try_from(signature) {
-                    Ok(signature) => {
-                        self.then(State::IssuingComponent(User { jwt: unsigned.signed(&signature), ..user }))
-                    }
-                    Err(_) => self.reject(Rejection::VaultUnavailable),
-                }
+                self.then(State::IssuingComponent(User { jwt: unsigned.signed(&signature), ..user }))
             }
             // The controller's own authority is at stake here, not the caller's.
             Outcome::Refused(_) | Outcome::Unknown(_) => self.reject(Rejection::VaultUnavailable),
@@ -386,10 +379,9 @@ impl Session {
 
     fn signed_nonce(self, key_ensured: bool, outcome: Outcome<Reply>) -> Verdict {
         match outcome {
-            Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => match signature.len() {
-                SIGNATURE_LEN => self.answer(Answer::Signature(signature)),
-                _ => self.reject(Rejection::VaultUnavailable),
-            },
+            Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => {
+                self.answer(Answer::Signature(signature))
+            }
             // Vault says 400 for a key that does not exist, as before this identity's first bootstrap, and for one that
             // signs nothing; what comes from a key that was rotated is not a signature of its first version.
             Outcome::Refused(Refusal::Invalid) | Outcome::Unknown(Lost::Garbled) if !key_ensured => {

@@ -105,13 +105,8 @@ impl Store {
             },
             Step::SigningJwt(jwt, issued) => match outcome {
                 Outcome::Ok(Reply::Vault(vault::Reply::Signature(signature))) => {
-                    match <[u8; 64]>::try_from(signature) {
-                        Ok(signature) => {
-                            let text = unsigned(jwt, issued, context).signed(&signature);
-                            self.then(Step::WritingJwt(jwt, text))
-                        }
-                        Err(_) => wait(),
-                    }
+                    let text = unsigned(jwt, issued, context).signed(&signature);
+                    self.then(Step::WritingJwt(jwt, text))
                 }
                 Outcome::Ok(reply) => panic!("the driver answered SigningJwt with {reply:?}"),
                 Outcome::Refused(refusal) => self.refused(refusal),

@@ -22,6 +22,7 @@ use crate::kubernetes::{Marked, Pod, PublishedTrust, Review, SealKeyObject};
 use crate::machine::{Outcome, Refusal};
 use crate::names::{Accessor, Identity, KeyId, LifeId, Pem, PodName, ResourceVersion, TokenDigest, Uid};
 use crate::secret::{Asker, Own, Secret};
+use crate::signature::Signature;
 use crate::state::{Claimed, Opened, State};
 use crate::time::{Now, Unix};
 use crate::vault::{
@@ -420,7 +421,7 @@ impl World {
             vault::Call::Sign { key, .. } if !self.settings.contains_key(&Setting::NatsKey(key.clone())) => {
                 return Outcome::Refused(Refusal::Invalid);
             }
-            vault::Call::Sign { .. } => vault::Reply::Signature(vec![7; 64]),
+            vault::Call::Sign { .. } => vault::Reply::Signature(Signature([7; 64])),
             vault::Call::SealStatus
             | vault::Call::InitStatus
             | vault::Call::Health

@@ -1,4 +1,4 @@
-//! What each kind of certificate says: names and lifetimes, and the request that asks for it.
+//! What each kind of certificate says: names, use and lifetime, and the request that asks for it.
 //!
 //! The names are fixed by PKI roles ([`crate::documents::setting`]) and policies ([`crate::documents::policy`]);
 //! a request that says anything else is refused by Vault.
@@ -32,6 +32,26 @@ pub const fn ttl_s(role: PkiRole) -> u64 {
         PkiRole::Controller => CONTROLLER_TTL_S,
         PkiRole::Nats | PkiRole::Opensearch | PkiRole::Collector | PkiRole::Agent => SERVER_TTL_S,
         PkiRole::Component | PkiRole::Runtime => COMPONENT_TTL_S,
+    }
+}
+
+/// What a certificate may be shown for; each says exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// By a server.
+    pub server: bool,
+    /// By a client.
+    pub client: bool,
+}
+
+/// What a certificate of this role is for. A broker serves its runtime and is a client of NATS; the nodes of OpenSearch
+/// are clients of each other.
+#[must_use]
+pub const fn usage(role: PkiRole) -> Usage {
+    match role {
+        PkiRole::Controller | PkiRole::Nats | PkiRole::Collector => Usage { server: true, client: false },
+        PkiRole::Opensearch | PkiRole::Component => Usage { server: true, client: true },
+        PkiRole::Agent | PkiRole::Runtime => Usage { server: false, client: true },
     }
 }
 

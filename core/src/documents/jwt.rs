@@ -23,6 +23,7 @@ pub use self::claims::{MAX_CONNECTIONS, MAX_PAYLOAD_BYTES, MAX_SUBSCRIPTIONS};
 pub use self::decode::{Claims, Kind, MAX_JWT_BYTES, Malformed, decode};
 use crate::documents::nkey::PublicKey;
 use crate::names::Identity;
+use crate::signature::Signature;
 use crate::time::Unix;
 
 /// The one header of version 2.
@@ -40,10 +41,10 @@ impl Unsigned {
         self.0.as_bytes()
     }
 
-    /// The JWT with the raw Ed25519 signature over [`Self::signing_input`]. Whether it fits is not checked.
+    /// The JWT with the signature over [`Self::signing_input`]. Whether it fits is not checked.
     #[must_use]
-    pub fn signed(&self, signature: &[u8; 64]) -> String {
-        format!("{}.{}", self.0, BASE64URL_NOPAD.encode(signature))
+    pub fn signed(&self, signature: &Signature) -> String {
+        format!("{}.{}", self.0, BASE64URL_NOPAD.encode(&signature.0))
     }
 }
 
@@ -296,7 +297,7 @@ mod tests {
     /// The signed text is `golden`, its signature verifies, and its `jti` is the digest of what it should be.
     fn assert_golden(jwt: &Unsigned, issuer: &KeyPair, golden: &str) {
         let signature = issuer.sign(jwt.signing_input()).expect("it has a seed");
-        let text = jwt.signed(signature.as_slice().try_into().expect("64 bytes"));
+        let text = jwt.signed(&signature.try_into().expect("64 bytes"));
         assert_eq!(text, golden.trim_end());
 
         let (signed, signature) = golden.trim_end().rsplit_once('.').expect("three parts");

@@ -10,8 +10,8 @@ use crate::names::{Csr, Pem};
 use crate::time::{Now, Unix};
 use crate::vault::Certificate;
 
-/// A certificate that ends sooner would be gone before what is started on it works.
-pub(crate) const CERTIFICATE_LIFE_S_MIN: u64 = 60;
+/// What ends sooner would be gone before what is started on it works.
+pub(crate) const LIFE_S_MIN: u64 = 60;
 
 /// How long the controller may take: it asks the API server once and Vault several times.
 pub(crate) const BOOTSTRAP_MS: u64 = 15_000;
@@ -43,9 +43,9 @@ fn fit(documents: &NatsDocuments, ca: &Pem, now: Now) -> Option<Fitting> {
     if !is_usable(&documents.certificate, ca, now) {
         return None;
     }
-    let operator = alive(&documents.operator, now)?;
-    let system = alive(&documents.system_account, now)?;
-    let platform = alive(&documents.platform_account, now)?;
+    let operator = living(&documents.operator, now)?;
+    let system = living(&documents.system_account, now)?;
+    let platform = living(&documents.platform_account, now)?;
 
     let Kind::Operator { system_account } = operator.kind else { return None };
     let fits = operator.issuer == operator.subject
@@ -56,15 +56,20 @@ fn fit(documents: &NatsDocuments, ca: &Pem, now: Now) -> Option<Fitting> {
     fits.then_some(Fitting { system_account, platform_account: platform.subject })
 }
 
-/// What a JWT says, unless it has ended.
-fn alive(text: &str, now: Now) -> Option<Claims> {
+/// What a JWT says, unless it ends too soon.
+fn living(text: &str, now: Now) -> Option<Claims> {
     let claims = jwt::decode(text).ok()?;
-    (claims.expires.unwrap_or(Unix(u64::MAX)) > now.unix).then_some(claims)
+    claims.expires.is_none_or(|until| lives(until, now)).then_some(claims)
 }
 
 /// Whether a certificate lives for long enough and is of this authority. The end of a PEM file may or may not be a line break.
 pub(crate) fn is_usable(certificate: &Certificate, ca: &Pem, now: Now) -> bool {
-    certificate.ca.is_same(ca) && certificate.not_after.0 >= now.unix.0.saturating_add(CERTIFICATE_LIFE_S_MIN)
+    certificate.ca.is_same(ca) && lives(certificate.not_after, now)
+}
+
+/// Whether what ends then, a certificate or a JWT, lives for long enough.
+pub(crate) fn lives(until: Unix, now: Now) -> bool {
+    until.0 >= now.unix.0.saturating_add(LIFE_S_MIN)
 }
 
 /// What a no of the controller means for whoever wants to start.

@@ -26,7 +26,7 @@ use alloc::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::bootstrapping::{BOOTSTRAP_MS, is_usable, rejected};
+pub(crate) use self::bootstrapping::{BOOTSTRAP_MS, is_usable, lives, rejected};
 pub use self::calls::{Answer, Ask, Call, Config, Notice, Reply, Signal};
 pub(crate) use self::minting_key::MINT_KEY_MS;
 pub(crate) use self::reading_token::{READ_TOKEN_MS, judge as judge_token};

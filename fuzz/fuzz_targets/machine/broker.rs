@@ -4,6 +4,7 @@ use kubefox_core::broker::{Ask, Broker, Call, Config, Reply, Signal};
 use kubefox_core::documents::nkey::{Prefix, PublicKey};
 use kubefox_core::machine::Outcome;
 use kubefox_core::names::{Nonce, SubjectTail};
+use kubefox_core::signature::Signature;
 use kubefox_core::time::Now;
 use kubefox_core::{bootstrap, listener, nats};
 
@@ -26,7 +27,7 @@ impl World<Broker> for Pod {
             Call::Volume(call) => Reply::Volume(caller::mounts(call, now)),
             Call::Keys(call) => Reply::Keys(caller::keys(call)),
             Call::Bootstrap(bootstrap::Call::SignNonce { .. }) => {
-                Reply::Bootstrap(bootstrap::Reply::Signature(vec![1; 64]))
+                Reply::Bootstrap(bootstrap::Reply::Signature(Signature([1; 64])))
             }
             Call::Bootstrap(_) => {
                 Reply::Bootstrap(bootstrap::Reply::Component(caller::component(now, 3_600)))

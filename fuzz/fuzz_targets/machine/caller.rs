@@ -6,6 +6,7 @@ use kubefox_core::documents::nkey::{Prefix, PublicKey};
 use kubefox_core::keys;
 use kubefox_core::kubernetes::Trust;
 use kubefox_core::names::{Csr, Identity, Pem};
+use kubefox_core::signature::Signature;
 use kubefox_core::time::{Now, Unix};
 use kubefox_core::vault::Certificate;
 use kubefox_core::volume::{Call, MountedTrust, Reply, TokenFile, TrustFile, TrustFiles};
@@ -42,7 +43,7 @@ pub(crate) const fn key_origin(choice: u8) -> KeyOrigin {
 
 /// Why a certificate is not what was asked for.
 pub(crate) fn unfit(pick: u8) -> Unfit {
-    [Unfit::Chain, Unfit::Key, Unfit::Names][usize::from(pick) % 3]
+    [Unfit::Chain, Unfit::Key, Unfit::Names, Unfit::Use][usize::from(pick) % 4]
 }
 
 /// What else they may answer.
@@ -71,7 +72,7 @@ pub(crate) fn component(now: Now, life_s: u64) -> ComponentDocuments {
     let jwt = jwt::user(&user(), &signer, &account, &identity, now.unix, user_jwt_expires);
     ComponentDocuments {
         user: user(),
-        user_jwt: jwt.signed(&[0; 64]),
+        user_jwt: jwt.signed(&Signature([0; 64])),
         user_jwt_expires,
         certificate: certificate("component", now.unix.0 + life_s),
         runtime: certificate("runtime", now.unix.0 + life_s),
@@ -83,9 +84,10 @@ pub(crate) fn nats(now: Now, life_s: u64) -> NatsDocuments {
     let operator = PublicKey::encode(Prefix::Operator, &[1; 32]);
     let [system, platform, signer] = [2, 3, 4].map(|byte| PublicKey::encode(Prefix::Account, &[byte; 32]));
     NatsDocuments {
-        operator: jwt::operator(&operator, &system, "kubefox", now.unix).signed(&[0; 64]),
-        system_account: jwt::system_account(&system, &operator, now.unix).signed(&[0; 64]),
-        platform_account: jwt::platform_account(&platform, &operator, &signer, now.unix).signed(&[0; 64]),
+        operator: jwt::operator(&operator, &system, "kubefox", now.unix).signed(&Signature([0; 64])),
+        system_account: jwt::system_account(&system, &operator, now.unix).signed(&Signature([0; 64])),
+        platform_account: jwt::platform_account(&platform, &operator, &signer, now.unix)
+            .signed(&Signature([0; 64])),
         certificate: certificate("nats", now.unix.0 + life_s),
     }
 }

@@ -7,6 +7,7 @@ use kubefox_core::controller::{Ask, Call, Config, Controller, Reply, Signal};
 use kubefox_core::kubernetes::{Marked, PublishedTrust, Review, SealKeyObject};
 use kubefox_core::machine::Outcome;
 use kubefox_core::names::{Installation, LifeId, Namespace, Nonce, PodName, ResourceVersion, TrustDomain};
+use kubefox_core::signature::Signature;
 use kubefox_core::state::{Claimed, Opened, State};
 use kubefox_core::time::{Now, Unix};
 use kubefox_core::vault::{Certificate, Generation, Health, InitStatus, Login, SealStatus};
@@ -188,7 +189,7 @@ fn other_vault(call: &vault::Call, pick: u8) -> Option<vault::Reply> {
         vault::Call::ReadGeneration { .. } => vault::Reply::Generation(
             (pick > 0).then(|| Generation { version: 1, generation: u64::from(pick) }),
         ),
-        vault::Call::Sign { .. } => vault::Reply::Signature(vec![0; usize::from(pick)]),
+        vault::Call::Sign { .. } => vault::Reply::Signature(Signature([pick; 64])),
         vault::Call::Login { .. } => {
             vault::Reply::LoggedIn(Login { identity: identity("team0", "other"), lease_s: u64::from(pick) })
         }

@@ -14,7 +14,7 @@
 //! Source: RFC 2986, RFC 5480.
 
 use kubefox_core::bootstrap::{Csrs, Rejection};
-use kubefox_core::names::{Csr, Pem};
+use kubefox_core::names::Csr;
 use p256::PublicKey;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
@@ -27,7 +27,7 @@ use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_SIG
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::certificate;
+use super::certificate::Facts;
 
 /// The request of a message; none if the text is empty.
 ///
@@ -123,10 +123,10 @@ impl rcgen::SigningKey for Pair<'_> {
 
 /// Whether the certificate is on the key of the request.
 #[must_use]
-pub fn is_answered_by(csr: &Csr, leaf: &Pem) -> bool {
+pub fn is_answered_by(csr: &Csr, leaf: &Facts) -> bool {
     let Some(der) = der(csr) else { return false };
     let Some(request) = parse(&der) else { return false };
-    certificate::is_on(leaf, request.certification_request_info.subject_pki.raw)
+    request.certification_request_info.subject_pki.raw == leaf.public_key
 }
 
 /// The one request of a text, in DER.

@@ -78,6 +78,7 @@ mod tests {
         let request = csr::parse(&der).expect("it parses");
         let public = SubjectPublicKeyInfo::from_der(request.certification_request_info.subject_pki.raw);
         let leaf = Authority::new("root", 2026, 2036).issue_on(2026, 2027, &public.expect("P-256"));
+        let leaf = certificate::leaf_facts(&leaf).expect("a certificate");
 
         assert!(certificate::is_on_key(&leaf, slots.expose(KEY).expect("it was minted")));
         assert!(csr::is_answered_by(&csr, &leaf));

@@ -11,10 +11,12 @@
 
 use std::io::ErrorKind;
 
+use kubefox_core::documents::certificate::usage;
 use kubefox_core::kubernetes::Trust;
 use kubefox_core::machine::{Lost, Outcome, Refusal};
 use kubefox_core::names::Pem;
 use kubefox_core::secret::{Piece, Secret};
+use kubefox_core::vault::PkiRole;
 use kubefox_core::volume::{Call, File, MountedTrust, Reply, SealKeyFile, TokenFile, TrustFile, TrustFiles};
 use zeroize::Zeroizing;
 
@@ -146,7 +148,7 @@ fn mounted(certificate: Option<Zeroizing<Vec<u8>>>, ca: Option<Zeroizing<Vec<u8>
     let Some(ca) = pem(&ca) else {
         return TrustFiles::NotPem(TrustFile::Authority);
     };
-    match certificate::verify_chain(&certificate, &ca) {
+    match certificate::verify_chain(&certificate, &ca, usage(PkiRole::Controller)) {
         Ok(chain) => TrustFiles::Read(MountedTrust {
             trust: Trust { certificate, ca },
             not_before: chain.not_before,
@@ -154,7 +156,7 @@ fn mounted(certificate: Option<Zeroizing<Vec<u8>>>, ca: Option<Zeroizing<Vec<u8>
         }),
         Err(Flaw::Leaf) => TrustFiles::NotPem(TrustFile::Certificate),
         Err(Flaw::Authority) => TrustFiles::NotPem(TrustFile::Authority),
-        Err(Flaw::OtherAuthority) => TrustFiles::OtherAuthority,
+        Err(Flaw::OtherAuthority | Flaw::OtherUse) => TrustFiles::OtherAuthority,
     }
 }
 
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn trust_is_two_certificates_of_which_one_signed_the_other() {
+    fn trust_is_a_server_s_certificate_and_the_one_that_signed_it() {
         let (ours, other) = (Authority::new("root", 2026, 2036), Authority::new("root", 2026, 2036));
         let (leaf, ca) = (ours.issue(2026, 2027), ours.pem());
         let read = TrustFiles::Read(MountedTrust {
@@ -306,6 +308,10 @@ mod tests {
             not_after: Unix(1_798_761_600),
         });
         let (leaf, ca, other) = (leaf.as_str(), ca.as_str(), other.pem());
+        let key = rcgen::KeyPair::generate().expect("ring makes P-256 keys");
+        let client = ours.issue_as(&key, |params| {
+            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        });
         let rows = [
             (Some(leaf), Some(ca), read),
             (None, Some(ca), TrustFiles::Missing(TrustFile::Certificate)),
@@ -314,6 +320,7 @@ mod tests {
             (Some(leaf), Some(""), TrustFiles::NotPem(TrustFile::Authority)),
             (Some(leaf), Some(&ca[..40]), TrustFiles::NotPem(TrustFile::Authority)),
             (Some(leaf), Some(other.as_str()), TrustFiles::OtherAuthority),
+            (Some(client.as_str()), Some(ca), TrustFiles::OtherAuthority),
         ];
         for (certificate, ca, expected) in rows {
             let file = |text: Option<&str>| text.map(|text| Zeroizing::new(text.as_bytes().to_vec()));

@@ -316,7 +316,7 @@ async fn sign(door: Arc<dyn BrokerDoor>, nonce: Vec<u8>) -> Result<Auth, AuthErr
         Ok(Answer::Signed { jwt, signature }) => {
             let mut auth = Auth::new();
             auth.jwt = Some(jwt);
-            auth.signature = Some(signature);
+            auth.signature = Some(signature.into());
             Ok(auth)
         }
         Ok(other) => {

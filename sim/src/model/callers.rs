@@ -7,8 +7,11 @@ use data_encoding::BASE64URL_NOPAD;
 use http::{Method, StatusCode};
 use kubefox_core::bootstrap::{ComponentDocuments, Csrs, KeyOrigin, Rejection};
 use kubefox_core::controller::{Answer, Ask};
+use kubefox_core::documents::certificate::usage;
 use kubefox_core::names::{Csr, Nonce};
 use kubefox_core::secret::Asker;
+use kubefox_core::vault::PkiRole;
+use kubefox_io::adapter::certificate::Flaw;
 use kubefox_io::adapter::{certificate, csr};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
@@ -80,7 +83,11 @@ fn a_bad_certificate_request_has_an_answer_of_its_own_and_gains_nothing_at_vault
         let facts = certificate::leaf_facts(&documents.certificate.leaf).expect("a certificate");
         assert_eq!(facts.dns_names, ["broker.kubefox.internal"]);
         assert_eq!(facts.uris, ["spiffe://cluster.local/ns/team0/sa/app"]);
-        assert!(certificate::verify_chain(&documents.runtime.leaf, &documents.certificate.leaf).is_err());
+        let (broker, runtime) = (&documents.certificate.leaf, &documents.runtime.leaf);
+        assert_eq!(
+            certificate::verify_chain(runtime, broker, usage(PkiRole::Runtime)),
+            Err(Flaw::OtherAuthority)
+        );
     };
     let mut world = serving();
     let token = token(&mut world, "team0", "app");
@@ -127,7 +134,8 @@ fn a_bad_certificate_request_has_an_answer_of_its_own_and_gains_nothing_at_vault
     };
     ignored(&documents);
     let csrs = csrs.expect("there are two");
-    assert!(csr::is_answered_by(&csrs.broker, &documents.certificate.leaf), "on its own key");
+    let leaf = certificate::leaf_facts(&documents.certificate.leaf).expect("a certificate");
+    assert!(csr::is_answered_by(&csrs.broker, &leaf), "on its own key");
     assert_eq!(requests(&world, |path| path.starts_with("/v1/pki/issue/component")), 0);
 }
 

@@ -14,6 +14,7 @@ use kubefox_core::machine::Outcome;
 use kubefox_core::names::TrustDomain;
 use kubefox_core::nats;
 use kubefox_core::secret::{Own, Secret};
+use kubefox_core::signature::Signature;
 use kubefox_io::adapter::bootstrap::Context;
 use kubefox_io::adapter::role::BrokerAdapter;
 use kubefox_io::adapter::{Adapter as _, Encoded, Entropy, Slots as _};
@@ -301,8 +302,8 @@ impl BrokerDoor for Signs {
         _within: Duration,
     ) -> Pin<Box<dyn Future<Output = Asked> + Send>> {
         let Ask::SignNonce { nonce } = ask else { unreachable!("the client asks for signatures alone") };
-        let signature = key(self.signer).sign(nonce.as_str().as_bytes()).to_bytes().to_vec();
-        let answer = Answer::Signed { jwt: self.jwt.clone(), signature };
+        let signature = key(self.signer).sign(nonce.as_str().as_bytes()).to_bytes();
+        let answer = Answer::Signed { jwt: self.jwt.clone(), signature: Signature(signature) };
         Box::pin(async move { Ok(answer) })
     }
 

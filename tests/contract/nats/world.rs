@@ -8,6 +8,7 @@ use kubefox_core::documents::jwt::{self, Unsigned};
 use kubefox_core::documents::nats_conf::nats_conf;
 use kubefox_core::documents::nkey::{Prefix, PublicKey};
 use kubefox_core::names::Pem;
+use kubefox_core::signature::Signature;
 use kubefox_core::time::Unix;
 use kubefox_io::exchange::Presentation;
 use kubefox_io::shell::tls::Expected;
@@ -124,7 +125,7 @@ pub(super) fn masks() -> Masks {
 }
 
 pub(super) fn sign(unsigned: &Unsigned, seed: u8) -> String {
-    unsigned.signed(&key(seed).sign(unsigned.signing_input()).to_bytes())
+    unsigned.signed(&Signature(key(seed).sign(unsigned.signing_input()).to_bytes()))
 }
 
 fn configuration() -> String {

@@ -35,7 +35,7 @@ pub(super) fn who_signs(stage: &mut Stage<'_>) {
         for key in &keys {
             let outcome = stage.vault(&format!("{who}, {key:?}"), &sign(token, key.clone()));
             if let Outcome::Ok(Reply::Signature(signature)) = outcome {
-                let valid = is_valid(stage, key, &signature);
+                let valid = is_valid(stage, key, &signature.0);
                 stage.saw("it is valid", &json!(valid));
             }
             stage.vault(&format!("{who} reads {key:?}"), &read(token, key.clone()));

@@ -11,6 +11,7 @@ use alloc::string::String;
 use super::*;
 use crate::documents::jwt;
 use crate::names::{Csr, Identity, Nonce, SubjectTail};
+use crate::signature::Signature;
 
 pub(super) const UNIX: u64 = 1_800_000_000;
 pub(super) const START: Now = Now { mono: Mono(0), unix: Unix(UNIX) };
@@ -236,7 +237,7 @@ pub(super) const fn rejected_with(rejection: Rejection) -> Outcome<Reply> {
 }
 
 pub(super) fn signature() -> Outcome<Reply> {
-    Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Signature(vec![1; 64])))
+    Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Signature(Signature([1; 64]))))
 }
 
 pub(super) const fn written() -> Outcome<Reply> {
@@ -298,13 +299,13 @@ pub(super) fn sent(leaf: &str, unix: u64) -> ComponentDocuments {
 pub(super) fn user_jwt(expires: Unix) -> String {
     let identity = Identity::parse_username("system:serviceaccount:team0:app").expect("an identity");
     let [signer, account] = [4, 3].map(|byte| PublicKey::encode(Prefix::Account, &[byte; 32]));
-    jwt::user(&own(), &signer, &account, &identity, Unix(UNIX), expires).signed(&[0; 64])
+    jwt::user(&own(), &signer, &account, &identity, Unix(UNIX), expires).signed(&Signature([0; 64]))
 }
 
 pub(super) fn account_jwt() -> String {
     let account = PublicKey::encode(Prefix::Account, &[3; 32]);
     let operator = PublicKey::encode(Prefix::Operator, &[1; 32]);
-    jwt::system_account(&account, &operator, Unix(UNIX)).signed(&[0; 64])
+    jwt::system_account(&account, &operator, Unix(UNIX)).signed(&Signature([0; 64]))
 }
 
 pub(super) fn pem(name: &str) -> Pem {

@@ -5,6 +5,7 @@ use super::super::signing::SIGNING_MAX;
 use super::*;
 use crate::documents::subject;
 use crate::secret::Asker;
+use crate::signature::Signature;
 
 const TICKET: u64 = 7;
 const SLOT: Secret = Secret::Of(Ticket(TICKET), Asker::CallerJwt);
@@ -21,7 +22,7 @@ fn a_nonce_is_signed_while_the_client_connects() {
     assert_eq!(effects, [call_for(TICKET, 7, 4_500, sign())], "the deadline is that of both");
 
     let jwt = sent("a", UNIX).user_jwt;
-    let signed = Answer::Signed { jwt, signature: vec![1; 64] };
+    let signed = Answer::Signed { jwt, signature: Signature([1; 64]) };
     assert_eq!(bench.done(7, signature()), [answer(TICKET, signed)]);
     assert_eq!(bench.machine.phase(), "Connecting");
     assert_eq!(bench.done(5, connected()), [notice(Notice::Connected)]);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::retry::renewal_s;
+use crate::signature::Signature;
 
 #[test]
 fn a_renewal_begins_at_two_thirds_of_the_shortest_life() {
@@ -31,13 +32,33 @@ fn each_of_the_three_lives_can_be_the_shortest() {
 }
 
 #[test]
-fn lives_of_a_moment_do_not_make_a_storm() {
-    let moment = Unix(UNIX + 1);
-    let mut bench = Bench::at("Bootstrapping");
-    let brief =
-        ComponentDocuments { user_jwt: user_jwt(moment), user_jwt_expires: moment, ..sent("a", UNIX) };
-    bench.done(2, documents(brief));
-    assert_eq!(bench.machine.held().renew_at, Unix(UNIX + 10));
+fn lives_too_short_to_be_started_on_are_refused_so_that_renewals_make_no_storm() {
+    let until = |life_s| Unix(UNIX + life_s);
+    let fit = sent("a", UNIX);
+    let ends =
+        |certificate: &Certificate, life_s| Certificate { not_after: until(life_s), ..certificate.clone() };
+    let brief = |life_s| {
+        [
+            ComponentDocuments {
+                user_jwt: user_jwt(until(life_s)),
+                user_jwt_expires: until(life_s),
+                ..fit.clone()
+            },
+            ComponentDocuments { certificate: ends(&fit.certificate, life_s), ..fit.clone() },
+            ComponentDocuments { runtime: ends(&fit.runtime, life_s), ..fit.clone() },
+        ]
+    };
+    for too_brief in brief(59) {
+        let mut bench = Bench::at("Bootstrapping");
+        assert_eq!(bench.done(2, documents(too_brief.clone())), [], "{too_brief:?}");
+        assert_eq!(bench.machine.standing(), Standing::Stopped(Fatal::DocumentsMalformed), "{too_brief:?}");
+    }
+    for long_enough in brief(60) {
+        let mut bench = Bench::at("Bootstrapping");
+        bench.done(2, documents(long_enough));
+        assert_eq!(bench.machine.held().renew_at, Unix(UNIX + renewal_s(SEED, 0, 60)));
+    }
+    assert!((0..100).all(|draw| renewal_s(SEED, draw, 60) > 30), "half a minute apart");
 }
 
 #[test]
@@ -152,7 +173,7 @@ fn the_new_connection_shows_the_new_jwt() {
 
     bench.ask(1, bench.now.in_ms(2_000), sign_nonce());
     bench.done(bench.last_call(), token(TokenFile::Read));
-    let signed = Answer::Signed { jwt: renewed.user_jwt, signature: vec![1; 64] };
+    let signed = Answer::Signed { jwt: renewed.user_jwt, signature: Signature([1; 64]) };
     assert_eq!(bench.done(bench.last_call(), signature()), [answer(1, signed)]);
 
     assert_eq!(bench.done(dialled, connected()), [notice(Notice::Succeeded)]);
@@ -189,7 +210,7 @@ fn a_question_during_a_renewal_is_answered_with_what_is_held() {
     bench.ask(1, bench.now.in_ms(2_000), sign_nonce());
     bench.done(renewal, trust(TrustFiles::Read(mounted())));
     bench.done(renewal + 1, token(TokenFile::Read));
-    let signed = Answer::Signed { jwt: sent("a", UNIX).user_jwt, signature: vec![1; 64] };
+    let signed = Answer::Signed { jwt: sent("a", UNIX).user_jwt, signature: Signature([1; 64]) };
     assert_eq!(bench.done(bench.last_call(), signature()), [answer(1, signed)]);
     assert_eq!(bench.machine.phase(), "ReadingToken");
 }

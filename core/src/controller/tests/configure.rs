@@ -6,6 +6,7 @@ use super::fixtures::*;
 use crate::documents::jwt::{self, Unsigned};
 use crate::documents::nkey::{Prefix, PublicKey};
 use crate::documents::setting::{platform_settings, wanted};
+use crate::signature::Signature;
 use crate::state::State;
 use crate::vault::{Account, AuthRole, Generation, Mount, NatsKey, PkiRole, Setting, StoredJwt};
 use crate::volume::{Token, TokenFile};
@@ -195,7 +196,7 @@ fn a_jwt_is_signed_by_the_operator_and_written_once() {
     );
     let input = unsigned.signing_input().into();
     assert_eq!(bench.step(), [asks_vault(vault::Call::Sign { token: SETUP, key: NatsKey::Operator, input })]);
-    let (jwt, text) = (StoredJwt::Operator, unsigned.signed(&[7; 64]));
+    let (jwt, text) = (StoredJwt::Operator, unsigned.signed(&Signature([7; 64])));
     assert_eq!(bench.step(), [asks_vault(vault::Call::WriteJwt { token: SETUP, jwt, text })]);
     let stored = Told::Notes(Notice::Stored(Document::Jwt(jwt)));
     assert_eq!(bench.step(), [stored, asks_vault(vault::Call::ReadJwt { token: SETUP, jwt })], "at once");
@@ -206,7 +207,7 @@ fn a_stored_jwt_about_other_keys_is_foreign() {
     let keys = nats_keys();
     let other = |prefix| PublicKey::encode(prefix, &[9; 32]);
     let (operator, account) = (other(Prefix::Operator), other(Prefix::Account));
-    let text = |unsigned: Unsigned| unsigned.signed(&[7; 64]);
+    let text = |unsigned: Unsigned| unsigned.signed(&Signature([7; 64]));
     let now = Unix(UNIX);
     for (jwt, foreign) in [
         (StoredJwt::Operator, String::from("no JWT")),
@@ -304,13 +305,6 @@ fn what_is_never_settled_is_looked_at_less_and_less_and_then_the_world_is() {
         bench.assert_waits(Wait::Configuration);
         bench.forward_to("Serving");
     }
-}
-
-#[test]
-fn a_signature_of_another_length_is_not_put_into_a_jwt() {
-    let mut bench = Bench::at("Configure::SigningJwt");
-    assert_eq!(bench.done(vault(vault::Reply::Signature(vec![7; 63]))), []);
-    bench.assert_waits(Wait::Configuration);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::fixtures::*;
 use super::world::signer;
 use crate::caller::Examined;
 use crate::kubernetes::Review;
+use crate::signature::Signature;
 use crate::state::{Claimed, Opened, State};
 use crate::vault::{Generation, Health, InitStatus, Setting};
 use crate::volume::{SealKeyFile, TokenFile};
@@ -115,7 +116,7 @@ fn vault_lie(call: &vault::Call, pick: u8) -> Option<Outcome<Reply>> {
             one(&[None, kept(1), kept(2), kept(3)].map(vault::Reply::Generation))
         }
         vault::Call::ReadAccount { .. } => one(&[vault::Reply::Account { exists: pick > 100 }]),
-        vault::Call::Sign { .. } => one(&[vault::Reply::Signature(vec![0; usize::from(pick)])]),
+        vault::Call::Sign { .. } => one(&[vault::Reply::Signature(Signature([pick; 64]))]),
         vault::Call::SealStatus
         | vault::Call::RevokeSelf { .. }
         | vault::Call::RevokeAccessor { .. }

@@ -14,6 +14,7 @@ use crate::documents::nkey::{Prefix, PublicKey};
 use crate::kubernetes::Review;
 use crate::names::{Csr, Nonce};
 use crate::retry::{Stream, draw};
+use crate::signature::Signature;
 use crate::vault::{AuthRole, Certificate, Login, NatsKey, PkiRole, Setting, StoredJwt};
 use crate::volume::{Token, TokenFile};
 
@@ -108,7 +109,7 @@ fn a_component_gets_a_key_a_user_and_two_certificates() {
         KeyOrigin::Vault,
         ComponentDocuments {
             user: PublicKey::encode(Prefix::User, &[5; 32]),
-            user_jwt: unsigned.signed(&[7; 64]),
+            user_jwt: unsigned.signed(&Signature([7; 64])),
             user_jwt_expires: expires,
             certificate: certificate("component 2", COMPONENT_TTL_S),
             runtime: certificate("runtime 3", COMPONENT_TTL_S),
@@ -138,7 +139,7 @@ fn a_nonce_is_signed_with_the_callers_own_key() {
     bench.step_for(TICKET);
     assert_eq!(bench.step_for(TICKET), [asks(logs_in(AuthRole::Component))]);
     assert_eq!(bench.step_for(TICKET), [asks(signs_nonce())]);
-    assert_eq!(bench.step_for(TICKET), served(nonce(), Answer::Signature(vec![7; 64]), &bench));
+    assert_eq!(bench.step_for(TICKET), served(nonce(), Answer::Signature(Signature([7; 64])), &bench));
 }
 
 #[test]
@@ -199,18 +200,6 @@ fn a_key_that_was_written_and_is_not_seen_is_not_written_again() {
         let told = bench.done_for(TICKET, none());
         assert_eq!(told, rejected(Some(app()), ask, Rejection::VaultUnavailable));
     }
-}
-
-#[test]
-fn a_signature_that_is_none_is_not_passed_on() {
-    for length in [0, 63, 65] {
-        let mut bench = bench_at(nonce(), 3);
-        let told = bench.done_for(TICKET, vault(vault::Reply::Signature(vec![7; length])));
-        assert_eq!(told, rejected(Some(app()), nonce(), Rejection::VaultUnavailable));
-    }
-    let mut bench = bench_at(Ask::Component(None), 6);
-    let told = bench.done_for(TICKET, vault(vault::Reply::Signature(vec![7; 63])));
-    assert_eq!(told, rejected(Some(app()), Ask::Component(None), Rejection::VaultUnavailable));
 }
 
 #[test]

@@ -169,6 +169,7 @@ mod tests {
     use super::*;
     use crate::documents::jwt;
     use crate::names::Identity;
+    use crate::signature::Signature;
 
     const ISSUED: Unix = Unix(1_767_225_600);
     const HEADER: &str = jwt::HEADER;
@@ -185,7 +186,7 @@ mod tests {
             issued: ISSUED,
             expires: None,
         };
-        let read = |unsigned: jwt::Unsigned| decode(&unsigned.signed(&[0; 64]));
+        let read = |unsigned: jwt::Unsigned| decode(&unsigned.signed(&Signature([0; 64])));
 
         assert_eq!(
             read(jwt::operator(&o, &s, "kubefox", ISSUED)),

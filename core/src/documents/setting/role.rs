@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use serde_json::{Value, json};
 
 use super::{Plan, ROOT_ISSUER};
-use crate::documents::certificate::{BROKER_DNS_NAME, service_dns_name, ttl_s};
+use crate::documents::certificate::{BROKER_DNS_NAME, Usage, service_dns_name, ttl_s, usage};
 use crate::names::{Accessor, Identity, Namespace, ServiceAccount, caller_audience};
 use crate::vault::{AuthRole, PkiRole};
 
@@ -85,7 +85,7 @@ pub(super) fn auth_role(role: AuthRole, plan: &Plan) -> Value {
 /// The body of `pki/roles/<name>`. Every default that would allow more is said to be off, and the URI follows from
 /// the caller's own login: a certificate can only say who asked for it.
 pub(super) fn pki_role(role: PkiRole, plan: &Plan, accessor: &Accessor) -> Value {
-    let (server, client) = usage(role);
+    let Usage { server, client } = usage(role);
     json!({
         "allow_localhost": false,
         "allow_bare_domains": true,
@@ -114,16 +114,6 @@ pub(super) fn pki_role(role: PkiRole, plan: &Plan, accessor: &Accessor) -> Value
         "no_store": true,
         "generate_lease": false,
     })
-}
-
-/// Whether a certificate is for servers, and whether it is for clients. A broker serves its runtime and is a client
-/// of NATS; the nodes of OpenSearch are clients of each other.
-const fn usage(role: PkiRole) -> (bool, bool) {
-    match role {
-        PkiRole::Controller | PkiRole::Nats | PkiRole::Collector => (true, false),
-        PkiRole::Opensearch | PkiRole::Component => (true, true),
-        PkiRole::Agent | PkiRole::Runtime => (false, true),
-    }
 }
 
 fn domains(role: PkiRole, plan: &Plan) -> Vec<String> {

@@ -13,6 +13,7 @@ use data_encoding::BASE64URL_NOPAD;
 use super::*;
 use crate::documents::jwt;
 use crate::names::Csr;
+use crate::signature::Signature;
 
 pub(super) const UNIX: u64 = 1_800_000_000;
 pub(super) const START: Now = Now { mono: Mono(0), unix: Unix(UNIX) };
@@ -233,7 +234,7 @@ pub(super) fn bundle() -> Vec<File> {
 
 pub(super) fn operator_naming(system_account: &PublicKey) -> String {
     let operator = PublicKey::encode(Prefix::Operator, &[1; 32]);
-    jwt::operator(&operator, system_account, "kubefox", Unix(UNIX)).signed(&[0; 64])
+    jwt::operator(&operator, system_account, "kubefox", Unix(UNIX)).signed(&Signature([0; 64]))
 }
 
 /// Only an operator of its own making is one.
@@ -248,12 +249,12 @@ pub(super) fn operator_signed_by(issuer: &PublicKey) -> String {
 }
 
 pub(super) fn system_signed_by(operator: &PublicKey) -> String {
-    jwt::system_account(&system(), operator, Unix(UNIX)).signed(&[0; 64])
+    jwt::system_account(&system(), operator, Unix(UNIX)).signed(&Signature([0; 64]))
 }
 
 pub(super) fn platform_signed_by(operator: &PublicKey) -> String {
     let signer = PublicKey::encode(Prefix::Account, &[4; 32]);
-    jwt::platform_account(&platform(), operator, &signer, Unix(UNIX)).signed(&[0; 64])
+    jwt::platform_account(&platform(), operator, &signer, Unix(UNIX)).signed(&Signature([0; 64]))
 }
 
 pub(super) fn pem(name: &str) -> Pem {

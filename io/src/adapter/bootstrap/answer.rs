@@ -41,7 +41,7 @@ pub fn render(ticket: Ticket, answer: &Answer, slots: &dyn Slots) -> Result<Boot
             }))
         }
         Answer::Signature(signature) => {
-            Ok(BootstrapResponse::SignNonce(proto::SignNonceResponse { signature: signature.clone() }))
+            Ok(BootstrapResponse::SignNonce(proto::SignNonceResponse { signature: signature.0.to_vec() }))
         }
         Answer::Rejected(rejection) => Err(rejected(*rejection)),
     }
@@ -104,6 +104,7 @@ pub fn rejected(rejection: Rejection) -> Status {
 mod tests {
     use super::*;
     use crate::keyring::Keyring;
+    use kubefox_core::signature::Signature;
 
     #[test]
     fn a_rejection_is_a_code_a_cause_a_reason_and_a_remedy() {
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn a_signature_needs_no_slot() {
         let Ok(BootstrapResponse::SignNonce(response)) =
-            render(Ticket(1), &Answer::Signature(vec![7; 64]), &Keyring::default())
+            render(Ticket(1), &Answer::Signature(Signature([7; 64])), &Keyring::default())
         else {
             panic!("a signature is a response");
         };

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use kubefox_core::bootstrap::{Call, ComponentDocuments, NatsDocuments, Rejection, Reply, Unfit};
-use kubefox_core::documents::certificate::{request, ttl_s};
+use kubefox_core::documents::certificate::{request, ttl_s, usage};
 use kubefox_core::documents::nkey::{Prefix, PublicKey};
 use kubefox_core::machine::{Lost, Outcome, Refusal};
 use kubefox_core::names::{Pem, TrustDomain};
 use kubefox_core::secret::Secret;
+use kubefox_core::signature::Signature;
 use kubefox_core::time::Unix;
 use kubefox_core::vault::{Certificate, PkiRole};
 use kubefox_proto::bootstrap::v1 as proto;
@@ -19,9 +20,6 @@ use super::DOMAIN;
 use crate::adapter::certificate::{Facts, Flaw};
 use crate::adapter::{Slots, Unencodable, certificate, service_account, text};
 use crate::exchange::{BootstrapRequest, BootstrapResponse, Request};
-
-/// Bytes of an Ed25519 signature.
-const SIGNATURE_BYTES: usize = 64;
 
 /// What a caller knows of itself beside its token.
 #[derive(Clone, Debug)]
@@ -82,9 +80,7 @@ pub fn decode(
             component(response, &asked, [*key, *runtime_key], slots)
         }
         (Call::SignNonce { ca: _, token: _, nonce: _ }, Ok(BootstrapResponse::SignNonce(response))) => {
-            (response.signature.len() == SIGNATURE_BYTES)
-                .then_some(Reply::Signature(response.signature))
-                .ok_or(Misfit::Garbled)
+            Signature::try_from(response.signature).map(Reply::Signature).map_err(|_| Misfit::Garbled)
         }
         (
             Call::Nats { .. } | Call::Component { .. } | Call::SignNonce { .. },
@@ -170,8 +166,8 @@ impl Issued {
 }
 
 impl Asked<'_> {
-    /// The certificate must be signed by its authority and not outlive it, end when it is said to, be on its key, and
-    /// name who asked.
+    /// The certificate must be signed by its authority for the role's use and not outlive it, end when it is said to,
+    /// be on its key, and name who asked.
     fn issued(
         &self,
         role: PkiRole,
@@ -183,20 +179,21 @@ impl Asked<'_> {
         let sent = Zeroizing::new(message.key.into_bytes());
         let pem = |text: &str| Pem::parse(text).map_err(|_| Misfit::Garbled);
         let (leaf, ca) = (pem(&message.leaf)?, pem(&message.ca)?);
-        let chain = certificate::verify_chain(&leaf, &ca).map_err(|flaw| match flaw {
+        let chain = certificate::verify_chain(&leaf, &ca, usage(role)).map_err(|flaw| match flaw {
             Flaw::Leaf | Flaw::Authority => Misfit::Garbled,
             Flaw::OtherAuthority => Misfit::Unfit(Unfit::Chain),
+            Flaw::OtherUse => Misfit::Unfit(Unfit::Use),
         })?;
         if chain.leaf.not_after != Unix(message.not_after_unix_s) {
             return Err(Misfit::Garbled);
         }
-        if chain.leaf.not_after > chain.ca.not_after {
+        if chain.outlives_authority() {
             return Err(Misfit::Unfit(Unfit::Chain));
         }
         // A controller that knows nothing of requests sends a key: nobody is to use one that others have seen.
         let own = if self.on_own_keys && sent.is_empty() { slots.expose(slot).ok() } else { None };
         let key = if self.on_own_keys { own } else { Some(sent.as_slice()) };
-        if !key.is_some_and(|key| certificate::is_on_key(&leaf, key)) {
+        if !key.is_some_and(|key| certificate::is_on_key(&chain.leaf, key)) {
             return Err(Misfit::Unfit(Unfit::Key));
         }
         if !self.names(role, &chain.leaf, slots) {
@@ -213,7 +210,10 @@ impl Asked<'_> {
         };
         let asked = request(role, &identity, &self.context.trust_domain, ttl_s(role));
         let expected: BTreeSet<_> = asked.common_name.iter().chain(&asked.dns_names).collect();
-        leaf.uris == [asked.uri] && leaf.dns_names.iter().collect::<BTreeSet<_>>() == expected
+        leaf.common_name == asked.common_name
+            && leaf.uris == [asked.uri]
+            && leaf.dns_names.iter().collect::<BTreeSet<_>>() == expected
+            && !leaf.has_other_names
     }
 }
 

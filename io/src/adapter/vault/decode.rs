@@ -2,11 +2,13 @@
 
 use data_encoding::BASE64;
 use http::Response;
+use kubefox_core::documents::certificate::usage;
 use kubefox_core::machine::{Lost, Outcome, Refusal};
 use kubefox_core::names::{Accessor, Csr, Identity, Namespace, Pem, ServiceAccount};
 use kubefox_core::secret::{Own, Secret};
+use kubefox_core::signature::Signature;
 use kubefox_core::vault::{
-    Call, Certificate, Generation, Health, InitStatus, Login, Reply, SealStatus, TokenFacts,
+    Call, Certificate, Generation, Health, InitStatus, Login, PkiRole, Reply, SealStatus, TokenFacts,
 };
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -14,10 +16,9 @@ use zeroize::Zeroizing;
 
 use super::failure::{Answer, Credential, Failure};
 use super::setting;
+use crate::adapter::certificate::Facts;
 use crate::adapter::{Slots, certificate, csr};
 
-/// Bytes of an Ed25519 signature.
-const SIGNATURE_BYTES: usize = 64;
 /// In front of a signature: the only version of a key there ever is, since an identity's key is never rotated.
 const SIGNATURE_PREFIX: &str = "vault:v1:";
 /// How a private key in PKCS#8 begins.
@@ -62,8 +63,12 @@ fn reply(call: &Call, answer: &Answer, slots: &mut dyn Slots) -> Result<Reply, F
         | Call::WriteJwt { token: _, jwt: _, text: _ }
         | Call::WriteAccount { token: _, account: _, password: _ }
         | Call::WriteGeneration { token: _, cas: _, generation: _ } => done(answer, Reply::Written),
-        Call::Issue { token: _, request: _, into } => issued(answer, *into, slots).map(Reply::Certificate),
-        Call::SignCertificate { token: _, request: _, csr } => signed(answer, csr).map(Reply::Certificate),
+        Call::Issue { token: _, request, into } => {
+            issued(answer, request.role, *into, slots).map(Reply::Certificate)
+        }
+        Call::SignCertificate { token: _, request, csr } => {
+            signed(answer, request.role, csr).map(Reply::Certificate)
+        }
         Call::Sign { token: _, key: _, input: _ } => signature(answer).map(Reply::Signature),
     }
 }
@@ -297,9 +302,14 @@ fn password(answer: &Answer, into: Secret, slots: &mut dyn Slots) -> Result<Repl
     Ok(Reply::Password)
 }
 
-/// A certificate counts only if its authority signed it and it is on that key; its end is its own, not what the server
-/// says about it.
-fn issued(answer: &Answer, into: Secret, slots: &mut dyn Slots) -> Result<Certificate, Failure> {
+/// A certificate counts only if its authority signed it for the role's use and it is on that key; its end is its own,
+/// not what the server says about it.
+fn issued(
+    answer: &Answer,
+    role: PkiRole,
+    into: Secret,
+    slots: &mut dyn Slots,
+) -> Result<Certificate, Failure> {
     #[derive(Deserialize)]
     struct Data {
         certificate: String,
@@ -307,9 +317,9 @@ fn issued(answer: &Answer, into: Secret, slots: &mut dyn Slots) -> Result<Certif
         private_key: Zeroizing<String>,
     }
     let data: Data = answer.data(Credential::Token)?;
-    let certificate = certificate_of(&data.certificate, &data.issuing_ca)?;
+    let (certificate, leaf) = certificate_of(&data.certificate, &data.issuing_ca, role)?;
     let is_pkcs8 = data.private_key.starts_with(PKCS8_BEGINS);
-    if !is_pkcs8 || !certificate::is_on_key(&certificate.leaf, data.private_key.as_bytes()) {
+    if !is_pkcs8 || !certificate::is_on_key(&leaf, data.private_key.as_bytes()) {
         return Err(Failure::GARBLED);
     }
     slots.fill(into, bytes(data.private_key));
@@ -317,25 +327,24 @@ fn issued(answer: &Answer, into: Secret, slots: &mut dyn Slots) -> Result<Certif
 }
 
 /// The same on the key of a request.
-fn signed(answer: &Answer, csr: &Csr) -> Result<Certificate, Failure> {
+fn signed(answer: &Answer, role: PkiRole, csr: &Csr) -> Result<Certificate, Failure> {
     #[derive(Deserialize)]
     struct Data {
         certificate: String,
         issuing_ca: String,
     }
     let data: Data = answer.data(Credential::Token)?;
-    let certificate = certificate_of(&data.certificate, &data.issuing_ca)?;
-    if csr::is_answered_by(csr, &certificate.leaf) { Ok(certificate) } else { Err(Failure::GARBLED) }
+    let (certificate, leaf) = certificate_of(&data.certificate, &data.issuing_ca, role)?;
+    if csr::is_answered_by(csr, &leaf) { Ok(certificate) } else { Err(Failure::GARBLED) }
 }
 
-/// No certificate outlives its authority: whoever trusted its end would be left with nothing before.
-fn certificate_of(leaf: &str, ca: &str) -> Result<Certificate, Failure> {
+fn certificate_of(leaf: &str, ca: &str, role: PkiRole) -> Result<(Certificate, Facts), Failure> {
     let (leaf, ca) = (pem(leaf)?, pem(ca)?);
-    let chain = certificate::verify_chain(&leaf, &ca).map_err(|_| Failure::GARBLED)?;
-    if chain.leaf.not_after > chain.ca.not_after {
+    let chain = certificate::verify_chain(&leaf, &ca, usage(role)).map_err(|_| Failure::GARBLED)?;
+    if chain.outlives_authority() {
         return Err(Failure::GARBLED);
     }
-    Ok(Certificate { leaf, ca, not_after: chain.leaf.not_after })
+    Ok((Certificate { leaf, ca, not_after: chain.leaf.not_after }, chain.leaf))
 }
 
 /// PEM that ends in one line break, so that files made of several stay well-formed; Vault sends none.
@@ -343,7 +352,7 @@ fn pem(text: &str) -> Result<Pem, Failure> {
     Pem::parse(&format!("{}\n", text.trim_end())).map_err(|_| Failure::GARBLED)
 }
 
-fn signature(answer: &Answer) -> Result<Vec<u8>, Failure> {
+fn signature(answer: &Answer) -> Result<Signature, Failure> {
     #[derive(Deserialize)]
     struct Data {
         signature: String,
@@ -351,7 +360,7 @@ fn signature(answer: &Answer) -> Result<Vec<u8>, Failure> {
     let data: Data = answer.data(Credential::Token)?;
     let base64 = data.signature.strip_prefix(SIGNATURE_PREFIX).ok_or(Failure::GARBLED)?;
     let raw = BASE64.decode(base64.as_bytes()).map_err(|_| Failure::GARBLED)?;
-    if raw.len() == SIGNATURE_BYTES { Ok(raw) } else { Err(Failure::GARBLED) }
+    Signature::try_from(raw).map_err(|_| Failure::GARBLED)
 }
 
 /// A secret that can be sent back one day: visible ASCII, and some of it.

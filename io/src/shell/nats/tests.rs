@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use kubefox_core::broker::Unsigned;
+use kubefox_core::signature::Signature;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -195,7 +196,7 @@ impl BrokerDoor for Scripted {
 }
 
 fn signed() -> Result<Answer, Unanswered> {
-    Ok(Answer::Signed { jwt: "eyJ".to_owned(), signature: vec![7; 64] })
+    Ok(Answer::Signed { jwt: "eyJ".to_owned(), signature: Signature([7; 64]) })
 }
 
 /// A client and its server.

@@ -6,10 +6,11 @@ use crate::keyring::Keyring;
 use data_encoding::BASE64URL_NOPAD;
 use kubefox_core::bootstrap::{Answer, Csrs, KeyOrigin};
 use kubefox_core::machine::Ticket;
-use kubefox_core::names::{Csr, Nonce};
+use kubefox_core::names::{Csr, Identity, Nonce};
 use kubefox_core::secret::{Asker, Own};
 use proptest::prelude::*;
-use rcgen::KeyPair;
+use rcgen::string::Ia5String;
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, SanType, date_time_ymd};
 use std::collections::HashMap;
 use tonic_types::ErrorDetails;
 
@@ -19,8 +20,6 @@ const RUNTIME_KEY: Secret = Secret::Own(Own::RuntimeKey);
 const TICKET: Ticket = Ticket(7);
 const TOKEN_TEXT: &str = "a.b.c";
 const CSR: &str = include_str!("../../csr/plain.pem");
-const BROKER: &str = "broker.kubefox.internal";
-const URI: &str = "spiffe://cluster.local/ns/team0/sa/app";
 
 #[test]
 fn each_call_is_a_message_to_the_controller_under_its_authority() {
@@ -66,7 +65,7 @@ fn what_the_controller_answers_is_what_the_caller_gets() {
     let answers = [
         (Answer::Nats(KeyOrigin::Vault, nats.clone()), Reply::Nats(nats.clone())),
         (Answer::Component(KeyOrigin::Vault, component.clone()), Reply::Component(component.clone())),
-        (Answer::Signature(vec![7; 64]), Reply::Signature(vec![7; 64])),
+        (Answer::Signature(Signature([7; 64])), Reply::Signature(Signature([7; 64]))),
     ];
     for (call, (answer, reply)) in calls(&world.authority.pem()).into_iter().zip(answers) {
         let mut slots = caller_is(&call);
@@ -106,25 +105,28 @@ fn a_certificate_that_is_not_what_was_asked_for_is_told_and_fills_nothing() {
     let [_, call, _] = calls(&world.authority.pem());
     let [_, own, _] = calls(&world.authority.pem()).map(on_own_keys);
     let good = world.component();
-    let named = |span, dns_names: &[&str], uri: &str| {
-        let key = KeyPair::from_pem(&world.key).expect("its own");
-        let leaf = world.authority.issue_named(span, dns_names, uri, &key);
+    let changed = |role, key: &str, change: Change| {
+        let key = KeyPair::from_pem(key).expect("its own");
+        let leaf = world.authority.issue_for(role, &identity("team0:app"), &key, change);
         let not_after = certificate::leaf_facts(&leaf).expect("a certificate").not_after;
         Certificate { leaf, ca: world.authority.pem(), not_after }
     };
     let with = |certificate: Certificate| ComponentDocuments { certificate, ..good.clone() };
+    let with_runtime = |runtime: Certificate| ComponentDocuments { runtime, ..good.clone() };
     let foreign = Certificate { ca: other.pem(), ..good.certificate.clone() };
-    let span = (2026, 2027);
-    for (documents, unfit) in [
+    let mut bad = vec![
         (with(foreign), Unfit::Chain),
-        (with(named((2026, 2037), &[BROKER], URI)), Unfit::Chain),
-        (with(good.runtime.clone()), Unfit::Key),
-        (with(named(span, &[BROKER, "kubefox.kubefox.svc"], URI)), Unfit::Names),
-        (with(named(span, &[], URI)), Unfit::Names),
-        (with(named(span, &[BROKER], "spiffe://cluster.local/ns/team0/sa/other")), Unfit::Names),
-        (with(named(span, &[BROKER], "spiffe://example.org/ns/team0/sa/app")), Unfit::Names),
-        (ComponentDocuments { runtime: good.certificate.clone(), ..good.clone() }, Unfit::Key),
-    ] {
+        (with(changed(PkiRole::Component, &world.runtime_key, |_| ())), Unfit::Key),
+        (with_runtime(changed(PkiRole::Runtime, &world.key, |_| ())), Unfit::Key),
+        (with(changed(PkiRole::Runtime, &world.key, |_| ())), Unfit::Use),
+    ];
+    for (change, unfit) in CHANGES {
+        bad.push((with(changed(PkiRole::Component, &world.key, change)), unfit));
+    }
+    for (change, unfit) in CHANGES_OF_A_RUNTIME {
+        bad.push((with_runtime(changed(PkiRole::Runtime, &world.runtime_key, change)), unfit));
+    }
+    for (documents, unfit) in bad {
         let mut slots = caller_is(&call);
         let response = render(TICKET, &Answer::Component(KeyOrigin::Vault, documents), &world.keys());
         assert_eq!(decode(&call, response, &context(), &mut slots), Outcome::Ok(Reply::Unfit(unfit)));
@@ -199,19 +201,22 @@ fn a_status_that_is_not_the_controllers_is_judged_by_its_code() {
 #[test]
 fn a_damaged_response_is_garbled_and_fills_nothing() {
     let world = World::new();
-    let (ca, certificate) = (world.authority.pem(), world.component().certificate);
-    let good = proto::Certificate {
+    let ca = world.authority.pem();
+    let sent = |certificate: &Certificate, key: &str| proto::Certificate {
         leaf: certificate.leaf.to_string(),
-        key: world.key.clone(),
+        key: key.to_owned(),
         ca: certificate.ca.to_string(),
         not_after_unix_s: certificate.not_after.0,
     };
-    let bad = [
-        None,
-        Some(proto::Certificate { leaf: "x".to_owned(), ..good.clone() }),
-        Some(proto::Certificate { ca: "x".to_owned(), ..good.clone() }),
-        Some(proto::Certificate { not_after_unix_s: 1, ..good.clone() }),
-    ];
+    let (good, runtime) = (sent(&world.own, &world.key), sent(&world.runtime, &world.runtime_key));
+    let bad = |good: &proto::Certificate| {
+        [
+            None,
+            Some(proto::Certificate { leaf: "x".to_owned(), ..good.clone() }),
+            Some(proto::Certificate { ca: "x".to_owned(), ..good.clone() }),
+            Some(proto::Certificate { not_after_unix_s: 1, ..good.clone() }),
+        ]
+    };
     let user = PublicKey::encode(Prefix::User, &[7; 32]).to_string();
     let account = PublicKey::encode(Prefix::Account, &[7; 32]).to_string();
     let component =
@@ -225,15 +230,11 @@ fn a_damaged_response_is_garbled_and_fills_nothing() {
             })
         };
     let short = || BootstrapResponse::SignNonce(proto::SignNonceResponse { signature: vec![7; 63] });
-    let runtime = world.component().runtime;
-    let runtime =
-        Some(proto::Certificate { leaf: runtime.leaf.to_string(), key: world.runtime_key, ..good.clone() });
-    let good = Some(good);
+    let (all_bad, all_bad_runtimes) = (bad(&good), bad(&runtime));
+    let (good, runtime) = (Some(good), Some(runtime));
     let mut responses = vec![short(), component(&account, &good, &runtime)];
-    for bad in bad {
-        responses.push(component(&user, &bad, &runtime));
-        responses.push(component(&user, &good, &bad));
-    }
+    responses.extend(all_bad.map(|bad| component(&user, &bad, &runtime)));
+    responses.extend(all_bad_runtimes.map(|bad| component(&user, &good, &bad)));
     for response in responses {
         let [_, call, sign_nonce] = calls(&ca);
         let call = if matches!(response, BootstrapResponse::SignNonce(_)) { sign_nonce } else { call };
@@ -299,15 +300,15 @@ struct World {
 impl World {
     fn new() -> Self {
         let authority = Authority::new("kubefox root", 2026, 2036);
-        let issue = |dns_names: &[&str], uri: &str| {
+        let issue = |role, name| {
             let key = KeyPair::generate().expect("ring makes P-256 keys");
-            let leaf = authority.issue_named((2026, 2027), dns_names, uri, &key);
+            let leaf = authority.issue_for(role, &identity(name), &key, |_| ());
             let not_after = Unix(1_798_761_600);
             (Certificate { leaf, ca: authority.pem(), not_after }, key.serialize_pem())
         };
-        let (nats, nats_key) = issue(&["nats.kubefox.svc"], "spiffe://cluster.local/ns/kubefox/sa/nats");
-        let (own, key) = issue(&[BROKER], URI);
-        let (runtime, runtime_key) = issue(&[], &format!("{URI}/runtime"));
+        let (nats, nats_key) = issue(PkiRole::Nats, "kubefox:nats");
+        let (own, key) = issue(PkiRole::Component, "team0:app");
+        let (runtime, runtime_key) = issue(PkiRole::Runtime, "team0:app");
         Self { authority, nats, nats_key, own, key, runtime, runtime_key }
     }
 
@@ -346,6 +347,43 @@ impl World {
         fill(&mut slots, Secret::Of(TICKET, Asker::RuntimeKey), &self.runtime_key);
         slots
     }
+}
+
+/// What makes a certificate another one.
+type Change = fn(&mut CertificateParams);
+
+/// What a component's certificate must not say.
+const CHANGES: [(Change, Unfit); 11] = [
+    (|params| params.not_after = date_time_ymd(2037, 1, 1), Unfit::Chain),
+    (|params| params.distinguished_name.push(DnType::CommonName, "app"), Unfit::Names),
+    (|params| params.subject_alt_names.push(SanType::DnsName(text("kubefox.kubefox.svc"))), Unfit::Names),
+    (|params| params.subject_alt_names.push(SanType::IpAddress([10, 0, 0, 1].into())), Unfit::Names),
+    (|params| params.subject_alt_names.push(SanType::Rfc822Name(text("app@kubefox.svc"))), Unfit::Names),
+    (|params| params.subject_alt_names.retain(|name| matches!(name, SanType::URI(_))), Unfit::Names),
+    (|params| name_only(params, "spiffe://cluster.local/ns/team0/sa/other"), Unfit::Names),
+    (|params| name_only(params, "spiffe://example.org/ns/team0/sa/app"), Unfit::Names),
+    (|params| params.extended_key_usages.truncate(1), Unfit::Use),
+    (|params| params.extended_key_usages.push(ExtendedKeyUsagePurpose::CodeSigning), Unfit::Use),
+    (|params| params.extended_key_usages.clear(), Unfit::Use),
+];
+/// What its runtime's must not.
+const CHANGES_OF_A_RUNTIME: [(Change, Unfit); 3] = [
+    (|params| params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth), Unfit::Use),
+    (|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth], Unfit::Use),
+    (|params| params.distinguished_name.push(DnType::CommonName, "app"), Unfit::Names),
+];
+
+fn name_only(params: &mut CertificateParams, uri: &str) {
+    params.subject_alt_names.retain(|name| !matches!(name, SanType::URI(_)));
+    params.subject_alt_names.push(SanType::URI(text(uri)));
+}
+
+fn text(name: &str) -> Ia5String {
+    name.try_into().expect("ASCII")
+}
+
+fn identity(name: &str) -> Identity {
+    Identity::parse_username(&format!("system:serviceaccount:{name}")).expect("an identity")
 }
 
 fn context() -> Context {

@@ -380,7 +380,7 @@ fn a_signature_is_64_bytes_of_the_first_version() {
         |prefix: &str, text: &str| logical(&json!({"signature": format!("{prefix}{text}")}).to_string());
     let raw = BASE64.decode(text.as_bytes()).expect("base64");
     check(&[
-        (call(), 200, &signed("vault:v1:", text), ok(Reply::Signature(raw))),
+        (call(), 200, &signed("vault:v1:", text), ok(Reply::Signature(raw.try_into().expect("64 bytes")))),
         (call(), 200, &signed("vault:v2:", text), Outcome::Unknown(Lost::Garbled)),
         (call(), 200, &signed("vault:v1:", "AA=="), Outcome::Unknown(Lost::Garbled)),
         (call(), 400, r#"{"errors":["signing key not found"]}"#, Outcome::Refused(Refusal::Invalid)),

@@ -15,15 +15,20 @@ fn an_issued_certificate_ends_when_it_says_itself() {
 }
 
 #[test]
-fn a_certificate_of_another_authority_or_on_another_key_or_beyond_its_authority_is_garbled() {
+fn a_certificate_of_another_authority_or_use_or_key_or_beyond_its_authority_is_garbled() {
     let (ours, other) = (Authority::new("root", 2026, 2036), Authority::new("root", 2026, 2036));
     let (leaf, key) = ours.issue_with_key(2026, 2027);
     let (longer, key_of_longer) = ours.issue_with_key(2026, 2037);
+    let key_of_wider = rcgen::KeyPair::generate().expect("ring makes P-256 keys");
+    let wider = ours.issue_as(&key_of_wider, |params| {
+        params.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+    });
     for body in [
         issued_body(&leaf, &other.pem(), &key),
         issued_body(&leaf, &ours.pem(), "-----BEGIN EC PRIVATE KEY-----\nx"),
         issued_body(&leaf, &ours.pem(), &ours.issue_with_key(2026, 2027).1),
         issued_body(&longer, &ours.pem(), &key_of_longer),
+        issued_body(&wider, &ours.pem(), &key_of_wider.serialize_pem()),
     ] {
         let (outcome, slots) = decoded(&issue(), 200, &body);
         assert_eq!(outcome, Outcome::Unknown(Lost::Garbled));
