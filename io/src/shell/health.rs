@@ -1,10 +1,10 @@
 //! The standard health service of gRPC, `grpc.health.v1.Health`: serves exactly while `/readyz` says that the role is ready,
-//! because both read the same snapshot.
+//! because both read the same snapshot. Source: <https://grpc.io/docs/guides/health-checking/>.
 //!
 //! The kubelet's own gRPC probe speaks no TLS and cannot ask here; this is for load balancers and for clients that ask
 //! before they ask for more.
 
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use futures::{StreamExt, future};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
@@ -24,10 +24,9 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    fn knows(&self, request: &Request<HealthCheckRequest>) -> Result<(), Status> {
+    fn knows(&self, request: &Request<HealthCheckRequest>) -> bool {
         let service = &request.get_ref().service;
-        let is_known = service.is_empty() || service == self.service;
-        is_known.then_some(()).ok_or_else(|| Status::not_found("There is no such service here."))
+        service.is_empty() || service == self.service
     }
 }
 
@@ -37,7 +36,9 @@ impl Health for Readiness {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        self.knows(&request)?;
+        if !self.knows(&request) {
+            return Err(Status::not_found("There is no such service here."));
+        }
         Ok(Response::new(health(*self.snapshots.borrow())))
     }
 
@@ -47,11 +48,15 @@ impl Health for Readiness {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        self.knows(&request)?;
-        let mut told = None;
+        if !self.knows(&request) {
+            // The protocol demands an answer and no end: the service may be added one day.
+            let unknown = stream::once(future::ready(Ok(told(ServingStatus::ServiceUnknown))));
+            return Ok(Response::new(unknown.chain(stream::pending()).boxed()));
+        }
+        let mut last = None;
         // Steps are many, changes are few.
         let changes = WatchStream::new(self.snapshots.clone()).map(health).filter(move |health| {
-            let is_news = told.replace(*health) != Some(*health);
+            let is_news = last.replace(*health) != Some(*health);
             future::ready(is_news)
         });
         Ok(Response::new(changes.map(Ok).boxed()))
@@ -60,11 +65,16 @@ impl Health for Readiness {
 
 fn health(snapshot: Snapshot) -> HealthCheckResponse {
     let status = if snapshot.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
+    told(status)
+}
+
+fn told(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into() }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
     use kubefox_core::fatal::Fatal;
     use kubefox_core::machine::Standing;
     use tonic::Code;
@@ -90,7 +100,7 @@ mod tests {
             for steps in 0..2 {
                 sender.send_replace(Snapshot { standing, steps, ..Snapshot::before_start("controller") });
             }
-            let expected = HealthCheckResponse { status: status.into() };
+            let expected = told(status);
             for service in ["", "kubefox"] {
                 let checked = readiness.check(asked(service)).await.expect("it is known").into_inner();
                 assert_eq!(checked, expected, "{standing:?}");
@@ -111,9 +121,12 @@ mod tests {
         let readiness = Readiness { service: "kubefox", snapshots };
 
         let checked = readiness.check(asked("other")).await.map(|_| ()).map_err(|status| status.code());
-        let watched = readiness.watch(asked("other")).await.map(|_| ()).map_err(|status| status.code());
+        let mut watched = readiness.watch(asked("other")).await.expect("a stream").into_inner();
 
-        assert_eq!((checked, watched), (Err(Code::NotFound), Err(Code::NotFound)));
+        assert_eq!(checked, Err(Code::NotFound));
+        let first = watched.next().await.expect("it goes on").expect("a status");
+        assert_eq!(first, told(ServingStatus::ServiceUnknown));
+        assert!(watched.next().now_or_never().is_none(), "it stays open");
     }
 
     fn asked(service: &str) -> Request<HealthCheckRequest> {
