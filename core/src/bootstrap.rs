@@ -8,6 +8,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::documents::nkey::PublicKey;
+use crate::machine::Lost;
 use crate::names::{Csr, Nonce, Pem};
 use crate::secret::Secret;
 use crate::signature::Signature;
@@ -111,8 +112,53 @@ pub enum Reply {
     Signature(Signature),
     /// The controller said no, and why.
     Rejected(Rejection),
+    /// What answered said no, and gave none of these reasons. Nothing happened there.
+    Unexplained,
     /// A certificate that the controller sent is not what was asked for. No slot is filled.
     Unfit(Unfit),
+}
+
+/// Why a caller has no answer of the controller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Unanswered {
+    /// Nothing came that could be understood.
+    Silent,
+    /// What answered did not prove to be the controller, and was told nothing.
+    Stranger,
+    /// What answered said no, and gave no reason of the controller's.
+    Unexplained,
+    /// The question could not be asked: a mistake of ours.
+    Unasked,
+}
+
+impl Unanswered {
+    /// Why the answer is missing that was lost like this.
+    #[must_use]
+    pub const fn of(lost: Lost) -> Self {
+        match lost {
+            Lost::Stranger => Self::Stranger,
+            Lost::Deadline | Lost::Connection | Lost::ServerError | Lost::Garbled => Self::Silent,
+        }
+    }
+
+    /// The same for a person.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Silent => "the controller has not answered yet",
+            Self::Stranger => {
+                "what answers at --controller-address does not prove to be the controller: its certificate is not of the \
+                 mounted authority, has ended or names somebody else"
+            }
+            Self::Unexplained => {
+                "what answers at --controller-address refuses, for no reason that this version knows: the controller is of \
+                 another version, or something stands before it"
+            }
+            Self::Unasked => {
+                "the question to the controller could not be made: see CallNotEncoded in the log"
+            }
+        }
+    }
 }
 
 /// What is wrong with a certificate.

@@ -195,6 +195,8 @@ pub enum Lost {
     ServerError,
     /// An answer came and could not be understood.
     Garbled,
+    /// The far side did not prove to be who it must be. It was told nothing.
+    Stranger,
 }
 
 /// Names a call until it is done. Unique within one life of a process.

@@ -41,7 +41,8 @@ const REFUSALS: [Refusal; 8] = [
     Refusal::Busy,
     Refusal::Local,
 ];
-const LOSSES: [Lost; 4] = [Lost::Deadline, Lost::Connection, Lost::ServerError, Lost::Garbled];
+const LOSSES: [Lost; 5] =
+    [Lost::Deadline, Lost::Connection, Lost::ServerError, Lost::Garbled, Lost::Stranger];
 
 /// What a machine lives in.
 pub(crate) trait World<M: Machine> {
@@ -131,7 +132,7 @@ impl<M: Machine, W: World<M>> History<M, W> {
                 if detail & 8 != 0 {
                     history.world.well(call, history.now);
                 }
-                Outcome::Unknown(LOSSES[usize::from(detail % 4)])
+                Outcome::Unknown(LOSSES[usize::from(detail) % LOSSES.len()])
             }),
             11 => self.pass(u64::from(detail) * u64::from(detail), 0),
             12 => self.pass(u64::from(detail) * 60_000, i64::from(detail.cast_signed()) * 700),

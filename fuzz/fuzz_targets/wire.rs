@@ -258,7 +258,7 @@ fn caller_is_refused(bytes: &[u8]) {
     });
     let [first, rest @ ..] = &outcomes;
     assert!(rest.iter().all(|outcome| outcome == first), "a status says the same to every call");
-    assert!(matches!(first, Outcome::Ok(Reply::Rejected(_)) | Outcome::Refused(_) | Outcome::Unknown(_)));
+    assert!(matches!(first, Outcome::Ok(Reply::Rejected(_) | Reply::Unexplained) | Outcome::Unknown(_)));
 }
 
 fn calls() -> [Call; 3] {

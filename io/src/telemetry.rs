@@ -332,4 +332,4 @@ impl fmt::Write for Bounded {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

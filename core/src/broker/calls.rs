@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::{self, KeyOrigin, Rejection};
+use crate::bootstrap::{self, KeyOrigin, Rejection, Unanswered};
 use crate::documents::nkey::PublicKey;
 use crate::fatal::Fatal;
 use crate::initializer;
@@ -119,8 +119,8 @@ pub enum Unsigned {
     TokenUnreadable,
     /// The controller said no.
     Rejected(Rejection),
-    /// The controller did not answer in time.
-    Unanswered,
+    /// The controller did not answer.
+    Unanswered(Unanswered),
 }
 
 impl Unsigned {
@@ -140,7 +140,12 @@ impl Unsigned {
                 "the nonce of NATS is not signed: the service-account token could not be read"
             }
             Self::Rejected(rejection) => rejection.cause(),
-            Self::Unanswered => "the nonce of NATS is not signed: the controller has not answered in time",
+            Self::Unanswered(Unanswered::Silent) => {
+                "the nonce of NATS is not signed: the controller has not answered in time"
+            }
+            Self::Unanswered(
+                why @ (Unanswered::Stranger | Unanswered::Unexplained | Unanswered::Unasked),
+            ) => why.sentence(),
         }
     }
 }

@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use self::bootstrapping::Held;
 pub use self::calls::{Answer, Ask, Call, Config, Notice, Reply, Signal, Unsigned, Wait};
 use self::signing::Signing;
-use crate::bootstrap;
+use crate::bootstrap::{self, Unanswered};
 use crate::fatal::Fatal;
 use crate::initializer::{
     self, LOOK_AGAIN_MS, Place, Verdict, WRITES_REFUSED_MAX, judge_token, judge_trust, rejected,
@@ -349,6 +349,12 @@ impl Broker {
                 self.pause(Resume::Connect, self.connection(), now, out);
                 return;
             }
+            (Bootstrapping { .. }, Outcome::Refused(_)) => {
+                Verdict::Again(initializer::Wait::Controller(Unanswered::Unasked))
+            }
+            (Bootstrapping { .. }, Outcome::Unknown(lost)) => {
+                Verdict::Again(initializer::Wait::Controller(Unanswered::of(lost)))
+            }
             (state, Outcome::Refused(_) | Outcome::Unknown(_)) => {
                 self.pause(Resume::FromTheTop, state.doubt(), now, out);
                 return;
@@ -378,6 +384,9 @@ impl Broker {
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Rejected(rejection)))) => {
                 rejected(rejection)
+            }
+            (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))) => {
+                Verdict::Again(initializer::Wait::Controller(Unanswered::Unexplained))
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(_)))) => {
                 Verdict::Stop(Fatal::DocumentsMalformed)
@@ -523,7 +532,7 @@ impl State {
                 Wait::Bootstrap(initializer::Wait::Mounts)
             }
             Self::MintingKeys { .. } => Wait::Bootstrap(initializer::Wait::Keyring),
-            Self::Bootstrapping { .. } => Wait::Bootstrap(initializer::Wait::Controller),
+            Self::Bootstrapping { .. } => Wait::Bootstrap(initializer::Wait::Controller(Unanswered::Silent)),
             Self::WritingBundle { .. } => Wait::Bootstrap(initializer::Wait::Volume),
             Self::Presenting { .. } => Wait::Listener,
             Self::Connecting { .. } | Self::Serving { .. } => Wait::Nats,

@@ -12,7 +12,7 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Broker, Call, Reply, Unsigned};
-use crate::bootstrap::{self, ComponentDocuments};
+use crate::bootstrap::{self, ComponentDocuments, Unanswered};
 use crate::documents::nats_conf::AUTHORIZATION_TIMEOUT_S;
 use crate::machine::{CallId, Out, Outcome, Ticket};
 use crate::names::Nonce;
@@ -75,8 +75,10 @@ impl Signing {
                 TokenFile::Missing => Break(Answer::Unsigned(Unsigned::TokenMissing)),
                 TokenFile::Empty | TokenFile::Malformed => Break(Answer::Unsigned(Unsigned::TokenMalformed)),
             },
-            (Self::SigningNonce { .. }, Outcome::Refused(_) | Outcome::Unknown(_)) => {
-                Break(Answer::Unsigned(Unsigned::Unanswered))
+            (Self::SigningNonce { .. }, Outcome::Refused(_)) => unanswered(Unanswered::Unasked),
+            (Self::SigningNonce { .. }, Outcome::Unknown(lost)) => unanswered(Unanswered::of(lost)),
+            (Self::SigningNonce { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))) => {
+                unanswered(Unanswered::Unexplained)
             }
             (
                 Self::SigningNonce { .. },
@@ -89,6 +91,10 @@ impl Signing {
             (state, Outcome::Ok(reply)) => panic!("the driver answered {state:?} with {reply:?}"),
         }
     }
+}
+
+const fn unanswered(why: Unanswered) -> ControlFlow<Answer, Signing> {
+    Break(Answer::Unsigned(Unsigned::Unanswered(why)))
 }
 
 const fn token_of(ticket: Ticket) -> Secret {

@@ -133,7 +133,6 @@ fn any_doubt_on_the_way_begins_again_from_the_top() {
     for (phase, wait) in [
         ("ReadingTrust", Wait::Bootstrap(initializer::Wait::Mounts)),
         ("ReadingToken", Wait::Bootstrap(initializer::Wait::Mounts)),
-        ("Bootstrapping", Wait::Bootstrap(initializer::Wait::Controller)),
         ("WritingBundle", Wait::Bootstrap(initializer::Wait::Volume)),
         ("Presenting", Wait::Listener),
     ] {
@@ -153,13 +152,28 @@ fn any_doubt_on_the_way_begins_again_from_the_top() {
 }
 
 #[test]
+fn why_the_controller_does_not_answer_is_told_apart() {
+    for (outcome, why) in unanswered() {
+        let mut bench = Bench::at("Bootstrapping");
+        let (last, wait) = (bench.last_call(), Wait::Bootstrap(initializer::Wait::Controller(why)));
+        assert_eq!(bench.done(last, outcome.clone()), [notice(Notice::Waiting(wait))], "{outcome:?}");
+        let until = backoff(SEED, Attempt(0), bench.now);
+        bench.pass_to(until);
+        assert_eq!(bench.timeout(), [call(last + 1, until.0 + 2_000, READ_TRUST)]);
+        assert_eq!(bench.machine.waits_for(), why.sentence(), "the reason outlives the pause");
+        bench.forward_to("Bootstrapping");
+        assert_eq!(bench.done(bench.last_call(), outcome), [], "it is told once");
+    }
+}
+
+#[test]
 fn what_has_come_is_not_waited_for_any_more() {
     let mut bench = Bench::at("ReadingTrust");
     bench.done(0, trust(TrustFiles::Missing(TrustFile::Certificate)));
     bench.pass_to(Mono(LOOK_AGAIN_MS));
     bench.timeout();
     bench.forward_to("Bootstrapping");
-    assert_eq!(bench.machine.waits_for(), initializer::Wait::Controller.sentence());
+    assert_eq!(bench.machine.waits_for(), Unanswered::Silent.sentence());
 
     bench.done(bench.last_call(), rejected_with(Rejection::NotServing));
     let (at, _) = bench.machine.poll_timeout().expect("a pause");

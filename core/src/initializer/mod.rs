@@ -34,7 +34,7 @@ pub(crate) use self::reading_trust::{READ_TRUST_MS, judge as judge_trust};
 pub use self::verdict::Wait;
 pub(crate) use self::verdict::{LOOK_AGAIN_MS, Place, Verdict, WRITES_REFUSED_MAX};
 pub(crate) use self::writing_bundle::{WRITE_BUNDLE_MS, file};
-use crate::bootstrap::{self, KeyOrigin};
+use crate::bootstrap::{self, KeyOrigin, Unanswered};
 use crate::fatal::Fatal;
 use crate::keys;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Refusal, Seed, Standing};
@@ -166,7 +166,7 @@ impl Machine for Initializer {
             State::ReadingTrust { .. } => self.wait.unwrap_or(Wait::Mounts).sentence(),
             State::ReadingToken { .. } => self.wait.unwrap_or(Wait::Mounts).sentence(),
             State::MintingKey { .. } => self.wait.unwrap_or(Wait::Keyring).sentence(),
-            State::Bootstrapping { .. } => self.wait.unwrap_or(Wait::Controller).sentence(),
+            State::Bootstrapping { .. } => self.wait.unwrap_or_else(|| self.state.doubt()).sentence(),
             State::WritingBundle { .. } => self.wait.unwrap_or(Wait::Volume).sentence(),
             State::BackingOff { wait, .. } => wait.sentence(),
             State::Finished => "nothing: the files are written",
@@ -211,6 +211,12 @@ impl Initializer {
 
         let verdict = match (self.state.clone(), outcome) {
             (WritingBundle { .. }, Outcome::Refused(Refusal::Local)) => self.write_refused(),
+            (Bootstrapping { .. }, Outcome::Refused(_)) => {
+                Verdict::Again(Wait::Controller(Unanswered::Unasked))
+            }
+            (Bootstrapping { .. }, Outcome::Unknown(lost)) => {
+                Verdict::Again(Wait::Controller(Unanswered::of(lost)))
+            }
             (state, Outcome::Refused(_) | Outcome::Unknown(_)) => Verdict::Again(state.doubt()),
 
             (ReadingTrust { .. }, Outcome::Ok(Reply::Volume(volume::Reply::Trust(files)))) => {
@@ -237,6 +243,9 @@ impl Initializer {
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Rejected(rejection)))) => {
                 rejected(rejection)
+            }
+            (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))) => {
+                Verdict::Again(Wait::Controller(Unanswered::Unexplained))
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(_)))) => {
                 Verdict::Stop(Fatal::DocumentsMalformed)
@@ -314,7 +323,7 @@ impl State {
         match self {
             Self::ReadingTrust { .. } | Self::ReadingToken { .. } => Wait::Mounts,
             Self::MintingKey { .. } => Wait::Keyring,
-            Self::Bootstrapping { .. } => Wait::Controller,
+            Self::Bootstrapping { .. } => Wait::Controller(Unanswered::Silent),
             Self::WritingBundle { .. } => Wait::Volume,
             Self::BackingOff { wait, .. } => *wait,
             Self::Finished | Self::Stopped(_) => panic!("a state that awaits nothing has no doubt"),

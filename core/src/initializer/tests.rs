@@ -198,7 +198,6 @@ fn any_doubt_begins_again_from_the_top_after_a_pause_that_grows() {
     for (phase, id, wait) in [
         (Phase::ReadingTrust, 0, Wait::Mounts),
         (Phase::ReadingToken, 1, Wait::Mounts),
-        (Phase::Bootstrapping, 2, Wait::Controller),
         (Phase::WritingBundle, 3, Wait::Volume),
     ] {
         for outcome in doubts() {
@@ -229,13 +228,28 @@ fn any_doubt_begins_again_from_the_top_after_a_pause_that_grows() {
 }
 
 #[test]
+fn why_the_controller_does_not_answer_is_told_apart() {
+    for (outcome, why) in unanswered() {
+        let mut bench = Bench::at(Phase::Bootstrapping);
+        let wait = Wait::Controller(why);
+        assert_eq!(bench.done(2, outcome.clone()), [notice(Notice::Waiting(wait))], "{outcome:?}");
+        let until = backoff(SEED, Attempt(0), bench.now);
+        bench.pass_to(until);
+        assert_eq!(bench.timeout(), [call(3, until.0 + 2_000, READ_TRUST)]);
+        assert_eq!(bench.machine.waits_for(), why.sentence(), "the reason outlives the pause");
+        bench.forward_to("Bootstrapping");
+        assert_eq!(bench.done(bench.last_call(), outcome), [], "it is told once");
+    }
+}
+
+#[test]
 fn what_has_come_is_not_waited_for_any_more() {
     let mut bench = Bench::at(Phase::ReadingTrust);
     bench.read_the_mounts(Late::Trust);
     bench.pass_to(Mono(LOOK_AGAIN_MS));
     bench.timeout();
     bench.forward_to("Bootstrapping");
-    assert_eq!(bench.machine.waits_for(), Wait::Controller.sentence());
+    assert_eq!(bench.machine.waits_for(), Unanswered::Silent.sentence());
 
     bench.done(bench.last_call(), rejected_with(Rejection::NotServing));
     let (at, _) = bench.machine.poll_timeout().expect("a pause");

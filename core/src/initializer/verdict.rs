@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::Rejection;
+use crate::bootstrap::{Rejection, Unanswered};
 use crate::fatal::Fatal;
 
 /// How long to wait before a mount that is late is looked at again.
@@ -57,7 +57,7 @@ pub enum Wait {
     /// The keyring did not make a key.
     Keyring,
     /// The controller does not answer.
-    Controller,
+    Controller(Unanswered),
     /// The controller answers that something is missing on its side.
     Rejected(Rejection),
     /// The shared volume does not take the files.
@@ -76,7 +76,7 @@ impl Wait {
             Self::Token => "the service-account token is not mounted yet: projected volume, file kubefox",
             Self::Mounts => "the mounted certificates and the token could not be read yet",
             Self::Keyring => "the private key of a certificate has not been made yet",
-            Self::Controller => "the controller has not answered yet",
+            Self::Controller(why) => why.sentence(),
             Self::Rejected(rejection) => rejection.cause(),
             Self::Volume => "the shared volume has not taken the files yet",
         }
@@ -91,7 +91,7 @@ impl Wait {
             | Self::Token
             | Self::Mounts
             | Self::Keyring
-            | Self::Controller
+            | Self::Controller(_)
             | Self::Volume => 0,
         }
     }
@@ -100,7 +100,7 @@ impl Wait {
     pub(crate) const fn place(self) -> Place {
         match self {
             Self::Trust | Self::Clock | Self::Token | Self::Mounts => Place::Mounts,
-            Self::Keyring | Self::Controller | Self::Rejected(_) => Place::Controller,
+            Self::Keyring | Self::Controller(_) | Self::Rejected(_) => Place::Controller,
             Self::Volume => Place::Volume,
         }
     }

@@ -56,7 +56,7 @@ impl World<Broker> for Pod {
             Call::Bootstrap(bootstrap::Call::Component { .. }) if pick % 4 == 2 => {
                 Reply::Bootstrap(bootstrap::Reply::Unfit(caller::unfit(pick / 4)))
             }
-            Call::Bootstrap(_) => Reply::Bootstrap(bootstrap::Reply::Rejected(caller::rejection(pick / 4))),
+            Call::Bootstrap(_) => Reply::Bootstrap(caller::no(pick / 4)),
             Call::Keys(_) | Call::Listener(_) | Call::Nats(_) => return None,
         };
         Some(Outcome::Ok(reply))

@@ -1,6 +1,6 @@
 //! What a pod of the platform finds on its mounts and hears from the controller.
 
-use kubefox_core::bootstrap::{ComponentDocuments, KeyOrigin, NatsDocuments, Rejection, Unfit};
+use kubefox_core::bootstrap::{self, ComponentDocuments, KeyOrigin, NatsDocuments, Rejection, Unfit};
 use kubefox_core::documents::jwt;
 use kubefox_core::documents::nkey::{Prefix, PublicKey};
 use kubefox_core::keys;
@@ -92,9 +92,10 @@ pub(crate) fn nats(now: Now, life_s: u64) -> NatsDocuments {
     }
 }
 
-/// One of the controller's reasons.
-pub(crate) fn rejection(pick: u8) -> Rejection {
-    Rejection::ALL[usize::from(pick) % Rejection::ALL.len()]
+/// A no for one of the controller's reasons, or for none.
+pub(crate) fn no(pick: u8) -> bootstrap::Reply {
+    let rejection = Rejection::ALL.get(usize::from(pick) % (Rejection::ALL.len() + 1));
+    rejection.map_or(bootstrap::Reply::Unexplained, |rejection| bootstrap::Reply::Rejected(*rejection))
 }
 
 pub(crate) fn user() -> PublicKey {

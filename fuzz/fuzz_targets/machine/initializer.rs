@@ -34,7 +34,7 @@ impl World<Initializer> for Pod {
             Call::Volume(call) => Reply::Volume(caller::other_mounts(call, pick, now)?),
             Call::Keys(_) => return None,
             Call::Bootstrap(_) => Reply::Bootstrap(match pick % 4 {
-                0 | 1 => bootstrap::Reply::Rejected(caller::rejection(pick / 4)),
+                0 | 1 => caller::no(pick / 4),
                 2 => bootstrap::Reply::Unfit(caller::unfit(pick / 4)),
                 _ => {
                     let mut sent = caller::nats(now, u64::from(pick / 16));

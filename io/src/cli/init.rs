@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use futures::{StreamExt, stream};
-use kubefox_core::initializer::{Config, Signal};
+use kubefox_core::bootstrap::Unanswered;
+use kubefox_core::initializer::{Config, Notice, Signal, Wait};
 use kubefox_core::machine::Standing;
+use tracing::Level;
 
 use super::caller::Caller;
 use super::run::{Wiring, run_role};
@@ -77,7 +79,7 @@ fn nats(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusabl
         clock,
         config,
         adapter,
-        |log| log,
+        |log| log.notice_level(level),
         async move |_door, _snapshots| {
             let shells = Shells {
                 files: Some(Files::new(directories)),
@@ -87,4 +89,12 @@ fn nats(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusabl
             Wiring { shells, signals: stream::empty().boxed(), stop: Signal::Stop }
         },
     )
+}
+
+/// WARN is what time alone hardly mends.
+const fn level(notice: &Notice) -> Level {
+    match notice {
+        Notice::Waiting(Wait::Controller(Unanswered::Stranger | Unanswered::Unexplained)) => Level::WARN,
+        Notice::Waiting(_) | Notice::Bootstrapped { .. } | Notice::Written => Level::INFO,
+    }
 }

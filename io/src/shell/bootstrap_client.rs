@@ -1,6 +1,8 @@
 //! The gRPC client of initializers and brokers: one channel to the controller, which must show its exact name.
 
 use std::error::Error as _;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,50 +38,70 @@ pub struct Controller {
 pub struct BootstrapClient {
     host: Arc<dyn Host>,
     controller: Controller,
-    /// The channel in use and the authority it trusts. One at a time: with another authority the old one is dropped.
-    channel: Arc<Mutex<Option<(Pem, Channel)>>>,
+    /// One at a time: with another authority the old one is dropped.
+    line: Arc<Mutex<Option<Line>>>,
+}
+
+/// The channel in use.
+#[derive(Clone)]
+struct Line {
+    /// The authority that it trusts.
+    ca: Pem,
+    channel: Channel,
+    /// Whether it was told that a stranger answers there, and nobody else has since.
+    warned: Arc<AtomicBool>,
 }
 
 impl BootstrapClient {
     /// A client of `controller`; nothing is dialled before the first request.
     #[must_use]
     pub fn new(host: Arc<dyn Host>, controller: Controller) -> Self {
-        Self { host, controller, channel: Arc::default() }
+        Self { host, controller, line: Arc::default() }
     }
 
     /// Carries a request out and the answer back: the response, or the status that the controller answered with. The
     /// controller is told that nobody waits for longer than `within`.
     ///
     /// # Errors
-    /// [`Lost::Connection`] if no answer came, [`Lost::Deadline`] if none came in time, [`Lost::Garbled`] if `ca` is not
-    /// an authority.
+    /// [`Lost::Connection`] if no answer came, [`Lost::Deadline`] if none came in time, [`Lost::Stranger`] if who answers
+    /// is not the controller, [`Lost::Garbled`] if `ca` is not an authority.
     pub fn carry(
         &self,
         ca: &Pem,
         request: BootstrapRequest,
         within: Duration,
     ) -> BoxFuture<'static, Result<Result<BootstrapResponse, Status>, Lost>> {
-        let channel = self.channel(ca);
+        let line = self.line(ca);
+        let Controller { host, port, .. } = self.controller.clone();
         async move {
-            let channel = channel.map_err(|error| {
+            let Line { channel, warned, .. } = line.map_err(|error| {
                 tracing::warn!(%error, "NoBootstrapChannel");
                 Lost::Garbled
             })?;
-            answered(call(channel, request, within).await)
+            let status = match call(channel, request, within).await {
+                Ok(response) => Ok(response),
+                // A status that was received has no source; one that tonic made of a failure of the transport has.
+                Err(status) => match status.source() {
+                    None => Err(status),
+                    Some(cause) => return Err(lost(cause, &format!("{host}:{port}"), &warned)),
+                },
+            };
+            warned.store(false, Ordering::Relaxed);
+            Ok(status)
         }
         .boxed()
     }
 
-    fn channel(&self, ca: &Pem) -> Result<Channel, Unusable> {
-        let mut cached = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((trusted, channel)) = &*cached
-            && trusted == ca
+    fn line(&self, ca: &Pem) -> Result<Line, Unusable> {
+        let mut cached = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = &*cached
+            && line.ca == *ca
         {
-            return Ok(channel.clone());
+            return Ok(line.clone());
         }
-        let channel = self.connect_lazily(ca)?;
-        *cached = Some((ca.clone(), channel.clone()));
-        Ok(channel)
+        let line = Line { ca: ca.clone(), channel: self.connect_lazily(ca)?, warned: Arc::default() };
+        *cached = Some(line.clone());
+        Ok(line)
     }
 
     fn connect_lazily(&self, ca: &Pem) -> Result<Channel, Unusable> {
@@ -130,17 +152,30 @@ fn timed<T>(message: T, within: Duration) -> Request<T> {
     request
 }
 
-/// A status that was received has no source; one that tonic made of a failure of the transport has.
-fn answered(result: Result<BootstrapResponse, Status>) -> Result<Result<BootstrapResponse, Status>, Lost> {
-    let Err(status) = result else { return Ok(result) };
-    let Some(outermost) = status.source() else { return Ok(Err(status)) };
+/// What a failure of the transport is. A stranger is told once, until somebody else answers: a person must look.
+fn lost(outermost: &Error, controller: &str, warned: &AtomicBool) -> Lost {
     let cause = innermost(outermost);
-    tracing::debug!(code = ?status.code(), %cause, "NoBootstrapAnswer");
-    Err(if cause.is::<TimeoutExpired>() { Lost::Deadline } else { Lost::Connection })
+    if is_of_certificate(cause) {
+        if !warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(controller, %cause, "ControllerIsStranger");
+        }
+        return Lost::Stranger;
+    }
+    tracing::debug!(%cause, "NoBootstrapAnswer");
+    if cause.is::<TimeoutExpired>() { Lost::Deadline } else { Lost::Connection }
 }
 
+/// Whether the handshake ended because of what the server showed. tokio-rustls hides rustls' error in one of IO.
+fn is_of_certificate(error: &Error) -> bool {
+    let error = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let error = error.and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+type Error = dyn std::error::Error + 'static;
+
 /// The innermost error says what happened: `connection refused`, `invalid peer certificate`.
-fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+fn innermost(error: &Error) -> &Error {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
         innermost = cause;

@@ -223,10 +223,11 @@ fn call(text: &str) -> Effect<Toy> {
 
 /// Log lines as they are written in production.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn of(levels: &str, story: impl FnOnce()) -> Vec<serde_json::Value> {
+    /// The lines of a story.
+    pub(crate) fn of(levels: &str, story: impl FnOnce()) -> Vec<serde_json::Value> {
         let log = Self::default();
         let layer = tracing_subscriber::fmt::layer().with_writer(log.clone()).json().flatten_event(true);
         let subscriber = tracing_subscriber::registry().with(filter(levels).expect("levels")).with(layer);

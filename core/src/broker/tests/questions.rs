@@ -53,8 +53,8 @@ fn a_nonce_that_is_not_signed_has_a_reason() {
     }
     let rejections =
         Rejection::ALL.map(|rejection| (rejected_with(rejection), Unsigned::Rejected(rejection)));
-    let doubts = doubts().into_iter().map(|doubt| (doubt, Unsigned::Unanswered));
-    for (outcome, why) in rejections.into_iter().chain(doubts) {
+    let unanswered = unanswered().into_iter().map(|(outcome, why)| (outcome, Unsigned::Unanswered(why)));
+    for (outcome, why) in rejections.into_iter().chain(unanswered) {
         let mut bench = Bench::at("Serving");
         bench.ask(TICKET, Mono(2_000), sign_nonce());
         bench.done(6, token(TokenFile::Read));
@@ -80,7 +80,7 @@ fn whoever_waits_for_nats_says_why_its_nonce_is_not_signed() {
     assert_eq!(bench.machine.waits_for(), Wait::Nats.sentence());
     bench.ask(TICKET, Mono(2_000), sign_nonce());
     bench.done(6, token(TokenFile::Read));
-    let unanswered = Unsigned::Unanswered;
+    let unanswered = Unsigned::Unanswered(Unanswered::Silent);
     assert_eq!(
         bench.done(7, Outcome::Unknown(Lost::Deadline)),
         [notice(Notice::Waiting(Wait::Unsigned(unanswered))), answer(TICKET, Answer::Unsigned(unanswered))]

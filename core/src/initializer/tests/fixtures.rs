@@ -191,8 +191,20 @@ pub(super) fn doubts() -> Vec<Outcome<Reply>> {
         Refusal::NotReady,
         Refusal::Busy,
     ];
-    let lost = [Lost::Deadline, Lost::Connection, Lost::ServerError, Lost::Garbled];
+    let lost = [Lost::Deadline, Lost::Connection, Lost::ServerError, Lost::Garbled, Lost::Stranger];
     refused.map(Outcome::Refused).into_iter().chain(lost.map(Outcome::Unknown)).collect()
+}
+
+/// What each of them, and a no without a reason, says of a controller that was asked.
+pub(super) fn unanswered() -> Vec<(Outcome<Reply>, Unanswered)> {
+    let unexplained = Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained));
+    let why = |doubt: &Outcome<Reply>| match doubt {
+        Outcome::Ok(_) => Unanswered::Unexplained,
+        Outcome::Refused(_) => Unanswered::Unasked,
+        Outcome::Unknown(Lost::Stranger) => Unanswered::Stranger,
+        Outcome::Unknown(_) => Unanswered::Silent,
+    };
+    doubts().into_iter().chain([unexplained]).map(|doubt| (doubt.clone(), why(&doubt))).collect()
 }
 
 pub(super) fn mounted() -> MountedTrust {

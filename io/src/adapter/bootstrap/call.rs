@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kubefox_core::bootstrap::{Call, ComponentDocuments, NatsDocuments, Rejection, Reply, Unfit};
 use kubefox_core::documents::certificate::{request, ttl_s, usage};
 use kubefox_core::documents::nkey::{Prefix, PublicKey};
-use kubefox_core::machine::{Lost, Outcome, Refusal};
+use kubefox_core::machine::{Lost, Outcome};
 use kubefox_core::names::{Pem, TrustDomain};
 use kubefox_core::secret::Secret;
 use kubefox_core::signature::Signature;
@@ -230,15 +230,16 @@ fn rejected(status: &Status) -> Outcome<Reply> {
         Code::DeadlineExceeded => Outcome::Unknown(Lost::Deadline),
         Code::Internal | Code::DataLoss => Outcome::Unknown(Lost::ServerError),
         Code::Ok => Outcome::Unknown(Lost::Garbled),
-        Code::Unauthenticated => Outcome::Refused(Refusal::Unauthenticated),
-        Code::PermissionDenied => Outcome::Refused(Refusal::Denied),
-        Code::ResourceExhausted => Outcome::Refused(Refusal::Busy),
-        Code::Aborted | Code::AlreadyExists => Outcome::Refused(Refusal::Conflict),
-        Code::InvalidArgument
+        Code::Unauthenticated
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::AlreadyExists
+        | Code::InvalidArgument
         | Code::NotFound
         | Code::FailedPrecondition
         | Code::OutOfRange
-        | Code::Unimplemented => Outcome::Refused(Refusal::Invalid),
+        | Code::Unimplemented => Outcome::Ok(Reply::Unexplained),
     }
 }
 

@@ -17,18 +17,14 @@
 //! | `FAULTY` | `INTERNAL`, with `RetryInfo` |
 //!
 //! A caller takes a status *with* a reason of the domain for `Ok(Rejected)`. One *without* comes from a
-//! library or a proxy:
+//! library, a proxy or a controller of another version:
 //!
 //! | code | outcome |
 //! |---|---|
 //! | `UNAVAILABLE`, `CANCELLED`, `UNKNOWN` | `Unknown(Connection)` |
 //! | `DEADLINE_EXCEEDED` | `Unknown(Deadline)` |
 //! | `INTERNAL`, `DATA_LOSS` | `Unknown(ServerError)` |
-//! | `UNAUTHENTICATED` | `Refused(Unauthenticated)` |
-//! | `PERMISSION_DENIED` | `Refused(Denied)` |
-//! | `RESOURCE_EXHAUSTED` | `Refused(Busy)` |
-//! | `ABORTED`, `ALREADY_EXISTS` | `Refused(Conflict)` |
-//! | `INVALID_ARGUMENT`, `NOT_FOUND`, `FAILED_PRECONDITION`, `OUT_OF_RANGE`, `UNIMPLEMENTED` | `Refused(Invalid)` |
+//! | every other that is a no | `Ok(Unexplained)` |
 //! | `OK` as an error, or a response that is no answer to the call | `Unknown(Garbled)` |
 //!
 //! Source: <https://grpc.io/docs/guides/status-codes/>, <https://google.aip.dev/193>.

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use kubefox_core::bootstrap::Csrs;
 use kubefox_core::machine::Lost;
 use kubefox_core::names::Csr;
+use serde_json::json;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -15,6 +16,7 @@ use crate::shell::host::Real;
 use crate::shell::listener::{Clients, Listener};
 use crate::shell::tls::Expected;
 use crate::shell::tls::tests::Authority;
+use crate::telemetry::tests::Log;
 
 const DNS: &str = "kubefox.kubefox.svc";
 const URI: &str = "spiffe://cluster.local/ns/kubefox/sa/kubefox";
@@ -159,7 +161,7 @@ async fn a_new_certificate_is_shown_from_the_next_handshake_on() {
     let fresh = world.client();
     assert_eq!(
         see(fresh.carry(&world.authority.pem(), sign(TOKEN, NONCE), LONG).await),
-        Seen::Lost(Lost::Connection)
+        Seen::Lost(Lost::Stranger)
     );
     assert_eq!(
         see(fresh.carry(&other.pem(), sign(TOKEN, NONCE), LONG).await),
@@ -168,11 +170,40 @@ async fn a_new_certificate_is_shown_from_the_next_handshake_on() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_somebody_else_gets_no_token() {
+async fn a_server_that_is_somebody_else_gets_no_token_and_is_told_from_one_that_is_silent() {
     let world = World::named(Script::Answer, "spiffe://cluster.local/ns/team/sa/a").await;
-
-    assert_eq!(world.call(sign(TOKEN, NONCE)).await, Seen::Lost(Lost::Connection));
+    let foreign = Authority::new().pem();
+    for ca in [&world.authority.pem(), &foreign] {
+        for _ in 0..2 {
+            let seen = see(world.client.carry(ca, sign(TOKEN, NONCE), LONG).await);
+            assert_eq!(seen, Seen::Lost(Lost::Stranger));
+        }
+    }
     assert_eq!(world.asked(), []);
+}
+
+#[test]
+fn a_stranger_is_told_once_until_somebody_else_answers() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut address = String::new();
+    let lines = Log::of("warn", || {
+        runtime.block_on(async {
+            let mut world = World::new(Script::Answer).await;
+            address.clone_from(&world.address);
+            let (ca, other) = (world.authority.pem(), Authority::new());
+            for authority in [&other, &Authority::new(), &world.authority, &other] {
+                // A connection that stands would go on.
+                world.listener.drain().await;
+                world.listener = world.listen_again(authority).await;
+                for _ in 0..3 {
+                    drop(world.client.carry(&ca, sign(TOKEN, NONCE), LONG).await);
+                }
+            }
+        });
+    });
+
+    let told: Vec<_> = lines.iter().map(|line| (&line["message"], &line["controller"])).collect();
+    assert_eq!(told, [(&json!("ControllerIsStranger"), &json!(address)); 2]);
 }
 
 #[tokio::test]
@@ -180,15 +211,11 @@ async fn a_server_that_is_gone_is_a_lost_connection_and_one_that_is_back_is_foun
     let mut world = World::new(Script::Answer).await;
     let client = world.client();
     let ca = world.authority.pem();
-    let port: std::net::SocketAddr = world.address.parse().expect("an address");
-    drop(world.listener);
-    tokio::task::yield_now().await;
+    world.listener.drain().await;
 
     assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE), LONG).await), Seen::Lost(Lost::Connection));
 
-    let routes = routes(world.door.clone(), world.snapshots.subscribe());
-    world.listener = Arc::new(Listener::new(Arc::new(Real), port, Clients::Anyone, LIMITS, routes));
-    world.listener.present(&world.authority.issue(&[DNS], &[URI])).await.expect("the port is free again");
+    world.listener = world.listen_again(&world.authority).await;
     assert_eq!(see(client.carry(&ca, sign(TOKEN, NONCE), LONG).await), Seen::Answer("signature".to_owned()));
 }
 
@@ -325,6 +352,15 @@ impl World {
         let address = listener.present(&authority.issue(&[DNS], &[uri])).await.expect("usable");
         let client = client_of(&address);
         Self { authority, door, snapshots, listener, address, client }
+    }
+
+    /// Another server in the place of the one that is gone.
+    async fn listen_again(&self, authority: &Authority) -> Arc<Listener> {
+        let port = self.address.parse().expect("an address");
+        let routes = routes(self.door.clone(), self.snapshots.subscribe());
+        let listener = Listener::new(Arc::new(Real), port, Clients::Anyone, LIMITS, routes);
+        listener.present(&authority.issue(&[DNS], &[URI])).await.expect("the port is free again");
+        Arc::new(listener)
     }
 
     fn client(&self) -> BootstrapClient {
