@@ -32,6 +32,29 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// The method of the API that asks it.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        match self {
+            Self::Nats(_) => Method::BootstrapNats,
+            Self::Component(_) => Method::BootstrapComponent,
+            Self::SignNonce { .. } => Method::SignNonce,
+        }
+    }
+}
+
+/// A method of the API: a question without what is sent along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Method {
+    /// `BootstrapNATS`
+    BootstrapNats,
+    /// `BootstrapComponent`
+    BootstrapComponent,
+    /// `SignNonce`
+    SignNonce,
+}
+
 /// The requests for the certificates of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Csrs {

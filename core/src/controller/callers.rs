@@ -35,6 +35,7 @@ use super::calls::{Answer, Ask, Notice, Reply};
 use super::session::{Answered, Session, Verdict, View};
 use crate::bootstrap::Rejection;
 use crate::machine::{CallId, Out, Outcome, Ticket};
+use crate::names::Identity;
 use crate::time::Mono;
 
 /// Callers served at the same time.
@@ -61,7 +62,7 @@ impl Callers {
     /// Somebody asks.
     pub(super) fn asked(&mut self, ticket: Ticket, by: Mono, ask: Ask, view: &View<'_>, out: &mut Effects) {
         if self.arrivals.len() + self.queue.len() + self.sessions.len() >= CALLERS_MAX {
-            return reject(ticket, ask, Rejection::Busy, out);
+            return reject(ticket, None, &ask, Rejection::Busy, out);
         }
         let arrival = Arrival::new(by, ask, view.now);
         self.arrive(ticket, arrival, Next::Examine, view, out);
@@ -125,11 +126,11 @@ impl Callers {
             .collect();
         for ticket in arrived {
             let arrival = self.arrivals.remove(&ticket).expect("it was just found");
-            reject(ticket, arrival.ask, Rejection::ReviewUnavailable, out);
+            reject(ticket, None, &arrival.ask, Rejection::ReviewUnavailable, out);
         }
         late.sort_unstable_by_key(|(ticket, _)| *ticket);
         for (ticket, applicant) in late {
-            reject(ticket, applicant.ask, Rejection::Busy, out);
+            turn_down(ticket, &applicant, Rejection::Busy, out);
         }
     }
 
@@ -167,9 +168,9 @@ impl Callers {
                 arrival.await_signers();
                 self.arrivals.insert(ticket, arrival);
             }
-            Next::Examine => reject(ticket, arrival.ask, Rejection::ReviewUnavailable, out),
-            Next::AwaitSigners => reject(ticket, arrival.ask, Rejection::KeyUnknown, out),
-            Next::Reject(rejection) => reject(ticket, arrival.ask, rejection, out),
+            Next::Examine => reject(ticket, None, &arrival.ask, Rejection::ReviewUnavailable, out),
+            Next::AwaitSigners => reject(ticket, None, &arrival.ask, Rejection::KeyUnknown, out),
+            Next::Reject(rejection) => reject(ticket, None, &arrival.ask, rejection, out),
         }
     }
 
@@ -185,7 +186,7 @@ impl Callers {
 
     fn line_up(&mut self, ticket: Ticket, applicant: Applicant, out: &mut Effects) {
         if self.queue.waiting_of(&applicant.caller.pod) >= WAITING_PER_POD_MAX {
-            return reject(ticket, applicant.ask, Rejection::Busy, out);
+            return turn_down(ticket, &applicant, Rejection::Busy, out);
         }
         self.queue.push(ticket, applicant);
     }
@@ -198,16 +199,17 @@ impl Callers {
             };
             let Some((ticket, applicant)) = self.queue.pop(is_free) else { break };
             if !view.serves {
-                reject(ticket, applicant.ask, Rejection::NotServing, out);
+                turn_down(ticket, &applicant, Rejection::NotServing, out);
                 continue;
             }
             // Its time may be up before the machine was told so.
             if applicant.by <= view.now.mono {
-                reject(ticket, applicant.ask, Rejection::Busy, out);
+                turn_down(ticket, &applicant, Rejection::Busy, out);
                 continue;
             }
             if let Some(rejection) = self.refusals.find(&applicant.caller, &applicant.ask, view.now) {
-                reject(ticket, applicant.ask, rejection, out);
+                // The log was told the first time.
+                out.answer(ticket, Answer::Rejected(rejection));
                 continue;
             }
             let Applicant { by, ask, caller } = applicant;
@@ -255,9 +257,20 @@ fn find<T>(among: &BTreeMap<Ticket, T>, test: impl Fn(&T) -> bool) -> Option<Tic
     among.iter().find(|(_, one)| test(one)).map(|(ticket, _)| *ticket)
 }
 
-/// Turns somebody away whom nobody has reviewed.
-pub(super) fn reject(ticket: Ticket, ask: Ask, rejection: Rejection, out: &mut Effects) {
-    out.notice(Notice::Rejected { identity: None, ask, rejection });
+/// Turns somebody away who has lined up.
+fn turn_down(ticket: Ticket, applicant: &Applicant, rejection: Rejection, out: &mut Effects) {
+    reject(ticket, Some(applicant.caller.identity.clone()), &applicant.ask, rejection, out);
+}
+
+/// Turns somebody away, and tells.
+pub(super) fn reject(
+    ticket: Ticket,
+    identity: Option<Identity>,
+    ask: &Ask,
+    rejection: Rejection,
+    out: &mut Effects,
+) {
+    out.notice(Notice::Rejected { identity, method: ask.method(), rejection });
     out.answer(ticket, Answer::Rejected(rejection));
 }
 

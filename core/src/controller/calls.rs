@@ -184,15 +184,15 @@ pub enum Notice {
     Served {
         /// Who.
         identity: Identity,
-        /// What.
-        ask: Ask,
+        /// What it asked for.
+        method: bootstrap::Method,
     },
     /// A caller got nothing.
     Rejected {
-        /// Who, if that is proved.
+        /// Who, as the API server has signed it; `None` if it has not, or nobody looked.
         identity: Option<Identity>,
         /// What it asked for.
-        ask: Ask,
+        method: bootstrap::Method,
         /// Why not.
         rejection: bootstrap::Rejection,
     },

@@ -147,7 +147,7 @@ impl Machine for Controller {
         if self.has_ended() {
             // Its keyring goes with the process. Whoever still asks is told.
             if let Event::Asked { ticket, ask, .. } = event {
-                callers::reject(ticket, ask, Rejection::Stopping, out);
+                callers::reject(ticket, None, &ask, Rejection::Stopping, out);
             }
             return;
         }
@@ -411,7 +411,7 @@ impl Controller {
     fn asked(&mut self, ticket: Ticket, by: Mono, ask: Ask, now: Now, out: &mut Out<Self>) {
         if !self.memory.serves(now) {
             let rejection = if self.stopping { Rejection::Stopping } else { Rejection::NotServing };
-            return callers::reject(ticket, ask, rejection, out);
+            return callers::reject(ticket, None, &ask, rejection, out);
         }
         self.attend(now, out, |callers, view, out| callers.asked(ticket, by, ask, view, out));
     }

@@ -447,12 +447,13 @@ impl Session {
     }
 
     fn answer(self, answer: Answer) -> Verdict {
-        let notice = Notice::Served { identity: self.known_identity().clone(), ask: self.ask.clone() };
+        let notice = Notice::Served { identity: self.known_identity().clone(), method: self.ask.method() };
         Verdict::Answer(Box::new(Answered { session: self, answer, notice }))
     }
 
     fn reject(self, rejection: Rejection) -> Verdict {
-        let notice = Notice::Rejected { identity: self.identity.clone(), ask: self.ask.clone(), rejection };
+        let identity = Some(self.caller.identity.clone());
+        let notice = Notice::Rejected { identity, method: self.ask.method(), rejection };
         let answer = Answer::Rejected(rejection);
         Verdict::Answer(Box::new(Answered { session: self, answer, notice }))
     }

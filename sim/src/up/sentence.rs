@@ -1,6 +1,6 @@
 //! What the machines tell, as sentences for the timeline. `None` is what the timeline need not show.
 
-use kubefox_core::bootstrap::Ask;
+use kubefox_core::bootstrap::Method;
 use kubefox_core::controller::table::{Decision, Verdict};
 use kubefox_core::{broker, controller, initializer, quarantine};
 use kubefox_io::adapter::storage::QUARANTINE;
@@ -51,9 +51,9 @@ pub(super) fn of_controller(notice: &controller::Notice) -> Option<String> {
         Notice::Swept => "searched: no token with the policy root lives".to_owned(),
         Notice::Configured { .. } => "Vault's settings and documents stand".to_owned(),
         Notice::Serving { address } => format!("serves callers on {address}"),
-        Notice::Rejected { identity, ask, rejection } => {
+        Notice::Rejected { identity, method, rejection } => {
             let who = identity.as_ref().map_or_else(|| "somebody".to_owned(), ToString::to_string);
-            format!("refused {who} {}: {}", asked(ask), rejection.cause())
+            format!("refused {who} {}: {}", asked(*method), rejection.cause())
         }
         Notice::LoginStranded { role } => {
             format!("Vault refuses the login as {} although the API server accepts the token", role.as_str())
@@ -140,10 +140,10 @@ fn decided(verdict: &Verdict) -> String {
     }
 }
 
-fn asked(ask: &Ask) -> &'static str {
-    match ask {
-        Ask::Nats(_) => "the documents of NATS",
-        Ask::Component(_) => "a component's documents",
-        Ask::SignNonce { .. } => "a signed nonce",
+const fn asked(method: Method) -> &'static str {
+    match method {
+        Method::BootstrapNats => "the documents of NATS",
+        Method::BootstrapComponent => "a component's documents",
+        Method::SignNonce => "a signed nonce",
     }
 }

@@ -40,7 +40,7 @@ fn whoever_shows_no_token_of_this_cluster_costs_nobody_outside_anything() {
         let mut bench = knowing_the_keys();
         bench.ask(7, BY, Ask::Component(None));
         let told = bench.done_for(Ticket(7), says(examined));
-        assert_eq!(told, turned_away(7, Ask::Component(None), rejection));
+        assert_eq!(told, turned_away(7, &Ask::Component(None), rejection));
     }
     // Each claim has its own test, where it is judged.
     let mut bench = knowing_the_keys();
@@ -48,12 +48,12 @@ fn whoever_shows_no_token_of_this_cluster_costs_nobody_outside_anything() {
     let mut claims = bench.world.claims(Secret::Of(Ticket(7), Asker::CallerJwt), bench.now);
     claims.expires = bench.now.unix;
     let told = bench.done_for(Ticket(7), says(Examined::Genuine(claims)));
-    assert_eq!(told, turned_away(7, Ask::Component(None), Rejection::TokenExpired));
+    assert_eq!(told, turned_away(7, &Ask::Component(None), Rejection::TokenExpired));
     for outcome in doubts() {
         let mut bench = knowing_the_keys();
         bench.ask(7, BY, Ask::Component(None));
         let told = bench.done_for(Ticket(7), outcome);
-        assert_eq!(told, turned_away(7, Ask::Component(None), Rejection::ReviewUnavailable));
+        assert_eq!(told, turned_away(7, &Ask::Component(None), Rejection::ReviewUnavailable));
     }
 }
 
@@ -75,7 +75,7 @@ fn a_key_that_is_not_known_is_looked_for_once_and_then_the_token_is_forged_or_le
         };
         match expected {
             None => assert_eq!(told, [reviews_next(7, &bench)]),
-            Some(rejection) => assert_eq!(told, turned_away(7, Ask::Component(None), rejection)),
+            Some(rejection) => assert_eq!(told, turned_away(7, &Ask::Component(None), rejection)),
         }
     }
 }
@@ -96,7 +96,7 @@ fn however_many_tokens_name_unknown_keys_the_keys_are_read_every_ten_seconds_at_
         let asked = bench.machine.callers.tickets();
         for ticket in asked {
             let told = bench.done_for(ticket, says(Examined::UnknownKey));
-            assert_eq!(told, turned_away(ticket.0, Ask::Component(None), Rejection::TokenForged));
+            assert_eq!(told, turned_away(ticket.0, &Ask::Component(None), Rejection::TokenForged));
         }
     }
     assert_eq!(reads, 9, "in a hundred seconds, after the first ten");
@@ -105,7 +105,7 @@ fn however_many_tokens_name_unknown_keys_the_keys_are_read_every_ten_seconds_at_
     let told = bench.done_for(Ticket(7), says(Examined::UnknownKey));
     assert_eq!(
         told,
-        turned_away(7, Ask::Component(None), Rejection::KeyUnknown),
+        turned_away(7, &Ask::Component(None), Rejection::KeyUnknown),
         "it may be a new one: not for good"
     );
 }
@@ -119,10 +119,10 @@ fn keys_that_cannot_be_read_are_an_outage_and_are_not_asked_for_at_once_again() 
         bench.ask(1, BY, Ask::Component(None));
         let id = bench.machine.callers.shared_calls().next().expect("the keys are read");
         let told = bench.answer(id, outage);
-        assert_eq!(told, turned_away(1, Ask::Component(None), Rejection::ReviewUnavailable));
+        assert_eq!(told, turned_away(1, &Ask::Component(None), Rejection::ReviewUnavailable));
         assert_eq!(
             bench.ask(2, BY, Ask::Component(None)),
-            turned_away(2, Ask::Component(None), Rejection::ReviewUnavailable)
+            turned_away(2, &Ask::Component(None), Rejection::ReviewUnavailable)
         );
         bench.pass_to(Mono(1_000));
         assert_eq!(bench.ask(3, BY, Ask::Component(None)), [Told::Asks(2_000, reads_api_token())]);
@@ -137,7 +137,7 @@ fn an_outage_does_not_take_the_keys_away_that_are_known() {
     bench.done_for(Ticket(7), says(Examined::UnknownKey));
     let id = bench.machine.callers.shared_calls().next().expect("the keys are read");
     let told = bench.answer(id, Outcome::Unknown(Lost::Connection));
-    assert_eq!(told, turned_away(7, Ask::Component(None), Rejection::ReviewUnavailable));
+    assert_eq!(told, turned_away(7, &Ask::Component(None), Rejection::ReviewUnavailable));
 
     bench.ask(8, BY, Ask::Component(None));
     assert_eq!(bench.step_for(Ticket(8)), [reviews_next(8, &bench)]);
@@ -153,7 +153,7 @@ fn a_pod_has_one_session_and_two_questions_that_wait_and_takes_nothing_from_othe
     }
     assert_eq!(
         bench.let_in(4, BY, Ask::Component(None)),
-        turned_away(4, Ask::Component(None), Rejection::Busy)
+        turned_down(4, &bench, &Ask::Component(None), Rejection::Busy)
     );
     bench.world.questions_of_a_pod = 1;
     assert_eq!(bench.let_in(5, BY, Ask::Component(None)), [reviews_next(5, &bench)]);
@@ -174,7 +174,7 @@ fn as_many_as_possible_are_served_the_others_wait_and_beyond_that_one_is_told_to
         let expected = if ticket < 100 + places { vec![reviews_next(ticket, &bench)] } else { vec![] };
         assert_eq!(told, expected);
     }
-    assert_eq!(bench.ask(9_000, BY, Ask::Nats(None)), turned_away(9_000, Ask::Nats(None), Rejection::Busy));
+    assert_eq!(bench.ask(9_000, BY, Ask::Nats(None)), turned_away(9_000, &Ask::Nats(None), Rejection::Busy));
 
     let next = 100 + places;
     let told = bench.event(Event::Withdrawn { ticket: Ticket(100) });
@@ -196,7 +196,7 @@ fn whoever_waited_for_too_long_gets_no_place_any_more() {
 
     let told = bench.event(Event::Withdrawn { ticket: Ticket(100) });
 
-    let busy = turned_away(1, Ask::Component(None), Rejection::Busy);
+    let busy = turned_down(1, &bench, &Ask::Component(None), Rejection::Busy);
     assert_eq!(told, [busy.to_vec(), vec![reviews_next(2, &bench)]].concat());
 }
 
@@ -343,7 +343,8 @@ fn whoever_was_refused_is_told_so_again_for_ten_seconds_and_nobody_is_asked() {
 
         for (ticket, at) in [(2, 0), (3, 9_999)] {
             bench.pass_to(Mono(at));
-            assert_eq!(bench.let_in(ticket, BY, nonce()), turned_away(ticket, nonce(), rejection));
+            let again = Told::Answers(Ticket(ticket), Answer::Rejected(rejection));
+            assert_eq!(bench.let_in(ticket, BY, nonce()), [again]);
         }
         let other_role = bench.let_in(4, BY, Ask::Nats(None));
         assert_eq!(other_role, [reviews_next(4, &bench)], "that was not asked of Vault");
@@ -393,7 +394,7 @@ fn whose_time_is_up_while_it_waits_is_told_so() {
     bench.pass_to(Mono(500));
     assert_eq!(
         bench.timeout(),
-        turned_away(1, Ask::Nats(None), Rejection::ReviewUnavailable),
+        turned_away(1, &Ask::Nats(None), Rejection::ReviewUnavailable),
         "no keys came"
     );
 
@@ -404,7 +405,8 @@ fn whose_time_is_up_while_it_waits_is_told_so() {
     bench.pass_to(Mono(499));
     assert_eq!(bench.timeout(), []);
     bench.pass_to(Mono(500));
-    assert_eq!(bench.timeout(), turned_away(2, Ask::Component(None), Rejection::Busy));
+    let told = bench.timeout();
+    assert_eq!(told, turned_down(2, &bench, &Ask::Component(None), Rejection::Busy));
 }
 
 #[test]
@@ -417,8 +419,8 @@ fn who_waits_when_vault_is_found_sealed_is_not_served_any_more() {
 
     let told = bench.done_for(Ticket(1), Outcome::Unknown(Lost::Connection));
 
-    let mut expected = turned_away(1, Ask::Component(None), Rejection::ReviewUnavailable).to_vec();
-    expected.extend(turned_away(2, Ask::Component(None), Rejection::NotServing));
+    let mut expected = turned_down(1, &bench, &Ask::Component(None), Rejection::ReviewUnavailable).to_vec();
+    expected.extend(turned_down(2, &bench, &Ask::Component(None), Rejection::NotServing));
     assert_eq!(told, expected);
 }
 
@@ -455,7 +457,7 @@ fn whoever_has_ended_forgets_no_token_any_more_and_turns_away_who_still_asks() {
     bench.pass_to(Mono(3_600_000));
     assert_eq!(bench.event(Event::Withdrawn { ticket: Ticket(1) }), []);
     assert_eq!(bench.stop(), []);
-    assert_eq!(bench.ask(2, BY, nonce()), turned_away(2, nonce(), Rejection::Stopping));
+    assert_eq!(bench.ask(2, BY, nonce()), turned_away(2, &nonce(), Rejection::Stopping));
     assert_eq!(bench.machine.standing(), Standing::Finished);
 }
 
@@ -499,9 +501,19 @@ const fn says(examined: Examined) -> Outcome<Reply> {
     Outcome::Ok(Reply::Keys(keys::Reply::Examined(examined)))
 }
 
-fn turned_away(ticket: u64, ask: Ask, rejection: Rejection) -> [Told; 2] {
+/// Before anybody knows who it is.
+fn turned_away(ticket: u64, ask: &Ask, rejection: Rejection) -> [Told; 2] {
+    rejected(ticket, None, ask, rejection)
+}
+
+/// With a token that the API server has signed.
+fn turned_down(ticket: u64, bench: &Bench, ask: &Ask, rejection: Rejection) -> [Told; 2] {
+    rejected(ticket, Some(bench.world.caller.clone()), ask, rejection)
+}
+
+fn rejected(ticket: u64, identity: Option<Identity>, ask: &Ask, rejection: Rejection) -> [Told; 2] {
     [
-        Told::Notes(Notice::Rejected { identity: None, ask, rejection }),
+        Told::Notes(Notice::Rejected { identity, method: ask.method(), rejection }),
         Told::Answers(Ticket(ticket), Answer::Rejected(rejection)),
     ]
 }

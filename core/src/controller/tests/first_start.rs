@@ -153,7 +153,7 @@ fn another_ordinal_stands_by_and_asks_for_nothing() {
         assert_eq!(
             bench.ask(1, Mono(1_001_000), ask.clone()),
             [
-                Told::Notes(Notice::Rejected { identity: None, ask, rejection }),
+                Told::Notes(Notice::Rejected { identity: None, method: ask.method(), rejection }),
                 Told::Answers(Ticket(1), Answer::Rejected(rejection)),
             ]
         );

@@ -139,7 +139,7 @@ fn whoever_comes_after_the_end_is_turned_away() {
         assert_eq!(
             bench.ask(9, bench.now.in_ms(1_000), ask.clone()),
             [
-                Told::Notes(Notice::Rejected { identity: None, ask, rejection }),
+                Told::Notes(Notice::Rejected { identity: None, method: ask.method(), rejection }),
                 Told::Answers(Ticket(9), Answer::Rejected(rejection)),
             ]
         );
