@@ -1,6 +1,6 @@
 //! The broker's connection to NATS.
 //!
-//! The client library reconnects by itself; at each connection it asks for a signature of the server's nonce, which
+//! The client library reconnects by itself for a while; at each connection it asks for a signature of the server's nonce, which
 //! reaches the machine as a question.
 
 use alloc::string::String;

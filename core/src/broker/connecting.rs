@@ -7,8 +7,9 @@ use crate::machine::{Out, Refusal};
 use crate::nats::{self, Link};
 use crate::time::Now;
 
-/// How long NATS may take: its own limits are 5 s for TLS and 6 s until a client is authenticated.
-const CONNECT_MS: u64 = 10_000;
+/// How long a connection may take: NATS' own limits are 5 s for TLS and 6 s until a client is authenticated, and then it
+/// takes the place of the one before.
+pub const CONNECT_MS: u64 = 12_000;
 
 impl State {
     pub(super) fn connecting(held: &Held, now: Now, out: &mut Out<Broker>) -> Self {

@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use self::bootstrapping::Held;
 pub use self::calls::{Answer, Ask, Call, Config, Notice, Reply, Signal, Unsigned, Wait};
+pub use self::connecting::CONNECT_MS;
 use self::signing::Signing;
 use crate::bootstrap;
 use crate::fatal::Fatal;

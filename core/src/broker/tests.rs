@@ -39,7 +39,7 @@ fn a_clean_start_is_six_calls() {
 
     let effects = bench.done(4, presented());
     let address = ADDRESS.into();
-    assert_eq!(effects, [notice(Notice::Serving { address }), call(5, 10_000, connect(&sent))]);
+    assert_eq!(effects, [notice(Notice::Serving { address }), call(5, CONNECT_MS, connect(&sent))]);
     assert_eq!(bench.machine.phase(), "Connecting");
     assert_eq!(bench.machine.standing(), Standing::Starting);
     assert_eq!(bench.machine.waits_for(), Wait::Nats.sentence());
@@ -180,7 +180,7 @@ fn only_nats_is_asked_again_when_only_nats_is_missing() {
         bench.pass_to(until);
         let again = match doubt {
             Outcome::Unknown(_) | Outcome::Refused(Refusal::NotReady | Refusal::Busy) => {
-                call(6, until.0 + 10_000, connect(&sent("a", UNIX)))
+                call(6, until.0 + CONNECT_MS, connect(&sent("a", UNIX)))
             }
             Outcome::Refused(_) => call(6, until.0 + 2_000, READ_TRUST),
             Outcome::Ok(reply) => panic!("no doubt: {reply:?}"),
@@ -196,7 +196,7 @@ fn a_client_that_connected_after_its_deadline_connects_once_more() {
     assert_eq!(bench.link(Link::Up), [notice(Notice::Connected)]);
     let until = backoff(SEED, Attempt(0), bench.now);
     bench.pass_to(until);
-    let again = call(6, until.0 + 10_000, connect(&bench.machine_holds()));
+    let again = call(6, until.0 + CONNECT_MS, connect(&bench.machine_holds()));
     assert_eq!(bench.timeout(), [again], "nobody said with which documents");
     assert_eq!(bench.done(6, connected()), [notice(Notice::Succeeded)]);
     assert_eq!(bench.machine.standing(), Standing::Ready);

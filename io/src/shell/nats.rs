@@ -2,8 +2,8 @@
 //! place of the other.
 //!
 //! async-nats reconnects by itself, the one loop below the machines; at each connection it asks for a signature of the
-//! server's nonce, which is a question at the broker's door. It also dials by itself: the only shell without a
-//! [`crate::shell::host::Host`].
+//! server's nonce, which is a question at the broker's door. It gives up in the end, and with it goes its copy of the
+//! broker's key: the broker connects anew. It also dials by itself: the only shell without a [`crate::shell::host::Host`].
 
 mod subscription;
 
@@ -20,7 +20,7 @@ use data_encoding::BASE64URL_NOPAD;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use kubefox_core::broker::{Answer, Ask};
+use kubefox_core::broker::{Answer, Ask, CONNECT_MS};
 use kubefox_core::machine::{Lost, Refusal};
 use kubefox_core::names::Nonce;
 use kubefox_core::nats::Link;
@@ -49,11 +49,16 @@ pub const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(4);
 /// Shortest pause before the library's second attempt; it doubles from there.
 const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(100);
 
-/// The library cannot be told to give up a connection that it has lost and that was replaced meanwhile; it waits.
-const PARKED: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// Attempts of the library to reconnect before it gives a connection up: the pauses between them are longer than the
+/// broker takes to look and to connect anew.
+const RECONNECTS_MAX: usize = 36;
 
-/// How long a connection that was replaced is kept for what is still asked of it.
+/// How long each step may take in which one connection takes the place of another: the subscriptions are here, what the
+/// old one had is here, nothing is asked of the old one any more.
 const REPLACED_FOR: Duration = Duration::from_secs(2);
+
+/// Whoever asks for a connection waits for all of it.
+const _: () = assert!(CONNECT_WITHIN.as_millis() + 3 * REPLACED_FOR.as_millis() < CONNECT_MS as u128);
 
 /// Bytes of the number of a message: random, so that no two brokers have to agree.
 const NUMBER_BYTES: usize = 12;
@@ -91,6 +96,8 @@ pub struct Nats {
     /// Counts connections that were asked for.
     asked_for: Arc<AtomicU64>,
     ear: Ear,
+    /// How long the library waits before each attempt to reconnect.
+    pause: fn(usize) -> Duration,
 }
 
 #[derive(Default)]
@@ -125,7 +132,8 @@ impl Nats {
     #[must_use]
     pub fn new(server: Server, door: Arc<dyn BrokerDoor>, links: mpsc::Sender<Link>) -> Self {
         let ear = Ear { links, in_use: Arc::default() };
-        Self { server: Arc::new(server), door, inner: Arc::default(), asked_for: Arc::default(), ear }
+        let (inner, asked_for) = (Arc::default(), Arc::default());
+        Self { server: Arc::new(server), door, inner, asked_for, ear, pause: reconnect_delay }
     }
 
     /// Carries one request out.
@@ -149,7 +157,9 @@ impl Nats {
             tracing::warn!(%error, "NatsCertificateUnusable");
             NotDone::Refused(Refusal::Invalid)
         })?;
-        let client = options.connect(self.server.url.as_str()).await.map_err(|error| {
+        // The library's own limit is for one address of the server.
+        let connected = tokio::time::timeout(CONNECT_WITHIN, options.connect(self.server.url.as_str()));
+        let client = connected.await.map_err(|_| NotDone::Lost(Lost::Deadline))?.map_err(|error| {
             tracing::debug!(kind = %error.kind(), cause = error.to_string(), "NatsNotConnected");
             not_connected(error.kind())
         })?;
@@ -169,8 +179,8 @@ impl Nats {
                 // Whoever publishes on it is waiting for an echo. One that never comes is not waited for.
                 let _ = tokio::time::timeout(REPLACED_FOR, old.publishing.write()).await;
             }
-            // A connection that is lost already has nothing to drain.
-            let _ = old.client.drain().await;
+            // A connection that is lost already has nothing to drain, and takes no orders.
+            let _ = old.client.drain().now_or_never();
         }
         // Whatever the library told of this one before it was in use went unheard.
         if !new.stands() {
@@ -229,9 +239,13 @@ impl Nats {
         Ok(ConnectOptions::with_auth_callback(move |nonce| {
             // The library wants a future that is `Sync`; a set of one task is, and ends it when it is dropped.
             let mut signing = JoinSet::new();
-            signing.spawn(sign(Arc::clone(&door), nonce));
+            if in_use.load(Ordering::Relaxed) <= number {
+                signing.spawn(sign(Arc::clone(&door), nonce));
+            }
             async move {
-                let signed = signing.join_next().await.expect("it holds one task");
+                let Some(signed) = signing.join_next().await else {
+                    return Err(AuthError::new("another connection is in use"));
+                };
                 signed.unwrap_or_else(|_| Err(AuthError::new("the broker is stopping")))
             }
         })
@@ -242,10 +256,8 @@ impl Nats {
         .ping_interval(PING_EVERY)
         .subscription_capacity(MESSAGES_WAITING_MAX)
         .client_capacity(COMMANDS_WAITING_MAX)
-        .reconnect_delay_callback(move |attempt| {
-            let replaced = in_use.load(Ordering::Relaxed) > number;
-            if replaced { PARKED } else { reconnect_delay(attempt) }
-        })
+        .max_reconnects(RECONNECTS_MAX)
+        .reconnect_delay_callback(self.pause)
         .ignore_discovered_servers()
         .event_callback(move |event| {
             let ear = ear.clone();

@@ -88,7 +88,7 @@ fn a_renewal_drops_nothing_and_ends_with_a_new_connection() {
             notice(Notice::Written),
             call(10, at + 2_000, present(&renewed)),
             notice(Notice::Serving { address: ADDRESS.into() }),
-            call(11, at + 10_000, connect(&renewed)),
+            call(11, at + CONNECT_MS, connect(&renewed)),
             notice(Notice::Succeeded),
         ]
     );
@@ -147,7 +147,7 @@ fn a_renewal_on_keys_of_the_pod_drops_nothing_either_and_uses_no_key_before_its_
             notice(Notice::Written),
             call(first + 5, at + 2_000, present(&renewed)),
             notice(Notice::Serving { address: ADDRESS.into() }),
-            call(first + 6, at + 10_000, connect(&renewed)),
+            call(first + 6, at + CONNECT_MS, connect(&renewed)),
             notice(Notice::Succeeded),
         ]
     );
@@ -190,7 +190,10 @@ fn while_nats_takes_no_new_connection_the_old_one_goes_on_until_it_is_lost() {
     assert_eq!((sentence, bench.machine.standing()), (Wait::Succession.sentence(), Standing::Ready));
 
     bench.pass_to(until);
-    assert_eq!(bench.timeout(), [call(bench.last_call(), until.0 + 10_000, connect(&bench.machine_holds()))]);
+    assert_eq!(
+        bench.timeout(),
+        [call(bench.last_call(), until.0 + CONNECT_MS, connect(&bench.machine_holds()))]
+    );
     assert_eq!(bench.link(Link::Down), waits(Wait::Nats));
     assert_eq!(bench.machine.standing(), Standing::Starting);
     assert_eq!(bench.done(bench.last_call(), Outcome::Refused(Refusal::NotReady)), waits(Wait::Nats));
@@ -237,7 +240,7 @@ fn a_link_that_goes_down_during_a_renewal_is_replaced_at_its_end() {
     assert_eq!(bench.machine.standing(), Standing::Starting);
     bench.forward_to("Presenting");
     let effects = bench.done(bench.last_call(), presented());
-    let dial = call(bench.last_call(), bench.now.mono.0 + 10_000, connect(&sent("b", bench.now.unix.0)));
+    let dial = call(bench.last_call(), bench.now.mono.0 + CONNECT_MS, connect(&sent("b", bench.now.unix.0)));
     assert_eq!(effects, [notice(Notice::Serving { address: ADDRESS.into() }), dial]);
 }
 

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{Client, Message, Subscriber};
 use data_encoding::BASE64URL_NOPAD;
+use futures::future::OptionFuture;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use kubefox_core::machine::Lost;
-use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{NUMBER_BYTES, REPLACED_FOR, echo};
@@ -120,7 +120,7 @@ impl Follower {
             }
             let message = tokio::select! {
                 biased;
-                arrived = arrival(&mut self.moving) => {
+                Some(arrived) = OptionFuture::from(self.moving.as_mut()) => {
                     self.moving = None;
                     // Dropped: the new connection was given up, and the old one stands or the next one comes.
                     if let Ok(successor) = arrived {
@@ -134,7 +134,7 @@ impl Follower {
                     self.known.clear();
                     continue;
                 }
-                message = received(&mut self.current) => message,
+                Some(message) = OptionFuture::from(self.current.as_mut().map(StreamExt::next)) => message,
             };
             let Some(message) = message else {
                 self.current = None;
@@ -172,18 +172,4 @@ impl Follower {
 fn number(message: &Message) -> Option<Number> {
     let text = message.headers.as_ref()?.get(NATS_MESSAGE_ID)?.as_str();
     BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
-}
-
-async fn arrival(moving: &mut Option<oneshot::Receiver<Subscriber>>) -> Result<Subscriber, RecvError> {
-    match moving {
-        Some(arrival) => arrival.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn received(subscriber: &mut Option<Subscriber>) -> Option<Message> {
-    match subscriber {
-        Some(subscriber) => subscriber.next().await,
-        None => std::future::pending().await,
-    }
 }

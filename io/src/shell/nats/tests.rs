@@ -132,9 +132,9 @@ async fn a_new_connection_that_does_not_last_takes_nothing_away() {
     assert_eq!(world.connect().await, Ok(()));
     let messages = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
 
-    world.cuts_subscribers.store(true, Ordering::Relaxed);
+    world.everybody.cuts_subscribers.store(true, Ordering::Relaxed);
     assert_eq!(world.connect().await, Err(NotDone::Lost(Lost::Connection)));
-    world.cuts_subscribers.store(false, Ordering::Relaxed);
+    world.everybody.cuts_subscribers.store(false, Ordering::Relaxed);
 
     assert_eq!(world.publish("kf.V.in.U.x", "after").await, Ok(()));
     assert_eq!(payloads(messages, 1).await, ["after"]);
@@ -157,6 +157,68 @@ async fn a_subscription_goes_on_when_the_connection_was_lost_before_it_was_repla
     assert_eq!(payloads(messages, 1).await, ["after"]);
 }
 
+/// Between the server and the client of the old connection there is still something when the new one stands.
+#[tokio::test]
+async fn what_the_old_connection_was_sent_is_waited_for() {
+    let world = World::new(signed(), URI).await;
+    assert_eq!(world.connect().await, Ok(()));
+    let messages = world.nats.subscribe("kf.V.in.>".to_owned()).await.expect("subscribed");
+    let first = world.everybody.first.write().await;
+    world.everybody.deliver("MSG", "kf.V.in.U.x", b"4\r\nheld\r\n");
+    let renew = async {
+        let let_go = async {
+            tokio::time::sleep(REPLACED_FOR / 4).await;
+            drop(first);
+        };
+        let (connected, ()) = tokio::join!(world.connect(), let_go);
+        assert_eq!(connected, Ok(()));
+        assert_eq!(world.publish("kf.V.in.U.x", "after").await, Ok(()));
+    };
+
+    let (received, ()) = tokio::join!(payloads(messages, 2), renew);
+
+    assert_eq!(received, ["held", "after"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_lost_and_replaced_is_given_up_with_its_key() {
+    let mut world = World::new(signed(), URI).await;
+    world.nats.pause = |attempt| Duration::from_millis(if attempt == 4 { 2_000 } else { 1 });
+    assert_eq!(world.connect().await, Ok(()));
+    let of_one = Arc::strong_count(&world.door);
+    world.door.answer(Ok(Answer::Unsigned(Unsigned::NotBootstrapped)));
+    assert_eq!(world.publish("cut", "").await, Ok(()));
+    world.hear(Link::Down).await;
+    while world.door.asked.lock().expect("no panic before").len() < 4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    // It pauses for long before its fourth attempt, and meanwhile the other comes.
+    world.door.answer(signed());
+    assert_eq!(world.connect().await, Ok(()));
+    assert!(Arc::strong_count(&world.door) > of_one, "both want something of the door");
+
+    let given_up = async {
+        while Arc::strong_count(&world.door) > of_one {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), given_up).await.expect("it ends");
+    assert_eq!(
+        world.door.asked.lock().expect("no panic before").len(),
+        5,
+        "no nonce is signed for it any more"
+    );
+    assert_eq!(world.publish("kf.V.in.U.x", "after").await, Ok(()));
+}
+
+/// The broker looks every minute, and connects anew if there is no connection.
+#[test]
+fn a_connection_is_given_up_after_the_broker_has_looked_and_within_minutes() {
+    let pauses: Duration = (1..=RECONNECTS_MAX).map(reconnect_delay).sum();
+    assert!((Duration::from_secs(60)..Duration::from_secs(130)).contains(&pauses), "{pauses:?}");
+}
+
 #[test]
 fn the_pause_before_a_reconnect_doubles_to_its_limit() {
     assert_eq!(reconnect_delay(0), Duration::ZERO);
@@ -174,8 +236,15 @@ async fn payloads(messages: BoxStream<'static, Delivery>, number: usize) -> Vec<
 }
 
 struct Scripted {
-    answer: Result<Answer, Unanswered>,
+    answer: Mutex<Result<Answer, Unanswered>>,
     asked: Mutex<Vec<Ask>>,
+}
+
+impl Scripted {
+    /// What it answers from now on.
+    fn answer(&self, answer: Result<Answer, Unanswered>) {
+        *self.answer.lock().expect("no panic before") = answer;
+    }
 }
 
 impl BrokerDoor for Scripted {
@@ -186,7 +255,7 @@ impl BrokerDoor for Scripted {
         _: Duration,
     ) -> BoxFuture<'static, Result<Answer, Unanswered>> {
         self.asked.lock().expect("no panic before").push(ask);
-        let answer = self.answer.clone();
+        let answer = self.answer.lock().expect("no panic before").clone();
         async move { answer }.boxed()
     }
 
@@ -207,8 +276,7 @@ struct World {
     links: mpsc::Receiver<Link>,
     /// What came in CONNECT lines.
     connects: mpsc::Receiver<serde_json::Value>,
-    /// Whether the server cuts whoever subscribes to messages.
-    cuts_subscribers: Arc<AtomicBool>,
+    everybody: Everybody,
 }
 
 impl World {
@@ -221,14 +289,13 @@ impl World {
         let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("nats://{}", port.local_addr().expect("bound"));
         let (told, connects) = mpsc::channel(16);
-        let cuts_subscribers = Arc::new(AtomicBool::new(false));
-        let everybody = Everybody { cuts_subscribers: Arc::clone(&cuts_subscribers), ..Everybody::default() };
-        tokio::spawn(serve(port, TlsAcceptor::from(Arc::new(config)), told, everybody));
-        let door = Arc::new(Scripted { answer, asked: Mutex::default() });
+        let everybody = Everybody::default();
+        tokio::spawn(serve(port, TlsAcceptor::from(Arc::new(config)), told, everybody.clone()));
+        let door = Arc::new(Scripted { answer: Mutex::new(answer), asked: Mutex::default() });
         let (sender, links) = mpsc::channel(16);
         let server = Server { url, expected: Expected { dns: DNS.to_owned(), spiffe: URI.to_owned() } };
         let nats = Nats::new(server, door.clone(), sender);
-        Self { authority, nats, door, links, connects, cuts_subscribers }
+        Self { authority, nats, door, links, connects, everybody }
     }
 
     async fn connect(&self) -> Result<(), NotDone> {
@@ -256,7 +323,21 @@ type Subscriptions = BTreeMap<(usize, String), (String, Lines)>;
 #[derive(Clone, Default)]
 struct Everybody {
     subscriptions: Arc<Mutex<Subscriptions>>,
+    /// Whether whoever subscribes to messages is cut.
     cuts_subscribers: Arc<AtomicBool>,
+    /// Held for writing, it keeps back whatever is sent to the first connection.
+    first: Arc<RwLock<()>>,
+}
+
+impl Everybody {
+    /// Sends lines that begin like this, each under the id of a subscription.
+    fn deliver(&self, verb: &str, subject: &str, rest: &[u8]) {
+        let all = self.subscriptions.lock().expect("no panic before");
+        for ((_, id), (_, to)) in all.iter().filter(|(_, (pattern, _))| matches(pattern, subject)) {
+            // Who is gone is forgotten by its own task.
+            let _ = to.send([format!("{verb} {subject} {id} ").as_bytes(), rest].concat());
+        }
+    }
 }
 
 async fn serve(
@@ -294,6 +375,7 @@ async fn connection(
     let (lines, mut to_write) = mpsc::unbounded_channel::<Vec<u8>>();
     let writing = async {
         while let Some(line) = to_write.recv().await {
+            let _kept_back = if number == 0 { Some(everybody.first.read().await) } else { None };
             write.write_all(&line).await.ok()?;
             write.flush().await.ok()?;
         }
@@ -336,11 +418,8 @@ async fn handle(
                 let mut payload = vec![0; length + 2];
                 read.read_exact(&mut payload).await.ok()?;
                 let verb = if lengths.len() == 1 { "MSG" } else { "HMSG" };
-                for ((_, id), (_, to)) in all().iter().filter(|(_, (pattern, _))| matches(pattern, subject)) {
-                    let line = format!("{verb} {subject} {id} {}\r\n", lengths.join(" "));
-                    // Who is gone is forgotten by its own task.
-                    let _ = to.send([line.as_bytes(), &payload].concat());
-                }
+                let lengths = format!("{}\r\n", lengths.join(" "));
+                everybody.deliver(verb, subject, &[lengths.as_bytes(), &payload].concat());
                 if cut {
                     // What was sent is written first.
                     tokio::time::sleep(Duration::from_millis(50)).await;
