@@ -183,7 +183,7 @@ async fn what_the_old_connection_was_sent_is_waited_for() {
 #[tokio::test]
 async fn a_connection_that_was_lost_and_replaced_is_given_up_with_its_key() {
     let mut world = World::new(signed(), URI).await;
-    world.nats.pause = |_| Duration::from_millis(50);
+    world.nats.pause = |attempt| Duration::from_millis(if attempt == 4 { 2_000 } else { 1 });
     assert_eq!(world.connect().await, Ok(()));
     let of_one = Arc::strong_count(&world.door);
     world.door.answer(Ok(Answer::Unsigned(Unsigned::NotBootstrapped)));
@@ -193,7 +193,7 @@ async fn a_connection_that_was_lost_and_replaced_is_given_up_with_its_key() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 
-    // It pauses, and in this moment the other comes.
+    // It pauses for long before its fourth attempt, and meanwhile the other comes.
     world.door.answer(signed());
     assert_eq!(world.connect().await, Ok(()));
     assert!(Arc::strong_count(&world.door) > of_one, "both want something of the door");
@@ -203,7 +203,12 @@ async fn a_connection_that_was_lost_and_replaced_is_given_up_with_its_key() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), given_up).await.expect("it ends");
+    tokio::time::timeout(Duration::from_secs(30), given_up).await.expect("it ends");
+    assert_eq!(
+        world.door.asked.lock().expect("no panic before").len(),
+        5,
+        "no nonce is signed for it any more"
+    );
     assert_eq!(world.publish("kf.V.in.U.x", "after").await, Ok(()));
 }
 
