@@ -71,7 +71,7 @@ pub enum NatsRequest {
         /// Subject.
         subject: String,
         /// Payload.
-        payload: Vec<u8>,
+        payload: Zeroizing<Vec<u8>>,
     },
 }
 

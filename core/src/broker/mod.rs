@@ -336,74 +336,80 @@ impl State {
 impl Broker {
     /// The call that the acquiring state awaits has ended.
     fn done(&mut self, now: Now, outcome: Outcome<Reply>, out: &mut Out<Self>) {
+        use State::{Bootstrapping, Connecting, WritingBundle};
+
+        let unanswered = |why| Verdict::Again(initializer::Wait::Controller(why));
+        match (self.state.clone(), outcome) {
+            (state, Outcome::Ok(reply)) => self.replied(now, state, reply, out),
+            (WritingBundle { .. }, Outcome::Refused(Refusal::Local)) => {
+                let verdict = self.write_refused();
+                self.conclude(verdict, now, out);
+            }
+            (Connecting { .. }, Outcome::Refused(refusal)) => {
+                self.pause(connecting::resume(refusal), self.connection(), now, out);
+            }
+            (Connecting { .. }, Outcome::Unknown(_)) => {
+                self.pause(Resume::Connect, self.connection(), now, out);
+            }
+            (Bootstrapping { .. }, Outcome::Refused(_)) => {
+                self.conclude(unanswered(Unanswered::Unasked), now, out);
+            }
+            (Bootstrapping { .. }, Outcome::Unknown(lost)) => {
+                self.conclude(unanswered(Unanswered::of(lost)), now, out);
+            }
+            (state, Outcome::Refused(_) | Outcome::Unknown(_)) => {
+                self.pause(Resume::FromTheTop, state.doubt(), now, out);
+            }
+        }
+    }
+
+    /// The answer of the state's call is there.
+    fn replied(&mut self, now: Now, state: State, reply: Reply, out: &mut Out<Self>) {
         use State::{
             Bootstrapping, Connecting, MintingKeys, Presenting, ReadingToken, ReadingTrust, WritingBundle,
         };
 
-        let verdict = match (self.state.clone(), outcome) {
-            (WritingBundle { .. }, Outcome::Refused(Refusal::Local)) => self.write_refused(),
-            (Connecting { .. }, Outcome::Refused(refusal)) => {
-                self.pause(connecting::resume(refusal), self.connection(), now, out);
-                return;
-            }
-            (Connecting { .. }, Outcome::Unknown(_)) => {
-                self.pause(Resume::Connect, self.connection(), now, out);
-                return;
-            }
-            (Bootstrapping { .. }, Outcome::Refused(_)) => {
-                Verdict::Again(initializer::Wait::Controller(Unanswered::Unasked))
-            }
-            (Bootstrapping { .. }, Outcome::Unknown(lost)) => {
-                Verdict::Again(initializer::Wait::Controller(Unanswered::of(lost)))
-            }
-            (state, Outcome::Refused(_) | Outcome::Unknown(_)) => {
-                self.pause(Resume::FromTheTop, state.doubt(), now, out);
-                return;
-            }
-
-            (ReadingTrust { .. }, Outcome::Ok(Reply::Volume(volume::Reply::Trust(files)))) => {
+        let verdict = match (state, reply) {
+            (ReadingTrust { .. }, Reply::Volume(volume::Reply::Trust(files))) => {
                 judge_trust(files, now).map(|ca| State::reading_token(ca, now, out))
             }
-            (ReadingToken { ca, .. }, Outcome::Ok(Reply::Volume(volume::Reply::Token(file)))) => {
+            (ReadingToken { ca, .. }, Reply::Volume(volume::Reply::Token(file))) => {
                 judge_token(file).map(|()| {
                     self.came(Place::Mounts);
                     State::at_keys(self.config.key_origin, ca, now, out)
                 })
             }
-            (MintingKeys { ca, broker, .. }, Outcome::Ok(Reply::Keys(keys::Reply::CertificateKey(csr)))) => {
+            (MintingKeys { ca, broker, .. }, Reply::Keys(keys::Reply::CertificateKey(csr))) => {
                 Verdict::Go(State::minted(ca, broker, csr, now, out))
             }
-            (
-                Bootstrapping { ca, .. },
-                Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Component(documents))),
-            ) => {
+            (Bootstrapping { ca, .. }, Reply::Bootstrap(bootstrap::Reply::Component(documents))) => {
                 let user = self.held.as_ref().map(|held| &held.documents.user);
                 bootstrapping::judge(documents, &ca, user, self.seed, now).map(|held| {
                     self.came(Place::Controller);
                     self.hold(held, now, out)
                 })
             }
-            (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Rejected(rejection)))) => {
+            (Bootstrapping { .. }, Reply::Bootstrap(bootstrap::Reply::Rejected(rejection))) => {
                 rejected(rejection)
             }
-            (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))) => {
+            (Bootstrapping { .. }, Reply::Bootstrap(bootstrap::Reply::Unexplained)) => {
                 Verdict::Again(initializer::Wait::Controller(Unanswered::Unexplained))
             }
-            (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(_)))) => {
+            (Bootstrapping { .. }, Reply::Bootstrap(bootstrap::Reply::Unfit(_))) => {
                 Verdict::Stop(Fatal::DocumentsMalformed)
             }
-            (WritingBundle { .. }, Outcome::Ok(Reply::Volume(volume::Reply::Written))) => {
+            (WritingBundle { .. }, Reply::Volume(volume::Reply::Written)) => {
                 out.notice(Notice::Written);
                 Verdict::Go(State::presenting(self.held(), now, out))
             }
-            (Presenting { .. }, Outcome::Ok(Reply::Listener(listener::Reply::Presented { address }))) => {
+            (Presenting { .. }, Reply::Listener(listener::Reply::Presented { address })) => {
                 out.notice(Notice::Serving { address });
                 self.in_use_until = Some(self.held().expires());
                 self.lapsed = false;
                 self.serve(now, out);
                 return;
             }
-            (Connecting { .. }, Outcome::Ok(Reply::Nats(nats::Reply::Connected))) => {
+            (Connecting { .. }, Reply::Nats(nats::Reply::Connected)) => {
                 self.dialled = Dialled::Current;
                 match self.link {
                     Link::Up => out.notice(Notice::Succeeded),
@@ -413,7 +419,7 @@ impl Broker {
                 return;
             }
 
-            (state, Outcome::Ok(reply)) => panic!("the driver answered {state:?} with {reply:?}"),
+            (state, reply) => panic!("the driver answered {state:?} with {reply:?}"),
         };
         self.conclude(verdict, now, out);
     }

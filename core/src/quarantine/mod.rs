@@ -346,20 +346,7 @@ impl State {
     fn done(self, outcome: Outcome<Reply>, now: Now, out: &mut Out<Quarantine>) -> Turn {
         match self {
             Self::ClaimingDirectory { .. } => match outcome {
-                // Whether it is a volume of its own is the controller's to judge.
-                Outcome::Ok(Reply::State(state::Reply::Claimed(Claimed::Ours { mount_point: _ }))) => {
-                    Turn::Go(Self::reading_mark(now, out))
-                }
-                Outcome::Ok(Reply::State(state::Reply::Claimed(Claimed::Others))) => {
-                    Turn::Again(Wait::StateHeld)
-                }
-                Outcome::Ok(Reply::State(state::Reply::Claimed(Claimed::Unlockable))) => {
-                    Turn::Again(Wait::StateUnlockable)
-                }
-                // No installation has ever begun here.
-                Outcome::Ok(Reply::State(state::Reply::Claimed(Claimed::Missing))) => {
-                    marked(BootState::Absent, now, out)
-                }
+                Outcome::Ok(Reply::State(state::Reply::Claimed(claimed))) => Self::claimed(claimed, now, out),
                 Outcome::Ok(reply) => panic!("the driver answered ClaimingDirectory with {reply:?}"),
                 Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Again(Wait::StateDirectory),
             },
@@ -426,6 +413,17 @@ impl State {
             Self::BackingOff { .. } | Self::Finished | Self::Stopped(_) => {
                 unreachable!("a state that awaits nothing gets no answer")
             }
+        }
+    }
+
+    fn claimed(claimed: Claimed, now: Now, out: &mut Out<Quarantine>) -> Turn {
+        match claimed {
+            // Whether it is a volume of its own is the controller's to judge.
+            Claimed::Ours { mount_point: _ } => Turn::Go(Self::reading_mark(now, out)),
+            Claimed::Others => Turn::Again(Wait::StateHeld),
+            Claimed::Unlockable => Turn::Again(Wait::StateUnlockable),
+            // No installation has ever begun here.
+            Claimed::Missing => marked(BootState::Absent, now, out),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use kubefox_core::machine::{Machine, Seed, Standing};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 
 use super::{Telemetry, Unusable};
@@ -50,15 +51,7 @@ where
     A: Adapter<M>,
     W: Future<Output = Wiring<M::Signal>>,
 {
-    let halt = telemetry.halt_at.as_deref().map(|halt| Halt::parse(halt, &M::phases())).transpose();
-    let halt = halt.map_err(|error| Unusable(format!("--halt-at: {error}")))?;
-    telemetry::start(telemetry.log_format, &telemetry.log_level)
-        .map_err(|error| Unusable(format!("--log-level {}: {error}", telemetry.log_level)))?;
-    telemetry::forbid_core_dumps();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Unusable(format!("the process may not start threads: {error}")))?;
+    let (halt, runtime) = prepare::<M>(&telemetry)?;
     let ended = runtime.block_on(async {
         let (log, snapshots) = LogTap::<M>::new(role);
         let log = tap(log);
@@ -76,9 +69,8 @@ where
         });
         let relay = relay(stream::select(unasked, ending), sender);
         let listener = shells.listener.clone();
-        let mut seed = [0; 32];
-        OsEntropy.fill(&mut seed);
-        let seed = Seed(seed);
+        let mut seed = Seed([0; 32]);
+        OsEntropy.fill(&mut seed.0);
         let recorder = telemetry
             .record_dir
             .map(|folder| Arc::new(Mutex::new(Recorder::<M>::new(role, folder, config.clone(), seed))));
@@ -114,6 +106,20 @@ where
     // Nothing that is still under way is worth waiting for.
     runtime.shutdown_background();
     ended
+}
+
+/// Begins the log. Answers where the role is to stand still, and what it runs on.
+fn prepare<M: Machine>(telemetry: &Telemetry) -> Result<(Option<Halt>, Runtime), Unusable> {
+    let halt = telemetry.halt_at.as_deref().map(|halt| Halt::parse(halt, &M::phases())).transpose();
+    let halt = halt.map_err(|error| Unusable(format!("--halt-at: {error}")))?;
+    telemetry::start(telemetry.log_format, &telemetry.log_level)
+        .map_err(|error| Unusable(format!("--log-level {}: {error}", telemetry.log_level)))?;
+    telemetry::forbid_core_dumps();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Unusable(format!("the process may not start threads: {error}")))?;
+    Ok((halt, runtime))
 }
 
 /// Returns when the process is to end: it was told to, or whoever started it is gone.

@@ -26,6 +26,7 @@ use kubefox_core::names::Nonce;
 use kubefox_core::nats::Link;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, mpsc};
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 use self::subscription::Seat;
 use crate::adapter::Entropy;
@@ -199,13 +200,13 @@ impl Nats {
 
     /// Publishes, and waits until the server has taken it: it handles what one client sends in order, so that an echo
     /// on an inbox of our own proves that everything before it has been taken.
-    async fn publish(&self, subject: String, payload: Vec<u8>) -> Result<(), NotDone> {
+    async fn publish(&self, subject: String, payload: Zeroizing<Vec<u8>>) -> Result<(), NotDone> {
         let (client, _publishing) = self.publisher()?;
         let mut number = [0; NUMBER_BYTES];
         OsEntropy.fill(&mut number);
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, BASE64URL_NOPAD.encode(&number));
-        let published = client.publish_with_headers(subject, headers, Bytes::from(payload)).await;
+        let published = client.publish_with_headers(subject, headers, Bytes::from_owner(payload)).await;
         published.map_err(|error| match error.kind() {
             PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::InvalidSubject => {
                 NotDone::Refused(Refusal::Invalid)

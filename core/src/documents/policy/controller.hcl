@@ -32,7 +32,6 @@ path "pki/issue/controller" {
   capabilities = ["update"]
   allowed_parameters = {
     "common_name"        = ["kubefox.NAMESPACE.svc"]
-    "alt_names"          = []
     "uri_sans"           = []
     "ttl"                = []
     "format"             = ["pem"]

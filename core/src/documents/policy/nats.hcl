@@ -8,7 +8,6 @@ path "pki/issue/nats" {
   capabilities = ["update"]
   allowed_parameters = {
     "common_name"        = ["nats.NAMESPACE.svc"]
-    "alt_names"          = []
     "uri_sans"           = []
     "ttl"                = []
     "format"             = ["pem"]
@@ -23,7 +22,6 @@ path "pki/sign/nats" {
   allowed_parameters = {
     "csr"         = []
     "common_name" = ["nats.NAMESPACE.svc"]
-    "alt_names"   = []
     "uri_sans"    = []
     "ttl"         = []
     "format"      = ["pem"]

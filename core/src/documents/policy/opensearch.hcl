@@ -8,7 +8,6 @@ path "pki/issue/opensearch" {
   capabilities = ["update"]
   allowed_parameters = {
     "common_name"        = ["opensearch.NAMESPACE.svc"]
-    "alt_names"          = []
     "uri_sans"           = []
     "ttl"                = []
     "format"             = ["pem"]
@@ -23,7 +22,6 @@ path "pki/sign/opensearch" {
   allowed_parameters = {
     "csr"         = []
     "common_name" = ["opensearch.NAMESPACE.svc"]
-    "alt_names"   = []
     "uri_sans"    = []
     "ttl"         = []
     "format"      = ["pem"]

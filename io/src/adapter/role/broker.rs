@@ -55,7 +55,9 @@ impl Adapter<Broker> for BrokerAdapter {
                 Outcome::Ok(Reply::Nats(nats::Reply::Published))
             }
             // A shell that answers with another system's response: nothing is known of what happened.
-            (_, _) => Outcome::Unknown(Lost::Garbled),
+            (Call::Volume(_) | Call::Bootstrap(_) | Call::Keys(_) | Call::Nats(_), _) => {
+                Outcome::Unknown(Lost::Garbled)
+            }
         }
     }
 
@@ -75,7 +77,8 @@ fn nats_request(call: &nats::Call, slots: &dyn Slots) -> Result<NatsRequest, Une
             },
         },
         nats::Call::Publish { subject, payload } => {
-            NatsRequest::Publish { subject: subject.clone(), payload: slots.expose(*payload)?.to_vec() }
+            let payload = Zeroizing::new(slots.expose(*payload)?.to_vec());
+            NatsRequest::Publish { subject: subject.clone(), payload }
         }
     })
 }

@@ -38,7 +38,7 @@ impl Adapter<Initializer> for InitializerAdapter {
                 bootstrap::decode(call, response, &self.bootstrap, slots).map(Reply::Bootstrap)
             }
             // A shell that answers with another system's response: nothing is known of what happened.
-            (_, _) => Outcome::Unknown(Lost::Garbled),
+            (Call::Volume(_) | Call::Bootstrap(_) | Call::Keys(_), _) => Outcome::Unknown(Lost::Garbled),
         }
     }
 

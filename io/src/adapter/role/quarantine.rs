@@ -55,7 +55,9 @@ impl Adapter<Quarantine> for QuarantineAdapter {
                 storage::decode(call, &response).map(Reply::Storage)
             }
             // A shell that answers with another system's response: nothing is known of what happened.
-            (_, _) => Outcome::Unknown(Lost::Garbled),
+            (Call::State(_) | Call::Volume(_) | Call::Kubernetes(_) | Call::Storage(_), _) => {
+                Outcome::Unknown(Lost::Garbled)
+            }
         }
     }
 

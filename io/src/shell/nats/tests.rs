@@ -309,7 +309,7 @@ impl World {
     }
 
     async fn publish(&self, subject: &str, payload: &str) -> Result<(), NotDone> {
-        let payload = payload.as_bytes().to_vec();
+        let payload = Zeroizing::new(payload.as_bytes().to_vec());
         self.nats.carry(NatsRequest::Publish { subject: subject.to_owned(), payload }).await
     }
 }
