@@ -21,9 +21,9 @@ use crate::stage::{PLATFORM, Stage, caller, namespace};
 /// How many checks each role's policy leads to. One more path in any policy is five more for every role.
 const CHECKS: [(AuthRole, usize); 7] = [
     (AuthRole::ControllerSetup, 358),
-    (AuthRole::Controller, 360),
-    (AuthRole::Nats, 370),
-    (AuthRole::Opensearch, 370),
+    (AuthRole::Controller, 359),
+    (AuthRole::Nats, 368),
+    (AuthRole::Opensearch, 368),
     (AuthRole::Collector, 368),
     (AuthRole::Agent, 362),
     (AuthRole::Component, 390),
