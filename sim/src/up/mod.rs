@@ -120,6 +120,14 @@ impl KeyOrigin {
             Self::Pod => "pod",
         }
     }
+
+    /// What a role has of a certificate.
+    const fn certificate(self) -> &'static str {
+        match self {
+            Self::Vault => "certificate",
+            Self::Pod => "certificate on its own key",
+        }
+    }
 }
 
 #[derive(Subcommand)]

@@ -345,10 +345,7 @@ impl Platform {
         report.holder(holder(
             "nats",
             &read_pem(&shared.join("tls.crt"))?,
-            match self.key_origin {
-                KeyOrigin::Vault => "certificate, operator and account JWTs",
-                KeyOrigin::Pod => "certificate on its own key, operator and account JWTs",
-            },
+            &format!("{}, operator and account JWTs", self.key_origin.certificate()),
         )?);
         Ok(address)
     }
@@ -387,18 +384,14 @@ impl Platform {
         let heard = process.until(["Bootstrapped", "Serving", "Connected"], ROLE_WITHIN, hear).await?;
         let [bootstrapped, serving, _] = &heard;
         self.keep(process);
-        let (component_holds, runtime_holds) = match self.key_origin {
-            KeyOrigin::Vault => ("certificate, user JWT, key in Vault", "certificate"),
-            KeyOrigin::Pod => {
-                ("certificate on its own key, user JWT, key in Vault", "certificate on its own key")
-            }
-        };
-        let runtime = holder(&format!("{name} runtime"), &read_pem(&shared.join("tls.crt"))?, runtime_holds)?;
+        let certificate = self.key_origin.certificate();
+        let leaf = read_pem(&shared.join("tls.crt"))?;
+        let runtime = holder(&format!("{name} runtime"), &leaf, certificate)?;
         report.holder(Holder {
             who: name.to_owned(),
             // A runtime's URI is its broker's with `/runtime` behind it.
             identity: runtime.identity.trim_end_matches("/runtime").to_owned(),
-            holds: component_holds,
+            holds: format!("{certificate}, user JWT, key in Vault"),
             until_unix_s: number(bootstrapped, "expires")?,
         });
         report.holder(runtime);
@@ -503,12 +496,12 @@ pub(super) fn read_pem(path: &Path) -> Result<Pem> {
     Ok(Pem::parse(&text)?)
 }
 
-fn holder(who: &str, leaf: &Pem, holds: &'static str) -> Result<Holder> {
+fn holder(who: &str, leaf: &Pem, holds: &str) -> Result<Holder> {
     let facts = leaf_facts(leaf)?;
     Ok(Holder {
         who: who.to_owned(),
         identity: facts.uris.join(", "),
-        holds,
+        holds: holds.to_owned(),
         until_unix_s: facts.not_after.0,
     })
 }

@@ -93,7 +93,7 @@ pub(super) struct Holder {
     /// Its SPIFFE id.
     pub(super) identity: String,
     /// What it got.
-    pub(super) holds: &'static str,
+    pub(super) holds: String,
     /// Until when, in seconds since 1970.
     pub(super) until_unix_s: u64,
 }
@@ -343,7 +343,7 @@ fn table(holders: &[Holder], now_unix_s: u64) -> Vec<String> {
     let head = ["who", "identity", "holds", "until"].map(str::to_owned);
     let row = |holder: &Holder| {
         let Holder { who, identity, holds, until_unix_s } = holder.clone();
-        [who, identity, holds.to_owned(), format!("in {}", span(until_unix_s.saturating_sub(now_unix_s)))]
+        [who, identity, holds, format!("in {}", span(until_unix_s.saturating_sub(now_unix_s)))]
     };
     let rows: Vec<[String; 4]> = std::iter::once(head).chain(holders.iter().map(row)).collect();
     let mut widths = [0; 4];
@@ -379,10 +379,10 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_what_stands_in_them() {
-        let holder = |who: &str, identity: &str, holds| Holder {
+        let holder = |who: &str, identity: &str, holds: &str| Holder {
             who: who.to_owned(),
             identity: identity.to_owned(),
-            holds,
+            holds: holds.to_owned(),
             until_unix_s: 1_000_000 + 14_400,
         };
         let holders = [holder("a", "spiffe://of/a/very/long/name", "x"), holder("component", "b", "much")];
