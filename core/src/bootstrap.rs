@@ -143,7 +143,7 @@ pub enum Reply {
 
 /// Why a caller has no answer of the controller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Unanswered {
+pub enum NoAnswer {
     /// Nothing came that could be understood.
     Silent,
     /// What answered did not prove to be the controller, and was told nothing.
@@ -154,7 +154,7 @@ pub enum Unanswered {
     Unasked,
 }
 
-impl Unanswered {
+impl NoAnswer {
     /// Why the answer is missing that was lost like this.
     #[must_use]
     pub const fn of(lost: Lost) -> Self {

@@ -51,8 +51,9 @@ impl Broker {
     }
 }
 
-/// The JWT must be the user's, the certificates of the authority that is mounted, and all three must live for long enough, by
-/// which renewals are far enough apart. The user stays the same for the life of the process: subscriptions and the connection are in its name.
+/// The JWT must be the user's, the certificates of the authority that is mounted, and all three must live for long
+/// enough, by which renewals are far enough apart. The user stays the same for the life of the process: subscriptions and
+/// the connection are in its name.
 pub(super) fn judge(
     documents: ComponentDocuments,
     ca: &Pem,

@@ -4,7 +4,7 @@ use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::{self, KeyOrigin, Rejection, Unanswered};
+use crate::bootstrap::{self, KeyOrigin, NoAnswer, Rejection};
 use crate::documents::nkey::PublicKey;
 use crate::fatal::Fatal;
 use crate::initializer;
@@ -120,7 +120,7 @@ pub enum Unsigned {
     /// The controller said no.
     Rejected(Rejection),
     /// The controller did not answer.
-    Unanswered(Unanswered),
+    Unanswered(NoAnswer),
 }
 
 impl Unsigned {
@@ -140,12 +140,12 @@ impl Unsigned {
                 "the nonce of NATS is not signed: the service-account token could not be read"
             }
             Self::Rejected(rejection) => rejection.cause(),
-            Self::Unanswered(Unanswered::Silent) => {
+            Self::Unanswered(NoAnswer::Silent) => {
                 "the nonce of NATS is not signed: the controller has not answered in time"
             }
-            Self::Unanswered(
-                why @ (Unanswered::Stranger | Unanswered::Unexplained | Unanswered::Unasked),
-            ) => why.sentence(),
+            Self::Unanswered(why @ (NoAnswer::Stranger | NoAnswer::Unexplained | NoAnswer::Unasked)) => {
+                why.sentence()
+            }
         }
     }
 }

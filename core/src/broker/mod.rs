@@ -44,7 +44,7 @@ use self::bootstrapping::Held;
 pub use self::calls::{Answer, Ask, Call, Config, Notice, Reply, Signal, Unsigned, Wait};
 pub use self::connecting::CONNECT_MS;
 use self::signing::Signing;
-use crate::bootstrap::{self, Unanswered};
+use crate::bootstrap::{self, NoAnswer};
 use crate::fatal::Fatal;
 use crate::initializer::{
     self, LOOK_AGAIN_MS, Place, Verdict, WRITES_REFUSED_MAX, judge_token, judge_trust, rejected,
@@ -352,10 +352,10 @@ impl Broker {
                 self.pause(Resume::Connect, self.connection(), now, out);
             }
             (Bootstrapping { .. }, Outcome::Refused(_)) => {
-                self.conclude(unanswered(Unanswered::Unasked), now, out);
+                self.conclude(unanswered(NoAnswer::Unasked), now, out);
             }
             (Bootstrapping { .. }, Outcome::Unknown(lost)) => {
-                self.conclude(unanswered(Unanswered::of(lost)), now, out);
+                self.conclude(unanswered(NoAnswer::of(lost)), now, out);
             }
             (state, Outcome::Refused(_) | Outcome::Unknown(_)) => {
                 self.pause(Resume::FromTheTop, state.doubt(), now, out);
@@ -393,7 +393,7 @@ impl Broker {
                 rejected(rejection)
             }
             (Bootstrapping { .. }, Reply::Bootstrap(bootstrap::Reply::Unexplained)) => {
-                Verdict::Again(initializer::Wait::Controller(Unanswered::Unexplained))
+                Verdict::Again(initializer::Wait::Controller(NoAnswer::Unexplained))
             }
             (Bootstrapping { .. }, Reply::Bootstrap(bootstrap::Reply::Unfit(_))) => {
                 Verdict::Stop(Fatal::DocumentsMalformed)
@@ -539,7 +539,7 @@ impl State {
                 Wait::Bootstrap(initializer::Wait::Mounts)
             }
             Self::MintingKeys { .. } => Wait::Bootstrap(initializer::Wait::Keyring),
-            Self::Bootstrapping { .. } => Wait::Bootstrap(initializer::Wait::Controller(Unanswered::Silent)),
+            Self::Bootstrapping { .. } => Wait::Bootstrap(initializer::Wait::Controller(NoAnswer::Silent)),
             Self::WritingBundle { .. } => Wait::Bootstrap(initializer::Wait::Volume),
             Self::Presenting { .. } => Wait::Listener,
             Self::Connecting { .. } | Self::Serving { .. } => Wait::Nats,

@@ -12,7 +12,7 @@ use core::ops::ControlFlow::{self, Break, Continue};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Broker, Call, Reply, Unsigned};
-use crate::bootstrap::{self, ComponentDocuments, Unanswered};
+use crate::bootstrap::{self, ComponentDocuments, NoAnswer};
 use crate::documents::nats_conf::AUTHORIZATION_TIMEOUT_S;
 use crate::machine::{CallId, Out, Outcome, Ticket};
 use crate::names::Nonce;
@@ -75,10 +75,10 @@ impl Signing {
                 TokenFile::Missing => Break(Answer::Unsigned(Unsigned::TokenMissing)),
                 TokenFile::Empty | TokenFile::Malformed => Break(Answer::Unsigned(Unsigned::TokenMalformed)),
             },
-            (Self::SigningNonce { .. }, Outcome::Refused(_)) => unanswered(Unanswered::Unasked),
-            (Self::SigningNonce { .. }, Outcome::Unknown(lost)) => unanswered(Unanswered::of(lost)),
+            (Self::SigningNonce { .. }, Outcome::Refused(_)) => unanswered(NoAnswer::Unasked),
+            (Self::SigningNonce { .. }, Outcome::Unknown(lost)) => unanswered(NoAnswer::of(lost)),
             (Self::SigningNonce { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))) => {
-                unanswered(Unanswered::Unexplained)
+                unanswered(NoAnswer::Unexplained)
             }
             (
                 Self::SigningNonce { .. },
@@ -93,7 +93,7 @@ impl Signing {
     }
 }
 
-const fn unanswered(why: Unanswered) -> ControlFlow<Answer, Signing> {
+const fn unanswered(why: NoAnswer) -> ControlFlow<Answer, Signing> {
     Break(Answer::Unsigned(Unsigned::Unanswered(why)))
 }
 

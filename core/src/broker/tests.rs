@@ -173,7 +173,7 @@ fn what_has_come_is_not_waited_for_any_more() {
     bench.pass_to(Mono(LOOK_AGAIN_MS));
     bench.timeout();
     bench.forward_to("Bootstrapping");
-    assert_eq!(bench.machine.waits_for(), Unanswered::Silent.sentence());
+    assert_eq!(bench.machine.waits_for(), NoAnswer::Silent.sentence());
 
     bench.done(bench.last_call(), rejected_with(Rejection::NotServing));
     let (at, _) = bench.machine.poll_timeout().expect("a pause");

@@ -62,7 +62,8 @@ fn living(text: &str, now: Now) -> Option<Claims> {
     claims.expires.is_none_or(|until| lives(until, now)).then_some(claims)
 }
 
-/// Whether a certificate lives for long enough and is of this authority. The end of a PEM file may or may not be a line break.
+/// Whether a certificate lives for long enough and is of this authority. The end of a PEM file may or may not be a line
+/// break.
 pub(crate) fn is_usable(certificate: &Certificate, ca: &Pem, now: Now) -> bool {
     certificate.ca.is_same(ca) && lives(certificate.not_after, now)
 }

@@ -34,7 +34,7 @@ pub(crate) use self::reading_trust::{READ_TRUST_MS, judge as judge_trust};
 pub use self::verdict::Wait;
 pub(crate) use self::verdict::{LOOK_AGAIN_MS, Place, Verdict, WRITES_REFUSED_MAX};
 pub(crate) use self::writing_bundle::{WRITE_BUNDLE_MS, file};
-use crate::bootstrap::{self, KeyOrigin, Unanswered};
+use crate::bootstrap::{self, KeyOrigin, NoAnswer};
 use crate::fatal::Fatal;
 use crate::keys;
 use crate::machine::{CallId, Event, Machine, Out, Outcome, Refusal, Seed, Standing};
@@ -212,10 +212,10 @@ impl Initializer {
         let verdict = match (self.state.clone(), outcome) {
             (WritingBundle { .. }, Outcome::Refused(Refusal::Local)) => self.write_refused(),
             (Bootstrapping { .. }, Outcome::Refused(_)) => {
-                Verdict::Again(Wait::Controller(Unanswered::Unasked))
+                Verdict::Again(Wait::Controller(NoAnswer::Unasked))
             }
             (Bootstrapping { .. }, Outcome::Unknown(lost)) => {
-                Verdict::Again(Wait::Controller(Unanswered::of(lost)))
+                Verdict::Again(Wait::Controller(NoAnswer::of(lost)))
             }
             (state, Outcome::Refused(_) | Outcome::Unknown(_)) => Verdict::Again(state.doubt()),
 
@@ -245,7 +245,7 @@ impl Initializer {
                 rejected(rejection)
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))) => {
-                Verdict::Again(Wait::Controller(Unanswered::Unexplained))
+                Verdict::Again(Wait::Controller(NoAnswer::Unexplained))
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(_)))) => {
                 Verdict::Stop(Fatal::DocumentsMalformed)
@@ -323,7 +323,7 @@ impl State {
         match self {
             Self::ReadingTrust { .. } | Self::ReadingToken { .. } => Wait::Mounts,
             Self::MintingKey { .. } => Wait::Keyring,
-            Self::Bootstrapping { .. } => Wait::Controller(Unanswered::Silent),
+            Self::Bootstrapping { .. } => Wait::Controller(NoAnswer::Silent),
             Self::WritingBundle { .. } => Wait::Volume,
             Self::BackingOff { wait, .. } => *wait,
             Self::Finished | Self::Stopped(_) => panic!("a state that awaits nothing has no doubt"),

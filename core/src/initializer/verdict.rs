@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::{Rejection, Unanswered};
+use crate::bootstrap::{NoAnswer, Rejection};
 use crate::fatal::Fatal;
 
 /// How long to wait before a mount that is late is looked at again.
@@ -57,7 +57,7 @@ pub enum Wait {
     /// The keyring did not make a key.
     Keyring,
     /// The controller does not answer.
-    Controller(Unanswered),
+    Controller(NoAnswer),
     /// The controller answers that something is missing on its side.
     Rejected(Rejection),
     /// The shared volume does not take the files.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use futures::{StreamExt, stream};
-use kubefox_core::bootstrap::Unanswered;
+use kubefox_core::bootstrap::NoAnswer;
 use kubefox_core::broker::{Config, Notice, Signal, Wait};
 use kubefox_core::initializer;
 use kubefox_core::machine::Standing;
@@ -103,7 +103,7 @@ const fn level(notice: &Notice) -> Level {
         Notice::Waiting(Wait::Remedy(_)) => Level::ERROR,
         Notice::Lapsed
         | Notice::Waiting(
-            Wait::Bootstrap(initializer::Wait::Controller(Unanswered::Stranger | Unanswered::Unexplained))
+            Wait::Bootstrap(initializer::Wait::Controller(NoAnswer::Stranger | NoAnswer::Unexplained))
             | Wait::Unsigned(_)
             | Wait::Succession,
         ) => Level::WARN,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use futures::{StreamExt, stream};
-use kubefox_core::bootstrap::Unanswered;
+use kubefox_core::bootstrap::NoAnswer;
 use kubefox_core::initializer::{Config, Notice, Signal, Wait};
 use kubefox_core::machine::Standing;
 use tracing::Level;
@@ -94,7 +94,7 @@ fn nats(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusabl
 /// WARN is what time alone hardly mends.
 const fn level(notice: &Notice) -> Level {
     match notice {
-        Notice::Waiting(Wait::Controller(Unanswered::Stranger | Unanswered::Unexplained)) => Level::WARN,
+        Notice::Waiting(Wait::Controller(NoAnswer::Stranger | NoAnswer::Unexplained)) => Level::WARN,
         Notice::Waiting(_) | Notice::Bootstrapped { .. } | Notice::Written => Level::INFO,
     }
 }

@@ -80,7 +80,7 @@ fn whoever_waits_for_nats_says_why_its_nonce_is_not_signed() {
     assert_eq!(bench.machine.waits_for(), Wait::Nats.sentence());
     bench.ask(TICKET, Mono(2_000), sign_nonce());
     bench.done(6, token(TokenFile::Read));
-    let unanswered = Unsigned::Unanswered(Unanswered::Silent);
+    let unanswered = Unsigned::Unanswered(NoAnswer::Silent);
     assert_eq!(
         bench.done(7, Outcome::Unknown(Lost::Deadline)),
         [notice(Notice::Waiting(Wait::Unsigned(unanswered))), answer(TICKET, Answer::Unsigned(unanswered))]

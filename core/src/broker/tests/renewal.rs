@@ -311,7 +311,7 @@ fn a_controller_that_stays_away_never_stops_the_broker() {
         notices.extend(bench.timeout());
     }
     notices.retain(|effect| matches!(effect, Effect::Notice(_)));
-    let waiting = Notice::Waiting(Wait::Bootstrap(initializer::Wait::Controller(Unanswered::Silent)));
+    let waiting = Notice::Waiting(Wait::Bootstrap(initializer::Wait::Controller(NoAnswer::Silent)));
     assert_eq!(notices, [notice(waiting), notice(Notice::Lapsed)]);
 
     bench.forward_to("Serving");
