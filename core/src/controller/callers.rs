@@ -118,14 +118,7 @@ impl Callers {
     pub(super) fn handle_timeout(&mut self, view: &View<'_>, out: &mut Effects) {
         let now = view.now.mono;
         let mut late = self.queue.take(|applicant| applicant.by <= now);
-        let arrived: Vec<Ticket> = self
-            .arrivals
-            .iter()
-            .filter(|(_, arrival)| arrival.by <= now)
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        for ticket in arrived {
-            let arrival = self.arrivals.remove(&ticket).expect("it was just found");
+        for (ticket, arrival) in self.arrivals.extract_if(.., |_, arrival| arrival.by <= now) {
             reject(ticket, None, &arrival.ask, Rejection::ReviewUnavailable, out);
         }
         late.sort_unstable_by_key(|(ticket, _)| *ticket);
@@ -176,10 +169,10 @@ impl Callers {
 
     /// The keys were read, or could not be.
     fn resume(&mut self, next: Next, view: &View<'_>, out: &mut Effects) {
-        let waiting = self.arrivals.iter().filter(|(_, arrival)| arrival.awaits_signers());
-        let waiting: Vec<Ticket> = waiting.map(|(ticket, _)| *ticket).collect();
-        for ticket in waiting {
-            let arrival = self.arrivals.remove(&ticket).expect("it was just found");
+        let waiting = self.arrivals.extract_if(.., |_, arrival| arrival.awaits_signers());
+        // Some of them wait again at once.
+        let waiting: Vec<(Ticket, Arrival)> = waiting.collect();
+        for (ticket, arrival) in waiting {
             self.arrive(ticket, arrival, next, view, out);
         }
     }
