@@ -91,7 +91,7 @@ fn nats(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusabl
     )
 }
 
-/// WARN is what time alone hardly mends.
+/// Somebody else in the controller's place may be a rollout, and heals then; if it does not, a person must look.
 const fn level(notice: &Notice) -> Level {
     match notice {
         Notice::Waiting(Wait::Controller(NoAnswer::Stranger | NoAnswer::Unexplained)) => Level::WARN,
