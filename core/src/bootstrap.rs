@@ -420,7 +420,7 @@ impl Rejection {
                 "Run the pod under the platform's service account, or list its namespace in `--tenant-namespaces`."
             }
             Self::UserKeyForeign => {
-                "Find out in Vault's audit log who wrote the key, and delete it from engine `nats`: it is made again."
+                "Find out in Vault's audit log who wrote the key; then have Vault delete it from engine `nats` (it must allow that first), and start the service account's pods again: the key is made anew."
             }
             Self::NonceMalformed => "Send the `nonce` of NATS' INFO line unchanged.",
             Self::CsrMalformed => "Send one request for each certificate, or none, and Vault makes the keys.",

@@ -177,7 +177,7 @@ fatals! {
     /// Vault holds a key for this component's user at NATS that the controller did not make.
     UserKeyForeign = 51,
         "Vault's key of this service account's user at NATS is not ed25519, or was rotated.",
-        "Find out in Vault's audit log who wrote the key, and delete it from engine `nats`: it is made again.";
+        "Find out in Vault's audit log who wrote the key; then have Vault delete it from engine `nats` (it must allow that first), and start the service account's pods again: the key is made anew.";
 }
 
 #[cfg(test)]

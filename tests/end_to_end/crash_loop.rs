@@ -1,5 +1,6 @@
-//! What a pod costs Vault that crashes in a loop, and one that asks on and on for what it may not have. The model tells the same at length (`sim/src/model/callers.rs`); here
-//! Vault's own books are read: the accessors of its tokens, the index of its storage, and the audit log.
+//! What a pod costs Vault that crashes in a loop, and one that asks on and on for what it may not have. The model tells of
+//! the first at length (`sim/src/model/callers.rs`); here Vault's own books are read: the accessors of its tokens, the
+//! index of its storage, and the audit log.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -56,7 +56,7 @@ pub enum Wait {
     Mounts,
     /// The keyring did not make a key.
     Keyring,
-    /// The controller does not answer.
+    /// No answer of the controller came.
     Controller(NoAnswer),
     /// The controller answers that something is missing on its side.
     Rejected(Rejection),

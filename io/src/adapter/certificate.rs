@@ -21,8 +21,8 @@ pub struct Facts {
     pub not_before: Unix,
     /// It is not valid after.
     pub not_after: Unix,
-    /// The one common name of its subject.
-    pub common_name: Option<String>,
+    /// The common names of its subject, in its order.
+    pub common_names: Vec<String>,
     /// Its DNS names, in its order.
     pub dns_names: Vec<String>,
     /// Its URI names, in its order.
@@ -154,7 +154,7 @@ fn facts(certificate: &X509Certificate<'_>) -> Result<Facts, NotACertificate> {
     let mut facts = Facts {
         not_before: unix(certificate.validity().not_before)?,
         not_after: unix(certificate.validity().not_after)?,
-        common_name: common_name(certificate)?,
+        common_names: common_names(certificate),
         dns_names: Vec::new(),
         uris: Vec::new(),
         has_other_names: false,
@@ -183,13 +183,10 @@ fn unix(time: ASN1Time) -> Result<Unix, NotACertificate> {
     u64::try_from(time.timestamp()).map(Unix).map_err(|_| NotACertificate)
 }
 
-fn common_name(certificate: &X509Certificate<'_>) -> Result<Option<String>, NotACertificate> {
-    let mut names = certificate.subject().iter_common_name();
-    let Some(name) = names.next() else { return Ok(None) };
-    if names.next().is_some() {
-        return Err(NotACertificate);
-    }
-    name.as_str().map(|name| Some(name.to_owned())).map_err(|_| NotACertificate)
+/// One that is no text is an empty one: nobody is called so.
+fn common_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let names = certificate.subject().iter_common_name();
+    names.map(|name| name.as_str().unwrap_or_default().to_owned()).collect()
 }
 
 fn usage_of(certificate: &X509Certificate<'_>) -> Result<Option<Usage>, NotACertificate> {
@@ -237,7 +234,7 @@ pub(crate) mod tests {
             Facts {
                 not_before: Unix(start),
                 not_after: Unix(end),
-                common_name: Some("nats.kubefox.svc".to_owned()),
+                common_names: vec!["nats.kubefox.svc".to_owned()],
                 dns_names: vec!["nats.kubefox.svc".to_owned()],
                 uris: vec!["spiffe://cluster.local/ns/kubefox/sa/nats".to_owned()],
                 has_other_names: false,
@@ -318,7 +315,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_name_of_another_kind_is_told_and_two_common_names_are_none() {
+    fn a_name_of_another_kind_is_told_and_so_are_two_common_names() {
         let authority = Authority::new("root", 2026, 2036);
         let key = KeyPair::generate().expect("ring makes P-256 keys");
         let (address, mail) = ([10, 0, 0, 1].into(), "a@kubefox.svc".try_into().expect("ASCII"));
@@ -332,7 +329,8 @@ pub(crate) mod tests {
             let name = DnType::CustomDnType(vec![2, 5, 4, 3]);
             params.distinguished_name.push(name, "kubefox.kubefox.svc");
         });
-        assert_eq!(leaf_facts(&two), Err(NotACertificate));
+        let facts = leaf_facts(&two).expect("a certificate");
+        assert_eq!(facts.common_names, ["nats.kubefox.svc", "kubefox.kubefox.svc"]);
     }
 
     const SERVER: Usage = Usage { server: true, client: false };

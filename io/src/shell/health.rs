@@ -1,11 +1,14 @@
-//! The standard health service of gRPC, `grpc.health.v1.Health`: serves exactly while `/readyz` says that the role is ready,
-//! because both read the same snapshot. Source: <https://grpc.io/docs/guides/health-checking/>.
+//! The standard health service of gRPC, `grpc.health.v1.Health`: says that it serves exactly while the role is ready, by
+//! the snapshot that `/readyz` reads. A role that has finished serves nobody any more.
+//!
+//! Source: <https://grpc.io/docs/guides/health-checking/>.
 //!
 //! The kubelet's own gRPC probe speaks no TLS and cannot ask here; this is for load balancers and for clients that ask
 //! before they ask for more.
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, future};
+use kubefox_core::machine::Standing;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
@@ -49,9 +52,10 @@ impl Health for Readiness {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         if !self.knows(&request) {
-            // The protocol demands an answer and no end: the service may be added one day.
+            // The protocol demands an answer and no end before the role's: the service may be added one day.
             let unknown = stream::once(future::ready(Ok(told(ServingStatus::ServiceUnknown))));
-            return Ok(Response::new(unknown.chain(stream::pending()).boxed()));
+            let end = WatchStream::new(self.snapshots.clone()).filter_map(|_| future::ready(None));
+            return Ok(Response::new(unknown.chain(end).boxed()));
         }
         let mut last = None;
         // Steps are many, changes are few.
@@ -64,8 +68,10 @@ impl Health for Readiness {
 }
 
 fn health(snapshot: Snapshot) -> HealthCheckResponse {
-    let status = if snapshot.is_ready() { ServingStatus::Serving } else { ServingStatus::NotServing };
-    told(status)
+    told(match snapshot.standing {
+        Standing::Ready => ServingStatus::Serving,
+        Standing::Starting | Standing::Finished | Standing::Stopped(_) => ServingStatus::NotServing,
+    })
 }
 
 fn told(status: ServingStatus) -> HealthCheckResponse {
@@ -76,16 +82,17 @@ fn told(status: ServingStatus) -> HealthCheckResponse {
 mod tests {
     use futures::FutureExt;
     use kubefox_core::fatal::Fatal;
-    use kubefox_core::machine::Standing;
     use tonic::Code;
 
     use super::*;
 
-    const STANDINGS: [(Standing, ServingStatus); 5] = [
+    const STANDINGS: [(Standing, ServingStatus); 7] = [
         (Standing::Starting, ServingStatus::NotServing),
         (Standing::Ready, ServingStatus::Serving),
         (Standing::Starting, ServingStatus::NotServing),
-        (Standing::Finished, ServingStatus::Serving),
+        (Standing::Ready, ServingStatus::Serving),
+        (Standing::Finished, ServingStatus::NotServing),
+        (Standing::Ready, ServingStatus::Serving),
         (Standing::Stopped(Fatal::StorageLost), ServingStatus::NotServing),
     ];
 
@@ -117,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_another_service_it_knows_nothing() {
-        let (_sender, snapshots) = watch::channel(Snapshot::before_start("controller"));
+        let (sender, snapshots) = watch::channel(Snapshot::before_start("controller"));
         let readiness = Readiness { service: "kubefox", snapshots };
 
         let checked = readiness.check(asked("other")).await.map(|_| ()).map_err(|status| status.code());
@@ -127,6 +134,8 @@ mod tests {
         let first = watched.next().await.expect("it goes on").expect("a status");
         assert_eq!(first, told(ServingStatus::ServiceUnknown));
         assert!(watched.next().now_or_never().is_none(), "it stays open");
+        drop((sender, readiness));
+        assert!(watched.next().await.is_none(), "the role has ended");
     }
 
     fn asked(service: &str) -> Request<HealthCheckRequest> {

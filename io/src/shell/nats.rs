@@ -180,8 +180,8 @@ impl Nats {
                 // Whoever publishes on it is waiting for an echo. One that never comes is not waited for.
                 let _ = tokio::time::timeout(REPLACED_FOR, old.publishing.write()).await;
             }
-            // A connection that is lost already has nothing to drain, and takes no orders.
-            let _ = old.client.drain().now_or_never();
+            // A connection that is lost already has nothing to drain, and takes no orders. This task may have had its share.
+            let _ = tokio::task::unconstrained(old.client.drain()).now_or_never();
         }
         // Whatever the library told of this one before it was in use went unheard.
         if !new.stands() {

@@ -1,7 +1,7 @@
 //! What the API server or Vault refused, kept for some seconds by the digest of the token that was refused.
 //!
 //! Any pod of the cluster may have a genuine token for the controller projected. If it may have nothing here, asking on
-//! and on costs two reviews and one login in [`KEPT_S`], and not as many each time. The price: whoever is let in by now
+//! and on costs two reviews and one login at most in [`KEPT_S`], and not each time. The price: whoever is let in by now
 //! is told no for those seconds still.
 
 use alloc::collections::BTreeMap;

@@ -52,7 +52,10 @@ fn with_key(
     key: Option<Secret>,
     slots: &dyn Slots,
 ) -> Result<proto::Certificate, Status> {
-    let gone = || rejected(Rejection::Faulty);
+    let gone = || {
+        tracing::error!("CertificateWithoutKey");
+        rejected(Rejection::Faulty)
+    };
     let key = key.map(|key| slots.expose(key).map_err(|_| gone())).transpose()?.unwrap_or_default();
     Ok(proto::Certificate {
         leaf: certificate.leaf.to_string(),

@@ -210,7 +210,7 @@ impl Asked<'_> {
         };
         let asked = request(role, &identity, &self.context.trust_domain, ttl_s(role));
         let expected: BTreeSet<_> = asked.common_name.iter().chain(&asked.dns_names).collect();
-        leaf.common_name == asked.common_name
+        leaf.common_names.iter().eq(&asked.common_name)
             && leaf.uris == [asked.uri]
             && leaf.dns_names.iter().collect::<BTreeSet<_>>() == expected
             && !leaf.has_other_names
@@ -229,7 +229,8 @@ fn rejected(status: &Status) -> Outcome<Reply> {
         Code::Unavailable | Code::Cancelled | Code::Unknown => Outcome::Unknown(Lost::Connection),
         Code::DeadlineExceeded => Outcome::Unknown(Lost::Deadline),
         Code::Internal | Code::DataLoss => Outcome::Unknown(Lost::ServerError),
-        Code::Ok => Outcome::Unknown(Lost::Garbled),
+        // The client's own limit of a response: what is behind it may have been issued.
+        Code::Ok | Code::OutOfRange => Outcome::Unknown(Lost::Garbled),
         Code::Unauthenticated
         | Code::PermissionDenied
         | Code::ResourceExhausted
@@ -238,7 +239,6 @@ fn rejected(status: &Status) -> Outcome<Reply> {
         | Code::InvalidArgument
         | Code::NotFound
         | Code::FailedPrecondition
-        | Code::OutOfRange
         | Code::Unimplemented => Outcome::Ok(Reply::Unexplained),
     }
 }

@@ -25,7 +25,7 @@
 //! | `DEADLINE_EXCEEDED` | `Unknown(Deadline)` |
 //! | `INTERNAL`, `DATA_LOSS` | `Unknown(ServerError)` |
 //! | every other that is a no | `Ok(Unexplained)` |
-//! | `OK` as an error, or a response that is no answer to the call | `Unknown(Garbled)` |
+//! | `OK` as an error, `OUT_OF_RANGE`, or a response that is no answer to the call | `Unknown(Garbled)` |
 //!
 //! Source: <https://grpc.io/docs/guides/status-codes/>, <https://google.aip.dev/193>.
 

@@ -182,7 +182,7 @@ fn a_status_that_is_not_the_controllers_is_judged_by_its_code() {
         (Code::InvalidArgument, Outcome::Ok(Reply::Unexplained)),
         (Code::NotFound, Outcome::Ok(Reply::Unexplained)),
         (Code::FailedPrecondition, Outcome::Ok(Reply::Unexplained)),
-        (Code::OutOfRange, Outcome::Ok(Reply::Unexplained)),
+        (Code::OutOfRange, Outcome::Unknown(Lost::Garbled)),
         (Code::Unimplemented, Outcome::Ok(Reply::Unexplained)),
     ];
     for (code, expected) in rows {
