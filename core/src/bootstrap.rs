@@ -8,7 +8,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use crate::documents::nkey::PublicKey;
-use crate::machine::Lost;
+use crate::machine::{Lost, Outcome};
 use crate::names::{Csr, Nonce, Pem};
 use crate::secret::Secret;
 use crate::signature::Signature;
@@ -155,12 +155,25 @@ pub enum NoAnswer {
 }
 
 impl NoAnswer {
-    /// Why the answer is missing that was lost like this.
+    /// What a question that ended so is left with. An `Ok` that comes here is [`Reply::Unexplained`].
     #[must_use]
-    pub const fn of(lost: Lost) -> Self {
-        match lost {
-            Lost::Stranger => Self::Stranger,
-            Lost::Deadline | Lost::Connection | Lost::ServerError | Lost::Garbled => Self::Silent,
+    pub const fn of<R>(outcome: &Outcome<R>) -> Self {
+        match outcome {
+            Outcome::Ok(_) => Self::Unexplained,
+            Outcome::Refused(_) => Self::Unasked,
+            Outcome::Unknown(Lost::Stranger) => Self::Stranger,
+            Outcome::Unknown(Lost::Deadline | Lost::Connection | Lost::ServerError | Lost::Garbled) => {
+                Self::Silent
+            }
+        }
+    }
+
+    /// Whether somebody else may be in the controller's place. A rollout heals; if this does not, a person must look.
+    #[must_use]
+    pub const fn deserves_a_look(self) -> bool {
+        match self {
+            Self::Stranger | Self::Unexplained => true,
+            Self::Silent | Self::Unasked => false,
         }
     }
 
@@ -478,5 +491,28 @@ impl Rejection {
             | Self::CsrForged
             | Self::CsrDemanding => None,
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use alloc::vec::Vec;
+
+    use super::{NoAnswer, Outcome};
+    use crate::machine::Lost;
+
+    /// What each of these outcomes, and a no without a reason, says of a controller that was asked.
+    pub(crate) fn unanswered<R: Clone>(
+        doubts: Vec<Outcome<R>>,
+        unexplained: R,
+    ) -> Vec<(Outcome<R>, NoAnswer)> {
+        let why = |doubt: &Outcome<R>| match doubt {
+            Outcome::Ok(_) => NoAnswer::Unexplained,
+            Outcome::Refused(_) => NoAnswer::Unasked,
+            Outcome::Unknown(Lost::Stranger) => NoAnswer::Stranger,
+            Outcome::Unknown(_) => NoAnswer::Silent,
+        };
+        let all = doubts.into_iter().chain([Outcome::Ok(unexplained)]);
+        all.map(|doubt| (doubt.clone(), why(&doubt))).collect()
     }
 }

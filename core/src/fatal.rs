@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::Rejection;
+
 macro_rules! fatals {
-    ($($(#[$doc:meta])+ $name:ident = $exit_code:literal, $cause:literal, $remedy:literal;)+) => {
+    ($($(#[$doc:meta])+ $name:ident = $exit_code:literal, $cause:expr, $remedy:expr;)+) => {
         /// Why a role stops and does not try again. Exit codes are stable; 0 to 2 and those from 124 on are the shell's.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Fatal {
@@ -176,8 +178,8 @@ fatals! {
         "The log and the termination message say what was waited for last.";
     /// Vault holds a key for this component's user at NATS that the controller did not make.
     UserKeyForeign = 51,
-        "Vault's key of this service account's user at NATS is not ed25519, or was rotated.",
-        "Find out in Vault's audit log who wrote the key; then have Vault delete it from engine `nats` (it must allow that first), and start the service account's pods again: the key is made anew.";
+        Rejection::UserKeyForeign.cause(),
+        Rejection::UserKeyForeign.remedy();
 }
 
 #[cfg(test)]

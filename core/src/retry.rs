@@ -67,8 +67,8 @@ pub fn renewal_s(seed: Seed, index: u64, lifetime_s: u64) -> u64 {
 }
 
 /// A moment that has come as soon as one of the two clocks says so: a wall clock that was set back does not put it off,
-/// nor does a monotonic clock that stood still while the machine slept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// nor does a monotonic clock that stood still while the machine slept. In the order of the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Due {
     mono: Mono,
     unix: Unix,

@@ -71,7 +71,8 @@ pub struct DoorEnd<M: Machine, R> {
 }
 
 impl<M: Machine, R> DoorEnd<M, R> {
-    /// What comes in next, withdrawals first; `None` once nobody can ask any more. Nothing is lost if the future is dropped.
+    /// What comes in next, withdrawals first; `None` once nobody can ask any more. Nothing is lost if the future is
+    /// dropped.
     pub async fn recv(&mut self) -> Option<Inbound<M, R>> {
         tokio::select! {
             biased;

@@ -33,19 +33,16 @@ const OWN_WRITES_MAX: u64 = 20;
 #[test]
 #[ignore = "needs the servers of tests/peers/build"]
 fn real_pod_that_crashes_in_a_loop_costs_vault_a_constant() {
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let platform = Platform::start(folder.path(), &["--real"]);
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime needs nothing that a process lacks");
-    runtime.block_on(async {
-        restart(&platform).await;
-        let before = Books::of(&platform).await;
+    on_real_servers(async |platform| {
+        restart(platform).await;
+        let before = Books::of(platform).await;
         let mut audit = Audit::from_now_on(&platform.directory).expect("Vault audits");
         let begun = Instant::now();
         for _ in 0..RESTARTS {
-            restart(&platform).await;
+            restart(platform).await;
         }
         let (mut asked, elapsed) = (audit.requests().expect("Vault audits"), begun.elapsed());
-        let after = Books::of(&platform).await;
+        let after = Books::of(platform).await;
 
         writeln!(
             std::io::stderr(),
@@ -64,16 +61,12 @@ fn real_pod_that_crashes_in_a_loop_costs_vault_a_constant() {
         let expected: BTreeMap<_, _> = OF_A_RESTART.map(|of| (of.to_owned(), RESTARTS)).into();
         assert_eq!(asked, expected);
     });
-    platform.interrupt();
 }
 
 #[test]
 #[ignore = "needs the servers of tests/peers/build"]
 fn real_pod_that_may_not_have_what_it_asks_for_costs_vault_one_login_in_ten_seconds() {
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let platform = Platform::start(folder.path(), &["--real"]);
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime needs nothing that a process lacks");
-    runtime.block_on(async {
+    on_real_servers(async |platform| {
         let pod = platform.caller("component-a");
         let mut audit = Audit::from_now_on(&platform.directory).expect("Vault audits");
         let begun = Instant::now();
@@ -92,6 +85,14 @@ fn real_pod_that_may_not_have_what_it_asks_for_costs_vault_one_login_in_ten_seco
         let allowed = elapsed.as_secs() / REFUSED_EVERY_S + 1;
         assert!((1..=allowed).contains(&asked[LOGIN]), "{} logins in {elapsed:?}", asked[LOGIN]);
     });
+}
+
+/// Runs a story on a platform of its own.
+fn on_real_servers(story: impl AsyncFnOnce(&Platform)) {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let platform = Platform::start(folder.path(), &["--real"]);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime needs nothing that a process lacks");
+    runtime.block_on(story(&platform));
     platform.interrupt();
 }
 

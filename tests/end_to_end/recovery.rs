@@ -4,6 +4,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -65,7 +66,7 @@ fn interrupt(state: &Path, flags: &[&str]) {
     let mut command = up();
     command.args(["--once", "--state"]).arg(state).arg("--kubefox").arg(&program).args(flags);
     command.env("KUBEFOX_UNDER_TEST", env!("CARGO_BIN_EXE_kubefox-under-test"));
-    let mut running = Running::of(command);
+    let mut running = Running::of(command.stdout(Stdio::null()));
     let log = state.join("logs/controller.log");
     let until = Instant::now() + PATIENCE;
     while !std::fs::read_to_string(&log).unwrap_or_default().contains("Halted") {

@@ -9,7 +9,8 @@ use crate::run::up;
 /// An `up` that stays until it is told to end.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    lines: BufReader<std::process::ChildStdout>,
+    /// What it prints, if that is read.
+    lines: Option<BufReader<std::process::ChildStdout>>,
 }
 
 impl Running {
@@ -17,13 +18,17 @@ impl Running {
     pub(crate) fn start(temporary: &Path, flags: &[&str]) -> Self {
         let mut command = up();
         command.args(flags).env("TMPDIR", temporary).env("KUBEFOX_TEST_MARK", temporary);
-        Self::of(command)
+        Self::of(command.stdout(Stdio::piped()))
     }
 
-    pub(crate) fn of(mut command: Command) -> Self {
-        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = piped.spawn().expect("the program was built with the tests");
-        let lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    /// Whose stdout is for the caller to say.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program was built with the tests");
+        let lines = child.stdout.take().map(BufReader::new);
         Self { child, lines }
     }
 
@@ -33,10 +38,10 @@ impl Running {
 
     /// Answers the line with these words.
     pub(crate) fn read_until(&mut self, words: &str) -> String {
-        let mut line = String::new();
+        let (lines, mut line) = (self.lines.as_mut().expect("its stdout is piped"), String::new());
         while !line.contains(words) {
             line.clear();
-            let read = self.lines.read_line(&mut line).expect("up prints text");
+            let read = lines.read_line(&mut line).expect("up prints text");
             assert!(read > 0, "up ended before it said `{words}`");
         }
         line

@@ -338,8 +338,16 @@ impl Broker {
     fn done(&mut self, now: Now, outcome: Outcome<Reply>, out: &mut Out<Self>) {
         use State::{Bootstrapping, Connecting, WritingBundle};
 
-        let unanswered = |why| Verdict::Again(initializer::Wait::Controller(why));
         match (self.state.clone(), outcome) {
+            (
+                Bootstrapping { .. },
+                missing @ (Outcome::Refused(_)
+                | Outcome::Unknown(_)
+                | Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))),
+            ) => {
+                let wait = initializer::Wait::Controller(NoAnswer::of(&missing));
+                self.pause(Resume::FromTheTop, Wait::Bootstrap(wait), now, out);
+            }
             (state, Outcome::Ok(reply)) => self.replied(now, state, reply, out),
             (WritingBundle { .. }, Outcome::Refused(Refusal::Local)) => {
                 let verdict = self.write_refused();
@@ -350,12 +358,6 @@ impl Broker {
             }
             (Connecting { .. }, Outcome::Unknown(_)) => {
                 self.pause(Resume::Connect, self.connection(), now, out);
-            }
-            (Bootstrapping { .. }, Outcome::Refused(_)) => {
-                self.conclude(unanswered(NoAnswer::Unasked), now, out);
-            }
-            (Bootstrapping { .. }, Outcome::Unknown(lost)) => {
-                self.conclude(unanswered(NoAnswer::of(lost)), now, out);
             }
             (state, Outcome::Refused(_) | Outcome::Unknown(_)) => {
                 self.pause(Resume::FromTheTop, state.doubt(), now, out);
@@ -391,9 +393,6 @@ impl Broker {
             }
             (Bootstrapping { .. }, Reply::Bootstrap(bootstrap::Reply::Rejected(rejection))) => {
                 rejected(rejection)
-            }
-            (Bootstrapping { .. }, Reply::Bootstrap(bootstrap::Reply::Unexplained)) => {
-                Verdict::Again(initializer::Wait::Controller(NoAnswer::Unexplained))
             }
             (Bootstrapping { .. }, Reply::Bootstrap(bootstrap::Reply::Unfit(_))) => {
                 Verdict::Stop(Fatal::DocumentsMalformed)

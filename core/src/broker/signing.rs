@@ -75,11 +75,12 @@ impl Signing {
                 TokenFile::Missing => Break(Answer::Unsigned(Unsigned::TokenMissing)),
                 TokenFile::Empty | TokenFile::Malformed => Break(Answer::Unsigned(Unsigned::TokenMalformed)),
             },
-            (Self::SigningNonce { .. }, Outcome::Refused(_)) => unanswered(NoAnswer::Unasked),
-            (Self::SigningNonce { .. }, Outcome::Unknown(lost)) => unanswered(NoAnswer::of(lost)),
-            (Self::SigningNonce { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))) => {
-                unanswered(NoAnswer::Unexplained)
-            }
+            (
+                Self::SigningNonce { .. },
+                missing @ (Outcome::Refused(_)
+                | Outcome::Unknown(_)
+                | Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))),
+            ) => Break(Answer::Unsigned(Unsigned::Unanswered(NoAnswer::of(&missing)))),
             (
                 Self::SigningNonce { .. },
                 Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Signature(signature))),
@@ -91,10 +92,6 @@ impl Signing {
             (state, Outcome::Ok(reply)) => panic!("the driver answered {state:?} with {reply:?}"),
         }
     }
-}
-
-const fn unanswered(why: NoAnswer) -> ControlFlow<Answer, Signing> {
-    Break(Answer::Unsigned(Unsigned::Unanswered(why)))
 }
 
 const fn token_of(ticket: Ticket) -> Secret {

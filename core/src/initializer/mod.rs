@@ -211,12 +211,12 @@ impl Initializer {
 
         let verdict = match (self.state.clone(), outcome) {
             (WritingBundle { .. }, Outcome::Refused(Refusal::Local)) => self.write_refused(),
-            (Bootstrapping { .. }, Outcome::Refused(_)) => {
-                Verdict::Again(Wait::Controller(NoAnswer::Unasked))
-            }
-            (Bootstrapping { .. }, Outcome::Unknown(lost)) => {
-                Verdict::Again(Wait::Controller(NoAnswer::of(lost)))
-            }
+            (
+                Bootstrapping { .. },
+                missing @ (Outcome::Refused(_)
+                | Outcome::Unknown(_)
+                | Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))),
+            ) => Verdict::Again(Wait::Controller(NoAnswer::of(&missing))),
             (state, Outcome::Refused(_) | Outcome::Unknown(_)) => Verdict::Again(state.doubt()),
 
             (ReadingTrust { .. }, Outcome::Ok(Reply::Volume(volume::Reply::Trust(files)))) => {
@@ -243,9 +243,6 @@ impl Initializer {
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Rejected(rejection)))) => {
                 rejected(rejection)
-            }
-            (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained))) => {
-                Verdict::Again(Wait::Controller(NoAnswer::Unexplained))
             }
             (Bootstrapping { .. }, Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unfit(_)))) => {
                 Verdict::Stop(Fatal::DocumentsMalformed)

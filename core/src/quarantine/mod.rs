@@ -373,8 +373,7 @@ impl State {
                     Turn::Go(Self::Inspecting { call: out.call(now.in_ms(LOCAL_MS), call), mark })
                 }
                 Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Committed(Some(committed)))) => {
-                    let ours = committed.life == Some(mark.life);
-                    Turn::Stop(if ours { Fatal::DiskRolledBack } else { Fatal::EarlierLife })
+                    Turn::Stop(beyond(committed.life == Some(mark.life)))
                 }
                 Outcome::Ok(reply) => panic!("the driver answered ReadingCommitted with {reply:?}"),
                 Outcome::Refused(_) | Outcome::Unknown(_) => Turn::Again(Wait::ApiServer),
@@ -426,6 +425,11 @@ impl State {
             Claimed::Missing => marked(BootState::Absent, now, out),
         }
     }
+}
+
+/// What it means that an envelope was on the disk already, of this life or of another.
+const fn beyond(ours: bool) -> Fatal {
+    if ours { Fatal::DiskRolledBack } else { Fatal::EarlierLife }
 }
 
 /// Whether there is anything to do. What is wrong with a file that bears no mark is the controller's to say.

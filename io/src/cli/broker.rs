@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use clap::Args;
 use futures::{StreamExt, stream};
-use kubefox_core::bootstrap::NoAnswer;
 use kubefox_core::broker::{Config, Notice, Signal, Wait};
 use kubefox_core::initializer;
 use kubefox_core::machine::Standing;
@@ -101,12 +100,10 @@ pub(super) fn run(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standin
 const fn level(notice: &Notice) -> Level {
     match notice {
         Notice::Waiting(Wait::Remedy(_)) => Level::ERROR,
-        Notice::Lapsed
-        | Notice::Waiting(
-            Wait::Bootstrap(initializer::Wait::Controller(NoAnswer::Stranger | NoAnswer::Unexplained))
-            | Wait::Unsigned(_)
-            | Wait::Succession,
-        ) => Level::WARN,
+        Notice::Waiting(Wait::Bootstrap(initializer::Wait::Controller(why))) if why.deserves_a_look() => {
+            Level::WARN
+        }
+        Notice::Lapsed | Notice::Waiting(Wait::Unsigned(_) | Wait::Succession) => Level::WARN,
         Notice::Waiting(Wait::Bootstrap(_) | Wait::Listener | Wait::Nats)
         | Notice::Bootstrapped { .. }
         | Notice::Written

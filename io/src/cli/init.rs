@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use futures::{StreamExt, stream};
-use kubefox_core::bootstrap::NoAnswer;
 use kubefox_core::initializer::{Config, Notice, Signal, Wait};
 use kubefox_core::machine::Standing;
 use tracing::Level;
@@ -91,10 +90,9 @@ fn nats(arguments: Arguments, clock: Arc<dyn Clock>) -> Result<Standing, Unusabl
     )
 }
 
-/// Somebody else in the controller's place may be a rollout, and heals then; if it does not, a person must look.
 const fn level(notice: &Notice) -> Level {
     match notice {
-        Notice::Waiting(Wait::Controller(NoAnswer::Stranger | NoAnswer::Unexplained)) => Level::WARN,
+        Notice::Waiting(Wait::Controller(why)) if why.deserves_a_look() => Level::WARN,
         Notice::Waiting(_) | Notice::Bootstrapped { .. } | Notice::Written => Level::INFO,
     }
 }

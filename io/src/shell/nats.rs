@@ -3,7 +3,8 @@
 //!
 //! async-nats reconnects by itself, the one loop below the machines; at each connection it asks for a signature of the
 //! server's nonce, which is a question at the broker's door. It gives up in the end, and with it goes its copy of the
-//! broker's key: the broker connects anew. It also dials by itself: the only shell without a [`crate::shell::host::Host`].
+//! broker's key: the broker connects anew. It also dials by itself: the only shell without a
+//! [`crate::shell::host::Host`].
 
 mod subscription;
 
@@ -51,7 +52,7 @@ pub const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(4);
 const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(100);
 
 /// Attempts of the library to reconnect before it gives a connection up: the pauses between them are longer than the
-/// broker takes to look and to connect anew.
+/// broker takes to look.
 const RECONNECTS_MAX: usize = 36;
 
 /// How long each step may take in which one connection takes the place of another: the subscriptions are here, what the

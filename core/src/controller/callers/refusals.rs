@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::controller::session::role;
 use crate::names::TokenDigest;
 use crate::retry::Due;
-use crate::time::{Mono, Now};
+use crate::time::Now;
 use crate::vault::AuthRole;
 
 /// For how long one is kept. The controller itself learns of a new tenant no sooner than its pod starts again.
@@ -28,7 +28,6 @@ pub(super) struct Refusals(BTreeMap<(TokenDigest, AuthRole), Refused>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Refused {
     rejection: Rejection,
-    since: Mono,
     over: Due,
 }
 
@@ -44,10 +43,10 @@ impl Refusals {
         let Answer::Rejected(rejection @ (Rejection::NotEntitled | Rejection::TokenRefused)) = answer else {
             return;
         };
-        let refused = Refused { rejection: *rejection, since: now.mono, over: Due::in_s(now, KEPT_S) };
+        let refused = Refused { rejection: *rejection, over: Due::in_s(now, KEPT_S) };
         self.0.insert((caller.digest.clone(), role(ask)), refused);
         if self.0.len() > KEPT_MAX {
-            let oldest = self.0.iter().min_by_key(|(_, refused)| refused.since).map(|(key, _)| key.clone());
+            let oldest = self.0.iter().min_by_key(|(_, refused)| refused.over).map(|(key, _)| key.clone());
             self.0.remove(&oldest.expect("there are more than none"));
         }
     }

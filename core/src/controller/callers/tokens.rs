@@ -48,14 +48,7 @@ struct Named {
     /// When the caller's own token ends.
     caller_ends: Unix,
     /// Until when it is used; `None` if the slot is empty, or what is in it is worth nothing.
-    ends: Option<Ends>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct Ends {
-    due: Due,
-    /// For the order.
-    unix: Unix,
+    ends: Option<Due>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -82,7 +75,7 @@ impl Tokens {
         let Some(named) = self.named.get_mut(&login) else { return };
         let own_s = named.caller_ends.0.saturating_sub(now.unix.0);
         let kept_s = KEPT_S_MAX.min(lease_s.saturating_sub(MARGIN_S)).min(own_s);
-        named.ends = Some(Ends { due: Due::in_s(now, kept_s), unix: Unix(now.unix.0 + kept_s) });
+        named.ends = Some(Due::in_s(now, kept_s));
         self.make_room();
     }
 
@@ -121,7 +114,7 @@ impl Tokens {
     }
 
     fn make_room(&mut self) {
-        let alive = self.named.iter().filter_map(|(login, named)| Some((named.ends?.unix, *login)));
+        let alive = self.named.iter().filter_map(|(login, named)| Some((named.ends?, *login)));
         if alive.clone().count() > KEPT_MAX {
             let (_, first) = alive.min().expect("there are more than none");
             self.give_up(first);
@@ -141,6 +134,6 @@ impl Tokens {
 
 impl Named {
     fn is_alive(&self, now: Now) -> bool {
-        self.ends.is_some_and(|ends| !ends.due.is_due(now))
+        self.ends.is_some_and(|ends| !ends.is_due(now))
     }
 }

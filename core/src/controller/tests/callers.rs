@@ -328,8 +328,7 @@ fn a_kept_token_that_vault_no_longer_takes_is_replaced_once() {
 
 #[test]
 fn whoever_was_refused_is_told_so_again_for_ten_seconds_and_nobody_is_asked() {
-    let reviewed = || kubernetes::Reply::Review(kubernetes::Review::Refused);
-    let refused = Outcome::Ok(Reply::Kubernetes(reviewed()));
+    let refused = Outcome::Ok(Reply::Kubernetes(kubernetes::Reply::Review(kubernetes::Review::Refused)));
     let denied = Outcome::Refused(Refusal::Denied);
     for (steps, outcome, rejection) in
         [(1, refused, Rejection::TokenRefused), (2, denied, Rejection::NotEntitled)]
@@ -368,10 +367,12 @@ fn an_outage_is_nobodys_refusal() {
 }
 
 #[test]
-fn refusals_are_kept_of_so_many_tokens_and_no_longer_than_they_count() {
+fn refusals_are_kept_of_so_many_tokens_the_latest_and_no_longer_than_they_count() {
     let mut bench = knowing_the_keys();
-    for caller in 0..1_000 {
-        let ticket = 1_000 + caller;
+    bench.world.questions_of_a_pod = 2;
+    let (first, last) = (2_000, 2_000 + 2 * 999);
+    for ticket in (first..=last).step_by(2) {
+        bench.pass_to(Mono(ticket - first));
         bench.let_in(ticket, BY, Ask::Component(None));
         bench.step_for(Ticket(ticket));
         bench.step_for(Ticket(ticket));
@@ -380,8 +381,12 @@ fn refusals_are_kept_of_so_many_tokens_and_no_longer_than_they_count() {
     }
     let kept = |bench: &Bench| bench.machine.callers.refused();
     assert_eq!(kept(&bench), REFUSALS_MAX);
+    let again = Told::Answers(Ticket(last + 1), Answer::Rejected(Rejection::NotEntitled));
+    assert_eq!(bench.let_in(last + 1, BY, Ask::Component(None)), [again]);
+    let forgotten = bench.let_in(first + 1, BY, Ask::Component(None));
+    assert_eq!(forgotten, [reviews_next(first + 1, &bench)], "the oldest goes");
 
-    bench.pass_to(Mono(10_000));
+    bench.pass_to(Mono(last - first + 10_000));
     bench.let_in(9, BY, Ask::Component(None));
     assert_eq!(kept(&bench), 0);
 }

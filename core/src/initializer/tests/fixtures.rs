@@ -197,14 +197,7 @@ pub(super) fn doubts() -> Vec<Outcome<Reply>> {
 
 /// What each of them, and a no without a reason, says of a controller that was asked.
 pub(super) fn unanswered() -> Vec<(Outcome<Reply>, NoAnswer)> {
-    let unexplained = Outcome::Ok(Reply::Bootstrap(bootstrap::Reply::Unexplained));
-    let why = |doubt: &Outcome<Reply>| match doubt {
-        Outcome::Ok(_) => NoAnswer::Unexplained,
-        Outcome::Refused(_) => NoAnswer::Unasked,
-        Outcome::Unknown(Lost::Stranger) => NoAnswer::Stranger,
-        Outcome::Unknown(_) => NoAnswer::Silent,
-    };
-    doubts().into_iter().chain([unexplained]).map(|doubt| (doubt.clone(), why(&doubt))).collect()
+    bootstrap::tests::unanswered(doubts(), Reply::Bootstrap(bootstrap::Reply::Unexplained))
 }
 
 pub(super) fn mounted() -> MountedTrust {

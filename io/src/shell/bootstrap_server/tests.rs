@@ -3,10 +3,13 @@ mod abuse;
 use std::sync::Mutex;
 
 use kubefox_core::bootstrap::Csrs;
-use kubefox_core::machine::Lost;
+use kubefox_core::machine::{Lost, Standing};
 use kubefox_core::names::Csr;
 use serde_json::json;
 use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_types::StatusExt;
 
 use super::*;
@@ -254,6 +257,22 @@ async fn an_answer_that_does_not_come_in_time_is_late_and_not_a_lost_connection(
     let late = world.client.carry(&world.authority.pem(), sign(TOKEN, NONCE), LATE / 2).await;
 
     assert_eq!(see(late), Seen::Lost(Lost::Deadline));
+}
+
+#[tokio::test]
+async fn the_health_of_the_service_is_asked_by_its_name() {
+    let world = World::new(Script::Answer).await;
+    let mut health = HealthClient::new(routes(world.door.clone(), world.snapshots.subscribe()));
+    for (standing, status) in
+        [(Standing::Starting, ServingStatus::NotServing), (Standing::Ready, ServingStatus::Serving)]
+    {
+        world.snapshots.send_replace(Snapshot { standing, ..Snapshot::before_start("controller") });
+        for service in ["", "kubefox.bootstrap.v1.Bootstrap"] {
+            let asked = HealthCheckRequest { service: service.to_owned() };
+            let told = health.check(asked).await.expect("it is known").into_inner();
+            assert_eq!(told, HealthCheckResponse { status: status.into() }, "{standing:?}");
+        }
+    }
 }
 
 #[test]
